@@ -1,0 +1,96 @@
+"""What can go wrong, one class each.
+
+`L2CacheError` is the root. Below it two families decide what becomes of a message: a `PermanentError` will fail again
+however often it is tried (acknowledge it, count it, say why), a `TransientError` is worth another try (let the bus or the
+queue deliver it again). `shared.web` holds the one table from these classes to HTTP statuses.
+"""
+
+from __future__ import annotations
+
+
+class L2CacheError(Exception):
+    """Root of all errors of this system. The message is fit for a client: no path, host name or token in it."""
+
+
+class PermanentError(L2CacheError):
+    """The same input will fail again."""
+
+
+class TransientError(L2CacheError):
+    """The same input may succeed later."""
+
+
+class ConfigurationError(PermanentError):
+    """A setting or the datasets' file is missing or wrong; the message names the setting."""
+
+
+class BadRequestError(PermanentError):
+    """A request's body or parameters cannot be understood; the message names the part."""
+
+
+class InvalidL2IdError(BadRequestError):
+    """A value that is no unsigned 64-bit integer was given as an id."""
+
+
+class UnknownAttributeError(BadRequestError):
+    """An attribute was asked for that is none of the eight."""
+
+
+class TooLargeError(PermanentError):
+    """A body, or what it unpacks to, or a list of ids exceeds its limit; the message states the limit."""
+
+
+class UnsupportedEncodingError(PermanentError):
+    """A content encoding that is not understood."""
+
+
+class UnknownDatasetError(PermanentError):
+    """No dataset of that name is configured."""
+
+
+class TableNotFoundError(PermanentError):
+    """The dataset is configured, but its cache table does not exist."""
+
+
+class NotAnL2IdError(PermanentError):
+    """An id is of another layer than 2."""
+
+
+class OutsideVolumeError(PermanentError):
+    """A chunk lies outside the segmentation's chunk grid."""
+
+
+class BadMessageError(PermanentError):
+    """A message's attributes or data cannot be decoded."""
+
+
+class GraphResponseError(PermanentError):
+    """The graph server answered what no retry will mend: an unknown table, a refused token, a malformed body."""
+
+
+class RunConflictError(PermanentError):
+    """An ingest run cannot be started or changed because of the state of another, or of its own."""
+
+
+class UnknownRunError(PermanentError):
+    """No ingest run of that name."""
+
+
+class StorageUnavailableError(TransientError):
+    """The cache store, the bus or the queue cannot be reached or timed out."""
+
+
+class GraphUnavailableError(TransientError):
+    """The graph server cannot be reached, timed out, or answered that it is overloaded."""
+
+
+class VolumeUnavailableError(TransientError):
+    """The segmentation volume cannot be read just now."""
+
+
+class RateLimitedError(TransientError):
+    """The caller asks for more than its share; `retry_after_s` says when to come back."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

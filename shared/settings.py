@@ -1,0 +1,116 @@
+"""The environment, read once. Every variable is listed in the README."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from shared.errors import ConfigurationError
+
+T = TypeVar("T")
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a function.
+
+    Attributes:
+      datasets_file: YAML of the datasets (`L2CACHE_DATASETS`).
+      store: address of the cache tables, `sqlite:///FILE` (`L2CACHE_STORE`).
+      bus: address that misses are published to, `sqlite:///FILE` (`L2CACHE_BUS`).
+      queue: address of the task queue, `sqlite:///FILE` (`L2CACHE_QUEUE`).
+      url_prefix: first part of the look-up's paths (`PCGL2CACHE_URL_PREFIX`).
+      auth_service_namespace: namespace of tables at the authentication service (`AUTH_SERVICE_NAMESPACE`).
+      max_body_bytes: largest request body, packed and unpacked (`L2CACHE_MAX_BODY_BYTES`).
+      max_ids: most ids in one look-up (`L2CACHE_MAX_IDS`).
+      miss_pause_s: an instance does not publish the same missing id again within this time (`L2CACHE_MISS_PAUSE_S`).
+      message_bytes: most data in one miss message (`L2CACHE_MESSAGE_BYTES`).
+      retry_after_s: what `Retry-After` says when storage is away (`L2CACHE_RETRY_AFTER_S`).
+      graph_timeout_s: time-out of one request to the graph server (`L2CACHE_GRAPH_TIMEOUT_S`).
+      graph_attempts: tries of one request to the graph server (`L2CACHE_GRAPH_ATTEMPTS`).
+      leaf_chunks: chunks in one leaf task of an ingest (`L2CACHE_LEAF_CHUNKS`).
+      threads: threads of the feature engine (`L2CACHE_THREADS`).
+      log_level: DEBUG, INFO, WARNING or ERROR (`L2CACHE_LOG_LEVEL`).
+    """
+
+    datasets_file: Path
+    store: str
+    bus: str
+    queue: str
+    url_prefix: str = "l2cache"
+    auth_service_namespace: str = "pychunkedgraph"
+    max_body_bytes: int = 16 * 1024 * 1024
+    max_ids: int = 100_000
+    miss_pause_s: float = 60.0
+    message_bytes: int = 256_000
+    retry_after_s: int = 10
+    graph_timeout_s: float = 60.0
+    graph_attempts: int = 5
+    leaf_chunks: int = 16
+    threads: int = 1
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Settings from environment variables.
+
+        Raises:
+          ConfigurationError: naming the variable that is missing or wrong.
+        """
+        read = _Reader(environment)
+        return cls(
+            datasets_file=Path(read.text("L2CACHE_DATASETS")),
+            store=read.text("L2CACHE_STORE"),
+            bus=read.text("L2CACHE_BUS"),
+            queue=read.text("L2CACHE_QUEUE"),
+            url_prefix=read.text("PCGL2CACHE_URL_PREFIX", cls.url_prefix).strip("/"),
+            auth_service_namespace=read.text("AUTH_SERVICE_NAMESPACE", cls.auth_service_namespace),
+            max_body_bytes=read.whole("L2CACHE_MAX_BODY_BYTES", cls.max_body_bytes, 1),
+            max_ids=read.whole("L2CACHE_MAX_IDS", cls.max_ids, 1),
+            miss_pause_s=read.decimal("L2CACHE_MISS_PAUSE_S", cls.miss_pause_s, 0),
+            message_bytes=read.whole("L2CACHE_MESSAGE_BYTES", cls.message_bytes, 8),
+            retry_after_s=read.whole("L2CACHE_RETRY_AFTER_S", cls.retry_after_s, 0),
+            graph_timeout_s=read.decimal("L2CACHE_GRAPH_TIMEOUT_S", cls.graph_timeout_s, 0.001),
+            graph_attempts=read.whole("L2CACHE_GRAPH_ATTEMPTS", cls.graph_attempts, 1),
+            leaf_chunks=read.whole("L2CACHE_LEAF_CHUNKS", cls.leaf_chunks, 1),
+            threads=read.whole("L2CACHE_THREADS", cls.threads, 1),
+            log_level=read.choice("L2CACHE_LOG_LEVEL", cls.log_level, _LOG_LEVELS),
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    environment: Mapping[str, str]
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.environment.get(name, "").strip() or default
+        if value is None:
+            raise ConfigurationError(f"{name} must be set")
+        return value
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name, default).upper()
+        if value not in allowed:
+            raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        return value
+
+    def whole(self, name: str, default: int, least: int) -> int:
+        return self._number(name, default, least, int, "a whole number")
+
+    def decimal(self, name: str, default: float, least: float) -> float:
+        return self._number(name, default, least, float, "a number")
+
+    def _number(self, name: str, default: T, least: float, convert: Callable[[str], T], kind: str) -> T:
+        raw = self.environment.get(name, "").strip()
+        if not raw:
+            return default
+        try:
+            value = convert(raw)
+        except ValueError as error:
+            raise ConfigurationError(f"{name} must be {kind}, not {raw!r}") from error
+        if not value >= least:  # type: ignore[operator]  # T is int or float; nan fails here too
+            raise ConfigurationError(f"{name} must be at least {least}, not {raw!r}")
+        return value

@@ -1,0 +1,80 @@
+"""The protocol of a cache store and the values that pass through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from shared.types import UInt64Array
+
+if TYPE_CHECKING:
+    from shared.features import Features
+
+
+@dataclass(frozen=True)
+class TableMeta:
+    """What a cache table says of itself.
+
+    Attributes:
+      graph_id: id of the graph whose L2 nodes it holds.
+      cv_path: `graphene://` address of that graph.
+      timestamp: the moment of the graph that was ingested; aware, UTC, whole seconds.
+    """
+
+    graph_id: str
+    cv_path: str
+    timestamp: datetime
+
+
+@dataclass(frozen=True)
+class CachedCells:
+    """The cells found for a set of ids, by column.
+
+    Attributes:
+      l2_ids: uint64[n], ascending and distinct: the asked-for ids that have a row.
+      columns: for each asked-for attribute n raw values in the order of `l2_ids`; b"" where the row has no such cell.
+    """
+
+    l2_ids: UInt64Array
+    columns: Mapping[str, Sequence[bytes]]
+
+
+class CacheStore(Protocol):
+    """All cache tables of a deployment.
+
+    Rows are a pure function of (graph, volume, L2 id): writing one twice is harmless, and writers need no order or lock.
+    An instance may be used by many threads. Where the storage cannot be reached, methods raise
+    `StorageUnavailableError`; where the table does not exist, `TableNotFoundError`.
+    """
+
+    def create_table(self, table_id: str, meta: TableMeta) -> bool:
+        """Makes the table, with its column families, version and meta. False if it existed: then it is left as it was."""
+
+    def read_meta(self, table_id: str) -> TableMeta:
+        """The table's meta, written by us or by PCGL2Cache."""
+
+    def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
+        """The newest cells of `attributes` for those of `l2_ids` (any order, duplicates allowed) that have a row.
+
+        A row counts as there if it has any of the eight attributes, asked for or not.
+        """
+
+    def write_features(self, table_id: str, features: Features) -> None:
+        """Writes a row per node, all eight cells. When it returns, the rows are durable."""
+
+    def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
+        """Writes the row of nodes that have no voxels: the single cell `size_nm3` of eight zero bytes."""
+
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+        """Sets marks (progress, runs, failures): small values under text keys, beside the rows, never among them."""
+
+    def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
+        """All marks whose key starts with `prefix`, in ascending order of keys."""
+
+    def delete_marks(self, table_id: str, keys: Iterable[str]) -> None:
+        """Removes marks; a key that is not there is no error."""
+
+    def close(self) -> None:
+        """Lets go of connections."""

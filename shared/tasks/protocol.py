@@ -1,0 +1,43 @@
+"""The protocol of a task queue and the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Target = Literal["compute", "ingest"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: the queue posts `body` to the target function at least once, until it answers with a 2xx.
+
+    Attributes:
+      name: letters, digits, `-` and `_`, at most 500; a name is accepted once.
+      target: the function that does it.
+      path: path of the request, starting with `/`.
+      body: JSON, at most 100 kB.
+    """
+
+    name: str
+    target: Target
+    path: str
+    body: bytes
+
+
+class TaskQueue(Protocol):
+    """Takes tasks durably and delivers them with retries and back-off. May be used by many threads."""
+
+    def enqueue(self, tasks: Sequence[Task]) -> int:
+        """Takes tasks; one whose name is taken already counts as done, since its twin is on its way or was delivered.
+
+        Returns:
+          How many were new.
+
+        Raises:
+          StorageUnavailableError: if the queue does not take them; some may have been taken, and doing it again is safe.
+        """
+
+    def close(self) -> None:
+        """Lets go of connections."""

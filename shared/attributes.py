@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shared.features import Features
 
 VOXELLESS_SIZE = bytes(8)
-"""The single cell `size_nm3` of a node that was asked for and has no voxels: eight zero bytes, as PCGL2Cache writes it."""
+"""The only cell, `size_nm3`, of a node that was asked for and has no voxels: eight zero bytes, as PCGL2Cache writes."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def select(names: Iterable[str] | None) -> tuple[Attribute, ...]:
 
 
 def feature_cells(features: Features) -> Iterator[tuple[int, dict[str, bytes]]]:
-    """The row of each node: pairs (L2 id, {qualifier: value}), ascending; all eight cells, the empty ones of PCA too."""
+    """The row of each node: pairs (L2 id, {qualifier: value}), ascending; all eight cells, empty ones of PCA too."""
     columns = [(attribute.name, _column_cells(attribute, features)) for attribute in ATTRIBUTES]
     for row, l2_id in enumerate(features.node_ids.tolist()):
         yield l2_id, {name: cells[row] for name, cells in columns}

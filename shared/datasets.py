@@ -1,7 +1,7 @@
 """The datasets that have a cache: which graph, which table.
 
-The file is PCGL2Cache's: YAML of `{dataset: {cv_path: graphene://..., l2cache_id: ...}}`. The dataset's name is the graph's
-id, as edit and miss messages carry it in `table_id`.
+The file is PCGL2Cache's: YAML of `{dataset: {cv_path: graphene://..., l2cache_id: ...}}`. The dataset's name is the
+graph's id, as edit and miss messages carry it in `table_id`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Dataset:
       graph_id: the graph's id, and the dataset's name in the HTTP API.
       cv_path: `graphene://` address of the graph server's table.
       l2cache_id: name of the cache table.
-      graph_table: address of the graph's own Bigtable table, where the operator names it; else the graph server is asked.
+      graph_table: address of the graph's own Bigtable table, if the operator names it; else the graph server is asked.
     """
 
     graph_id: str

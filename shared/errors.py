@@ -1,8 +1,8 @@
 """What can go wrong, one class each.
 
 `L2CacheError` is the root. Below it two families decide what becomes of a message: a `PermanentError` will fail again
-however often it is tried (acknowledge it, count it, say why), a `TransientError` is worth another try (let the bus or the
-queue deliver it again). `shared.web` holds the one table from these classes to HTTP statuses.
+however often it is tried (acknowledge it, count it, say why), a `TransientError` is worth another try (let the bus or
+the queue deliver it again). `shared.web` holds the one table from these classes to HTTP statuses.
 """
 
 from __future__ import annotations

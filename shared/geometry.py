@@ -151,7 +151,8 @@ class GraphGeometry:
     def voxel_positions(self, l2_ids: UInt64Array, offsets_voxels: Int64Array) -> Int64Array:
         """Positions in the volume of voxels given by their offset inside their node's chunk: int64[n, 3], voxels."""
         chunks = chunk_coordinates(l2_ids, self.layout)
-        return offsets_voxels + chunks * np.array(self.chunk_size_voxels) + np.array(self.voxel_offset)
+        starts = chunks * np.array(self.chunk_size_voxels) + np.array(self.voxel_offset)
+        return np.asarray(offsets_voxels + starts, dtype=np.int64)
 
 
 def _triple(values: Any) -> Triple:

@@ -1,7 +1,7 @@
 """Node ids of the chunked graph: uint64 of `layer | x | y | z | segment`.
 
-The number of bits for x, y and z depends on the layer and comes from the graph's `info`. Everything here is arithmetic on
-whole arrays of ids; nothing is asked of a server.
+The number of bits for x, y and z depends on the layer and comes from the graph's `info`. Everything here is arithmetic
+on whole arrays of ids; nothing is asked of a server.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def layers(node_ids: UInt64Array, layout: IdLayout) -> npt.NDArray[np.uint8]:
 
 def is_l2(node_ids: UInt64Array, layout: IdLayout) -> npt.NDArray[np.bool_]:
     """Whether each id is of layer 2: bool[n]."""
-    return layers(node_ids, layout) == L2_LAYER
+    return np.asarray(layers(node_ids, layout) == L2_LAYER)
 
 
 def chunk_coordinates(l2_ids: UInt64Array, layout: IdLayout) -> Int64Array:

@@ -36,7 +36,7 @@ class TaskQueue(Protocol):
           How many were new.
 
         Raises:
-          StorageUnavailableError: if the queue does not take them; some may have been taken, and doing it again is safe.
+          StorageUnavailableError: if the queue does not take them; some may have been taken: doing it again is safe.
         """
 
     def close(self) -> None:

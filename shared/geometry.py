@@ -36,7 +36,7 @@ class Box:
         """The part of this box that lies in `other`; its volume is 0 where they do not meet."""
         start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
         stop = tuple(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
-        return Box(_triple(start), _triple(stop))
+        return Box(as_triple(start), as_triple(stop))
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class GraphGeometry:
             scale = info["scales"][mip]
             geometry = cls(
                 layout=layout,
-                chunk_size_voxels=_triple(info["graph"]["chunk_size"]),
-                voxel_offset=_triple(scale.get("voxel_offset", (0, 0, 0))),
-                volume_size_voxels=_triple(scale["size"]),
+                chunk_size_voxels=as_triple(info["graph"]["chunk_size"]),
+                voxel_offset=as_triple(scale.get("voxel_offset", (0, 0, 0))),
+                volume_size_voxels=as_triple(scale["size"]),
                 resolution_nm=_resolution(scale["resolution"]),
                 mip=mip,
                 data_dir=str(info["data_dir"]),
@@ -90,7 +90,7 @@ class GraphGeometry:
     @property
     def grid_shape(self) -> Triple:
         """Number of chunks along x, y, z: `ceil(volume size / chunk size)`."""
-        return _triple(
+        return as_triple(
             -(-size // chunk) for size, chunk in zip(self.volume_size_voxels, self.chunk_size_voxels, strict=True)
         )
 
@@ -98,7 +98,7 @@ class GraphGeometry:
     def volume_box(self) -> Box:
         """The whole volume, in voxels."""
         stop = (start + size for start, size in zip(self.voxel_offset, self.volume_size_voxels, strict=True))
-        return Box(self.voxel_offset, _triple(stop))
+        return Box(self.voxel_offset, as_triple(stop))
 
     def chunk_box(self, coordinate: Triple) -> Box:
         """The full-size box of a chunk, in voxels; it may reach beyond the volume's far end.
@@ -108,11 +108,11 @@ class GraphGeometry:
         """
         if not all(0 <= c < n for c, n in zip(coordinate, self.grid_shape, strict=True)):
             raise OutsideVolumeError(f"chunk {coordinate} lies outside the grid of {self.grid_shape} chunks")
-        start = _triple(
+        start = as_triple(
             offset + c * size
             for offset, c, size in zip(self.voxel_offset, coordinate, self.chunk_size_voxels, strict=True)
         )
-        return Box(start, _triple(s + size for s, size in zip(start, self.chunk_size_voxels, strict=True)))
+        return Box(start, as_triple(s + size for s, size in zip(start, self.chunk_size_voxels, strict=True)))
 
     def chunks_of_box(self, box_voxels: Box) -> Box:
         """The chunks that share a voxel with `box_voxels`, as a box of chunk coordinates inside the grid."""
@@ -120,8 +120,8 @@ class GraphGeometry:
         if inside.volume == 0:
             return Box((0, 0, 0), (0, 0, 0))
         axes = list(zip(inside.start, inside.stop, self.voxel_offset, self.chunk_size_voxels, strict=True))
-        start = _triple((low - offset) // size for low, _, offset, size in axes)
-        return Box(start, _triple(-(-(high - offset) // size) for _, high, offset, size in axes))
+        start = as_triple((low - offset) // size for low, _, offset, size in axes)
+        return Box(start, as_triple(-(-(high - offset) // size) for _, high, offset, size in axes))
 
     def can_exist(self, node_ids: UInt64Array) -> BoolArray:
         """Whether each id is of layer 2 and its chunk lies in the grid: bool[n]. Asks nobody."""
@@ -146,7 +146,7 @@ class GraphGeometry:
         # The x, y, z bits stand above the segment bits, so that ids sorted by value are sorted by chunk.
         starts = np.flatnonzero((np.diff(coordinates, axis=0) != 0).any(axis=1)) + 1
         groups = np.split(distinct, starts)
-        return [(_triple(coordinates[i]), ids) for i, ids in zip((0, *starts.tolist()), groups, strict=True)]
+        return [(as_triple(coordinates[i]), ids) for i, ids in zip((0, *starts.tolist()), groups, strict=True)]
 
     def voxel_positions(self, l2_ids: UInt64Array, offsets_voxels: Int64Array) -> Int64Array:
         """Positions in the volume of voxels given by their offset inside their node's chunk: int64[n, 3], voxels."""
@@ -155,7 +155,8 @@ class GraphGeometry:
         return np.asarray(offsets_voxels + starts, dtype=np.int64)
 
 
-def _triple(values: Any) -> Triple:
+def as_triple(values: Any) -> Triple:
+    """Three whole numbers out of any sequence of three."""
     x, y, z = (int(value) for value in values)
     return x, y, z
 

@@ -44,13 +44,13 @@ class CachedCells:
 class CacheStore(Protocol):
     """All cache tables of a deployment.
 
-    Rows are a pure function of (graph, volume, L2 id): writing one twice is harmless, writers need no order and no lock.
+    Rows are a pure function of (graph, volume, L2 id): writing one twice is harmless; writers need no order, no lock.
     An instance may be used by many threads. Where the storage cannot be reached, methods raise
     `StorageUnavailableError`; where the table does not exist, `TableNotFoundError`.
     """
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
-        """Makes the table with its column families, version and meta. False if it existed: then it is left as it was."""
+        """Makes the table: column families, version and meta. False if it existed: then it is left as it was."""
 
     def read_meta(self, table_id: str) -> TableMeta:
         """The table's meta, written by us or by PCGL2Cache."""

@@ -65,7 +65,7 @@ class BadMessageError(PermanentError):
 
 
 class GraphResponseError(PermanentError):
-    """The graph server answered what no retry will mend: an unknown table, a refused token, a malformed body."""
+    """The graph server answered what no retry will mend: an unknown table, a request that it refuses."""
 
 
 class RunConflictError(PermanentError):
@@ -81,7 +81,10 @@ class StorageUnavailableError(TransientError):
 
 
 class GraphUnavailableError(TransientError):
-    """The graph server cannot be reached, timed out, or answered that it is overloaded."""
+    """The graph server cannot be reached, timed out, is overloaded, answers nonsense, or refuses the token.
+
+    A token is the operator's to mend; until then messages wait, or go where they can be replayed.
+    """
 
 
 class VolumeUnavailableError(TransientError):

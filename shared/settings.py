@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +31,8 @@ class Settings:
       retry_after_s: what `Retry-After` says when storage is away (`L2CACHE_RETRY_AFTER_S`).
       graph_timeout_s: time-out of one request to the graph server (`L2CACHE_GRAPH_TIMEOUT_S`).
       graph_attempts: tries of one request to the graph server (`L2CACHE_GRAPH_ATTEMPTS`).
+      graph_token: token for the graph server; empty means the one in CloudVolume's secrets (`L2CACHE_GRAPH_TOKEN`).
+      cloud_volume_dir: CloudVolume's folder, None for its default (`CLOUD_VOLUME_DIR`).
       leaf_chunks: chunks in one leaf task of an ingest (`L2CACHE_LEAF_CHUNKS`).
       threads: threads of the feature engine (`L2CACHE_THREADS`).
       log_level: DEBUG, INFO, WARNING or ERROR (`L2CACHE_LOG_LEVEL`).
@@ -49,6 +51,8 @@ class Settings:
     retry_after_s: int = 10
     graph_timeout_s: float = 60.0
     graph_attempts: int = 5
+    graph_token: str = field(default="", repr=False)
+    cloud_volume_dir: Path | None = None
     leaf_chunks: int = 16
     threads: int = 1
     log_level: str = "INFO"
@@ -75,6 +79,8 @@ class Settings:
             retry_after_s=read.whole("L2CACHE_RETRY_AFTER_S", cls.retry_after_s, 0),
             graph_timeout_s=read.decimal("L2CACHE_GRAPH_TIMEOUT_S", cls.graph_timeout_s, 0.001),
             graph_attempts=read.whole("L2CACHE_GRAPH_ATTEMPTS", cls.graph_attempts, 1),
+            graph_token=environment.get("L2CACHE_GRAPH_TOKEN", "").strip(),
+            cloud_volume_dir=read.folder("CLOUD_VOLUME_DIR"),
             leaf_chunks=read.whole("L2CACHE_LEAF_CHUNKS", cls.leaf_chunks, 1),
             threads=read.whole("L2CACHE_THREADS", cls.threads, 1),
             log_level=read.choice("L2CACHE_LOG_LEVEL", cls.log_level, _LOG_LEVELS),
@@ -90,6 +96,10 @@ class _Reader:
         if value is None:
             raise ConfigurationError(f"{name} must be set")
         return value
+
+    def folder(self, name: str) -> Path | None:
+        value = self.environment.get(name, "").strip()
+        return Path(value) if value else None
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default).upper()

@@ -1,0 +1,1 @@
+"""Where the system runs: the stack on one machine, and the deployment."""

@@ -1,0 +1,200 @@
+"""The whole system on one machine: `python -m infra.local.stack --config datasets.yaml`.
+
+The three functions run through functions-framework on loopback ports, with SQLite files as store, bus and queue, and a
+dispatcher in the place of Pub/Sub and Cloud Tasks. Everything durable lies in the state folder: a stack that is killed
+goes on where it was when it is started again on the same folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import click
+
+from infra.local.processes import ChildFailedError, ChildSpec, Supervisor, free_port
+from shared.datasets import Datasets
+from shared.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFERRED_PORTS = {"lookup": 8080, "compute": 8081, "ingest": 8082, "graph": 8083}
+LOOKUP_THREADS = 8
+INGEST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class GraphSource:
+    """What the stand-in graph server serves.
+
+    Attributes:
+      name: the graph's id.
+      arguments: arguments of `infra.local.graph.server` that say where the graph lies.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+class StackInUseError(RuntimeError):
+    """Another stack runs on the same state folder."""
+
+
+class LocalStack:
+    """A running stack; use it as a context manager.
+
+    Args:
+      state: folder for everything durable; made if it is not there.
+      config: the datasets' YAML; None with `graph`, whose dataset it then writes itself.
+      graph: what a stand-in graph server is to serve; None if the datasets name real ones.
+      workers: compute processes for chunk tasks; one more serves messages.
+    """
+
+    def __init__(
+        self, state: Path, config: Path | None = None, graph: GraphSource | None = None, workers: int | None = None
+    ) -> None:
+        self.state = state.resolve()
+        self.workers = workers or os.cpu_count() or 1
+        self._graph = graph
+        self.state.mkdir(parents=True, exist_ok=True)
+        self._lock = self._acquire_lock()
+        self.ports = self._choose_ports()
+        self.config = self._write_config(graph) if graph is not None else (config or Path()).resolve()
+        self._supervisor = Supervisor(self.state / "logs")
+
+    @property
+    def lookup_url(self) -> str:
+        """Base address of the look-up function."""
+        return f"http://127.0.0.1:{self.ports['lookup']}"
+
+    @property
+    def ingest_url(self) -> str:
+        """Base address of the ingest function."""
+        return f"http://127.0.0.1:{self.ports['ingest']}"
+
+    @property
+    def compute_url(self) -> str:
+        """Base address of the compute function."""
+        return f"http://127.0.0.1:{self.ports['compute']}"
+
+    @property
+    def graph_url(self) -> str:
+        """Base address of the stand-in graph server."""
+        return f"http://127.0.0.1:{self.ports['graph']}"
+
+    def __enter__(self) -> LocalStack:
+        try:
+            Datasets.from_file(self.config)
+            self._supervisor.start(self._children())
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._supervisor.stop()
+        self._lock.close()
+
+    def _acquire_lock(self) -> IO[str]:
+        lock = (self.state / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise StackInUseError(f"a stack already runs on {self.state}") from None
+        return lock
+
+    def _choose_ports(self) -> dict[str, int]:
+        # The same ports as last time where they are free: the cache table remembers the graph server's address.
+        file = self.state / "ports.json"
+        known = json.loads(file.read_text()) if file.exists() else PREFERRED_PORTS
+        ports: dict[str, int] = {}
+        for name, preferred in PREFERRED_PORTS.items():
+            port = free_port(known.get(name, preferred))
+            ports[name] = port if port not in ports.values() else free_port()
+        file.write_text(json.dumps(ports))
+        return ports
+
+    def _write_config(self, graph: GraphSource) -> Path:
+        file = self.state / "datasets.yaml"
+        cv_path = f"graphene://{self.graph_url}/segmentation/table/{graph.name}"
+        file.write_text(f"{graph.name}:\n  cv_path: {cv_path}\n  l2cache_id: l2cache_{graph.name}_v1\n")
+        return file
+
+    def _children(self) -> list[ChildSpec]:
+        children = [] if self._graph is None else [self._graph_server(self._graph)]
+        children.append(self._function("lookup", 1, LOOKUP_THREADS))
+        children.append(self._function("compute", self.workers + 1, 1))
+        children.append(self._function("ingest", 1, INGEST_THREADS))
+        arguments = ("infra.local.dispatch", "--queue", self._address("queue"), "--bus", self._address("bus"))
+        urls = ("--compute", self.compute_url, "--ingest", self.ingest_url, "--workers", str(self.workers))
+        children.append(ChildSpec("dispatch", arguments + urls, self._environment()))
+        return children
+
+    def _graph_server(self, graph: GraphSource) -> ChildSpec:
+        port = ("--port", str(self.ports["graph"]), "--bus", self._address("bus"))
+        ready = f"{self.graph_url}/segmentation/table/{graph.name}/info"
+        return ChildSpec("graph", ("infra.local.graph.server", *graph.arguments, *port), self._environment(), ready)
+
+    def _function(self, name: str, processes: int, threads: int) -> ChildSpec:
+        source = str(ROOT / "functions" / name / "main.py")
+        port = self.ports[name]
+        arguments = ("--target", name, "--source", source, "--host", "127.0.0.1", "--port", str(port))
+        environment = {**self._environment(), "WORKERS": str(processes), "THREADS": str(threads)}
+        ready = f"http://127.0.0.1:{port}/healthz"
+        return ChildSpec(name, ("functions_framework", *arguments), environment, ready)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PYTHONPATH": str(ROOT),
+            "AUTH_DISABLED": "true",
+            "L2CACHE_DATASETS": str(self.config),
+            "L2CACHE_STORE": self._address("cache"),
+            "L2CACHE_BUS": self._address("bus"),
+            "L2CACHE_QUEUE": self._address("queue"),
+        }
+
+    def _address(self, name: str) -> str:
+        return f"sqlite:///{self.state / name}.db"
+
+
+def wait_for_interrupt() -> None:
+    """Returns on Ctrl-C or SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="YAML of your datasets: {name: {cv_path: graphene://..., l2cache_id: ...}}.",
+)
+@click.option("--state", type=click.Path(path_type=Path), default=Path(".stack/main"), help="Folder for the tables.")
+@click.option("--workers", type=click.IntRange(min=1), help="Compute processes; one per core if not given.")
+def main(config: Path, state: Path, workers: int | None) -> None:
+    """Runs the three functions on this machine until Ctrl-C."""
+    try:
+        with LocalStack(state, config, workers=workers) as stack:
+            click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/")
+            click.echo(f"ingest:   {stack.ingest_url}  (POST /start, GET /status)")
+            click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")
+            wait_for_interrupt()
+    except (ConfigurationError, ChildFailedError, StackInUseError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -91,6 +91,14 @@ class VolumeUnavailableError(TransientError):
     """The segmentation volume cannot be read just now."""
 
 
+class DeadlineError(TransientError):
+    """There was not enough time to finish; what is done stays done, and another try does the rest."""
+
+
+class AuthenticationUnavailableError(TransientError):
+    """The authentication service cannot be reached, or timed out."""
+
+
 class RateLimitedError(TransientError):
     """The caller asks for more than its share; `retry_after_s` says when to come back."""
 

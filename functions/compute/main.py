@@ -1,0 +1,122 @@
+"""The compute function, for the bus and for the queue's chunk tasks.
+
+POST /chunks   a task of the queue: the chunks of one block of an ingest
+POST /...      a delivery of the bus, at any other path: an edit or a miss, as CloudEvent or as a push body
+GET  /healthz
+
+The bus and the queue deliver again whatever is not answered with a 2xx. So what was done is answered with 200 or 204,
+and what can never succeed as well, after it was logged as an error; what may succeed later is answered with 503. A
+fault of our own is neither: it becomes a 500, is delivered again, and ends among the dead letters.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import asdict
+from typing import Protocol
+
+import flask
+import functions_framework
+
+from shared.cloud_events import PushedMessage, parse_push
+from shared.compute import ComputeService, MessageHandler, Verdict
+from shared.datasets import Datasets
+from shared.errors import PermanentError, TransientError
+from shared.graph import Graphs
+from shared.ingest import LeafService
+from shared.ingest.run import BlockDone
+from shared.ingest.service import LEAF_PATH
+from shared.log import configure, event, get_logger
+from shared.once import Once
+from shared.settings import Settings
+from shared.store import open_store
+from shared.volume import Volumes
+from shared.web import answer_errors, json_response, read_body, serve, trace_id
+
+_RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
+_TRACE_ATTRIBUTE = "googclient_traceparent"
+_logger = get_logger("compute")
+
+
+class LeafHandler(Protocol):
+    """Does the leaf tasks of an ingest."""
+
+    def compute_block(self, body: bytes, attempt: int = 1) -> BlockDone:
+        """Computes every chunk of a block; see `shared.ingest.LeafService`."""
+
+
+def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler) -> flask.Flask:
+    """The routes of the compute function over its two handlers."""
+    app = flask.Flask("compute")
+    answer_errors(app, settings.retry_after_s)
+
+    @app.get("/healthz")
+    def healthz() -> flask.Response:
+        return json_response({"status": "ok", "messages": messages.counts()})
+
+    @app.post(LEAF_PATH)
+    def chunks() -> flask.Response:
+        try:
+            done = leaves.compute_block(read_body(flask.request, settings.max_body_bytes), _attempt())
+        except PermanentError as error:
+            reason, kind = str(error), type(error).__name__
+            event(_logger, logging.ERROR, "chunk task can never succeed", reason=reason, kind=kind)
+            return _acknowledged()
+        return json_response(asdict(done))
+
+    @app.post("/")
+    @app.post("/<path:_path>")
+    def message(_path: str = "") -> flask.Response:
+        headers = dict(flask.request.headers.items())
+        try:
+            delivered = parse_push(headers, read_body(flask.request, settings.max_body_bytes))
+        except PermanentError as error:
+            messages.reject(error)
+            return _acknowledged()
+        if messages.handle(delivered, _trace(delivered)) is Verdict.RETRY:
+            raise TransientError("the message is to be delivered again")
+        return _acknowledged()
+
+    return app
+
+
+def create_handlers(settings: Settings) -> tuple[MessageHandler, LeafHandler]:
+    """The handlers that the settings describe."""
+    store = open_store(settings.store)
+    service = ComputeService(
+        datasets=Datasets.from_file(settings.datasets_file),
+        store=store,
+        graphs=Graphs(settings),
+        volumes=Volumes(),
+        threads=settings.threads,
+        budget_s=settings.message_budget_s,
+    )
+    return MessageHandler(service), LeafService(service, store)
+
+
+def _acknowledged() -> flask.Response:
+    return flask.Response(status=204)
+
+
+def _trace(message: PushedMessage) -> str | None:
+    """The trace that the delivery belongs to, else the one that the message was published in."""
+    headers = {name: flask.request.headers.get(name, "") for name in ("traceparent", "X-Cloud-Trace-Context")}
+    return trace_id(headers) or trace_id({"traceparent": message.attributes.get(_TRACE_ATTRIBUTE, "")})
+
+
+def _attempt() -> int:
+    """How often the queue has sent this task, from 1."""
+    count = flask.request.headers.get(_RETRY_COUNT, "0")
+    return 1 + (int(count) if count.isdecimal() else 0)
+
+
+_SETTINGS = Settings.from_environment(os.environ)
+configure(_SETTINGS.log_level)
+_app = Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS)))
+
+
+@functions_framework.http
+def compute(request: flask.Request) -> flask.Response:
+    """The function's entry point."""
+    return serve(_app(), request)

@@ -1,0 +1,128 @@
+"""Messages of the bus: which concern us, what is done for them, and whether the bus should deliver them again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from enum import StrEnum
+
+import numpy as np
+
+from shared.cloud_events import PushedMessage
+from shared.compute.outcome import NodesOutcome
+from shared.compute.service import ComputeService
+from shared.datasets import Dataset
+from shared.errors import BadMessageError, L2CacheError, PermanentError, TransientError
+from shared.log import StepTimer, event, get_logger
+from shared.messages import decode
+
+_logger = get_logger("compute")
+_LOGGED_IDS = 20
+
+
+class Verdict(StrEnum):
+    """What became of a message. All but `RETRY` are acknowledged."""
+
+    DONE = "done"
+    """Its nodes have their rows; ids that cannot exist or that the graph does not know were reported."""
+    NOT_OURS = "not ours"
+    """It is about a dataset, or a cache table, that is not configured here."""
+    FAILED = "failed"
+    """It can never succeed."""
+    RETRY = "retry"
+    """It may succeed later; rows that could be computed are written."""
+
+
+class MessageHandler:
+    """Does what edit and miss messages ask for. May be used by many threads."""
+
+    def __init__(self, service: ComputeService) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def counts(self) -> dict[str, int]:
+        """How many messages ended how since this instance started, by verdict."""
+        with self._lock:
+            return {verdict.value: self._counts[verdict.value] for verdict in Verdict}
+
+    def handle(self, message: PushedMessage, trace: str | None = None) -> Verdict:
+        """Handles one message, once or again.
+
+        Args:
+          message: as delivered.
+          trace: id of the delivery's trace, passed on to the log.
+        """
+        fields: dict[str, object] = {"message_id": message.message_id, "dataset": message.attributes.get("table_id")}
+        if trace:
+            fields["trace"] = trace
+        timer = StepTimer()
+        try:
+            with timer.step("message"):
+                verdict = self._handle(message, fields)
+        except PermanentError as error:
+            verdict = self.reject(error, **fields)
+        except TransientError as error:
+            verdict = self._count(Verdict.RETRY)
+            event(_logger, logging.WARNING, "message is to be delivered again", **fields, reason=str(error))
+        else:
+            level = logging.DEBUG if verdict is Verdict.NOT_OURS else logging.INFO
+            event(_logger, level, "message handled", **fields, verdict=verdict.value, **timer.fields())
+        return verdict
+
+    def reject(self, error: L2CacheError, **fields: object) -> Verdict:
+        """Counts and logs a message that can never succeed; `fields` say which."""
+        reason, kind = str(error), type(error).__name__
+        event(_logger, logging.ERROR, "message can never succeed", **fields, reason=reason, kind=kind)
+        return self._count(Verdict.FAILED)
+
+    def _handle(self, message: PushedMessage, fields: dict[str, object]) -> Verdict:
+        graph_id = message.attributes.get("table_id")
+        if not graph_id:
+            raise BadMessageError("the message has no table_id")
+        dataset = self._service.datasets.by_graph_id.get(graph_id)
+        if dataset is None or _is_for_another_table(message, dataset):
+            return self._count(Verdict.NOT_OURS)
+        l2_ids = np.unique(decode(message.attributes, message.data).l2_ids)
+        if not l2_ids.size:
+            return self._count(Verdict.DONE)
+        outcome = self._service.compute_nodes(graph_id, l2_ids)
+        fields.update(_fields(outcome))
+        if outcome.refused or outcome.unknown_ids:
+            self._report_ids(outcome, fields)
+        if len(outcome.refused) == len(l2_ids):
+            raise BadMessageError("none of its ids can exist")
+        transient = outcome.transient_failure
+        if transient is not None:
+            raise transient
+        if outcome.failures:
+            raise next(iter(outcome.failures.values()))
+        return self._count(Verdict.DONE)
+
+    def _report_ids(self, outcome: NodesOutcome, fields: dict[str, object]) -> None:
+        refused = dict(list(outcome.refused.items())[:_LOGGED_IDS])
+        unknown = list(outcome.unknown_ids[:_LOGGED_IDS])
+        event(_logger, logging.ERROR, "ids without a node", **fields, refused_ids=refused, unknown_ids=unknown)
+
+    def _count(self, verdict: Verdict) -> Verdict:
+        with self._lock:
+            self._counts[verdict.value] += 1
+        return verdict
+
+
+def _is_for_another_table(message: PushedMessage, dataset: Dataset) -> bool:
+    """Whether it is a miss for a cache table of the same graph that another deployment fills."""
+    return message.attributes.get("l2_cache_id", dataset.l2cache_id) != dataset.l2cache_id
+
+
+def _fields(outcome: NodesOutcome) -> dict[str, object]:
+    return {
+        "chunks": len(outcome.chunks),
+        "chunks_failed": len(outcome.failures),
+        "nodes": outcome.n_nodes,
+        "voxelless": outcome.n_voxelless,
+        "cached": outcome.n_cached,
+        "refused": len(outcome.refused),
+        "unknown": len(outcome.unknown_ids),
+    }

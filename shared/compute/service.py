@@ -1,0 +1,218 @@
+"""The compute service: nodes or whole chunks -> rows of the cache table."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from shared.compute.chunk import LoadedChunk, disjoint_passes
+from shared.compute.outcome import ChunkOutcome, NodesOutcome
+from shared.datasets import Dataset, Datasets
+from shared.errors import DeadlineError, L2CacheError, StorageUnavailableError
+from shared.features import Features, chunk_features
+from shared.geometry import GraphGeometry
+from shared.graph import Graph, GraphSource
+from shared.ids import is_l2, l2_id_range
+from shared.log import StepTimer, event, get_logger
+from shared.store import CacheStore
+from shared.types import Triple, UInt64Array
+from shared.volume import SupervoxelVolume, VolumeSource
+
+_logger = get_logger("compute")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the chunks of one dataset come from."""
+
+    dataset: Dataset
+    graph: Graph
+    geometry: GraphGeometry
+    volume: SupervoxelVolume
+
+
+@dataclass(frozen=True)
+class ComputeService:
+    """Computes rows. Doing the same twice, or two at a time, leaves the same rows.
+
+    Attributes:
+      datasets: what is configured.
+      store: the cache tables.
+      graphs: the chunked graphs.
+      volumes: the volumes of supervoxels.
+      threads: threads of the feature engine.
+      budget_s: time after which `compute_nodes` begins no further chunk.
+      clock: seconds, ever growing.
+    """
+
+    datasets: Datasets
+    store: CacheStore
+    graphs: GraphSource
+    volumes: VolumeSource
+    threads: int = 1
+    budget_s: float = 480.0
+    clock: Callable[[], float] = time.monotonic
+
+    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array) -> NodesOutcome:
+        """Computes the rows of some nodes, current or superseded, reading each of their chunks once.
+
+        Nodes that have a row are left alone, since it is true for ever: so a message that took too long goes on from
+        where it stopped when it is delivered again. A chunk that fails does not keep the others from being computed.
+
+        Args:
+          graph_id: the dataset.
+          l2_ids: uint64[n], any order, duplicates and ids that cannot exist allowed.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+          TableNotFoundError: if its cache table does not exist.
+          TransientError: if the graph's geometry or the cache table cannot be read.
+          ConfigurationError: if the graph's description cannot be used.
+        """
+        end_s = self.clock() + self.budget_s
+        source = self._source(graph_id)
+        distinct = np.unique(l2_ids)
+        possible = source.geometry.can_exist(distinct)
+        cached = self.store.read_cells(source.dataset.l2cache_id, distinct[possible], ["size_nm3"]).l2_ids
+        wanted = np.setdiff1d(distinct[possible], cached, assume_unique=True)
+        chunks: dict[Triple, ChunkOutcome] = {}
+        failures: dict[Triple, L2CacheError] = {}
+        for coordinate, ids in source.geometry.group_by_chunk(wanted):
+            try:
+                if self.clock() > end_s:
+                    raise DeadlineError(
+                        f"the nodes take more than {self.budget_s:g} s; the rest is for the next delivery"
+                    )
+                chunks[coordinate] = self._compute_some(source, coordinate, ids)
+            except StorageUnavailableError:
+                raise
+            except L2CacheError as error:
+                failures[coordinate] = error
+                event(_logger, logging.WARNING, "chunk failed", dataset=graph_id, chunk=coordinate, reason=str(error))
+        refused = _reasons(distinct[~possible], source.geometry)
+        return NodesOutcome(chunks, failures, refused, len(cached))
+
+    def compute_chunk(self, graph_id: str, coordinate: Triple, timestamp: datetime | None) -> ChunkOutcome:
+        """Computes the rows of all nodes of a chunk that are current at a moment.
+
+        Args:
+          graph_id: the dataset.
+          coordinate: of the chunk, in the chunk grid.
+          timestamp: the moment of the graph, aware; None for now.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+          OutsideVolumeError: if the grid has no such chunk.
+          TableNotFoundError: if the dataset's cache table does not exist.
+          TransientError: if graph, volume or store cannot be reached.
+        """
+        source, steps = self._source(graph_id), StepTimer()
+        loaded = self.load_chunk(graph_id, coordinate, steps)
+        features = self.chunk_rows(graph_id, loaded, timestamp, steps)
+        if len(features):
+            with steps.step("write"):
+                self.store.write_features(source.dataset.l2cache_id, features)
+        return self._logged(source, coordinate, ChunkOutcome(len(features), steps_ms=steps.milliseconds))
+
+    def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
+        """Reads a chunk's supervoxels (the step `read`): waits for storage, and needs little of a core."""
+        with steps.step("read"):
+            return LoadedChunk.from_voxels(coordinate, self._source(graph_id).volume.read_chunk(coordinate))
+
+    def chunk_rows(self, graph_id: str, loaded: LoadedChunk, timestamp: datetime | None, steps: StepTimer) -> Features:
+        """Features of all nodes of a chunk at a moment (the steps `map`, which asks the graph, and `features`)."""
+        source = self._source(graph_id)
+        if loaded.is_empty:
+            return Features.empty()
+        with steps.step("map"):
+            nodes = np.zeros(len(loaded.supervoxels), dtype=np.uint64)
+            nodes[1:] = source.graph.l2_of_supervoxels(loaded.supervoxels[1:], timestamp)
+            _drop_strangers(nodes, loaded.coordinate, source)
+            labels = loaded.labels(nodes)
+        with steps.step("features"):
+            return chunk_features(labels, source.geometry.resolution_nm, threads=self.threads)
+
+    def _compute_some(self, source: _Source, coordinate: Triple, l2_ids: UInt64Array) -> ChunkOutcome:
+        """Computes and writes the rows of nodes of one chunk."""
+        steps, table_id = StepTimer(), source.dataset.l2cache_id
+        loaded = self.load_chunk(source.dataset.graph_id, coordinate, steps)
+        if loaded.is_empty:
+            # Nothing will ever be here, whether the graph knows the ids or not: it need not be asked.
+            with steps.step("write"):
+                self.store.write_voxelless(table_id, l2_ids)
+            return self._logged(source, coordinate, ChunkOutcome(0, len(l2_ids), steps_ms=steps.milliseconds))
+        with steps.step("map"):
+            members = source.graph.supervoxels_of(l2_ids)
+        unknown = tuple(l2_id for l2_id, supervoxels in members.items() if not len(supervoxels))
+        known = {l2_id: supervoxels for l2_id, supervoxels in members.items() if len(supervoxels)}
+        features = self._features_of(source, loaded, known, steps)
+        voxelless = np.setdiff1d(np.array(list(known), dtype=np.uint64), features.node_ids)
+        with steps.step("write"):
+            if len(features):
+                self.store.write_features(table_id, features)
+            if len(voxelless):
+                self.store.write_voxelless(table_id, voxelless)
+        outcome = ChunkOutcome(len(features), len(voxelless), unknown, steps.milliseconds)
+        return self._logged(source, coordinate, outcome)
+
+    def _features_of(
+        self, source: _Source, loaded: LoadedChunk, members: dict[int, UInt64Array], steps: StepTimer
+    ) -> Features:
+        """Features of nodes given by their supervoxels; those without voxels are left out."""
+        parts = []
+        for group in disjoint_passes(members):
+            with steps.step("map"):
+                labels = loaded.labels(loaded.nodes_of(group))
+            with steps.step("features"):
+                ids = np.array(list(group), dtype=np.uint64)
+                parts.append(chunk_features(labels, source.geometry.resolution_nm, ids, threads=self.threads))
+        return Features.concatenate(parts)
+
+    def _source(self, graph_id: str) -> _Source:
+        dataset = self.datasets.get(graph_id)
+        graph = self.graphs.get(dataset)
+        geometry = graph.geometry()
+        return _Source(dataset, graph, geometry, self.volumes.get(geometry))
+
+    def _logged(self, source: _Source, coordinate: Triple, outcome: ChunkOutcome) -> ChunkOutcome:
+        event(
+            _logger,
+            logging.INFO,
+            "chunk computed",
+            dataset=source.dataset.graph_id,
+            chunk=coordinate,
+            nodes=outcome.n_nodes,
+            voxelless=outcome.n_voxelless,
+            unknown=len(outcome.unknown_ids),
+            **{f"{step}_ms": round(ms, 2) for step, ms in outcome.steps_ms.items()},
+        )
+        return outcome
+
+
+def _drop_strangers(nodes: UInt64Array, coordinate: Triple, source: _Source) -> None:
+    """Sets to 0 the nodes of other chunks: the volume and the graph disagree there, and a row would be wrong."""
+    first, last = l2_id_range(coordinate, source.geometry.layout)
+    strangers = (nodes != 0) & ((nodes < np.uint64(first)) | (nodes > np.uint64(last)))
+    if strangers.any():
+        nodes[strangers] = 0
+        event(
+            _logger,
+            logging.ERROR,
+            "the volume has supervoxels of other chunks here",
+            dataset=source.dataset.graph_id,
+            chunk=coordinate,
+            supervoxels=int(strangers.sum()),
+        )
+
+
+def _reasons(l2_ids: UInt64Array, geometry: GraphGeometry) -> dict[int, str]:
+    right_layer = is_l2(l2_ids, geometry.layout)
+    return {
+        l2_id: "its chunk lies outside the volume" if fits else "not an L2 id"
+        for l2_id, fits in zip(l2_ids.tolist(), right_layer.tolist(), strict=True)
+    }

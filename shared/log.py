@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def event(logger: logging.Logger, level: int, message: str, /, **fields: Any) ->
 
 
 class StepTimer:
-    """Milliseconds per named step, for logs and benchmarks alike.
+    """Milliseconds per named step, for logs and benchmarks alike. Threads may share one.
 
     >>> steps = StepTimer()
     >>> with steps.step("read"):
@@ -63,6 +64,7 @@ class StepTimer:
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -72,7 +74,8 @@ class StepTimer:
             yield
         finally:
             elapsed_ms = (time.perf_counter() - start_s) * 1000
-            self.milliseconds[name] = self.milliseconds.get(name, 0.0) + elapsed_ms
+            with self._lock:
+                self.milliseconds[name] = self.milliseconds.get(name, 0.0) + elapsed_ms
 
     def fields(self) -> dict[str, float]:
         """The steps as log fields: `{"read_ms": 1.2, ...}`."""

@@ -7,7 +7,6 @@ task that is delivered twice makes the same children with the same names.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -61,12 +60,6 @@ def chunks(block: Box) -> Iterator[Triple]:
     """The chunk coordinates in a block, z fastest."""
     x, y, z = (range(start, stop) for start, stop in zip(block.start, block.stop, strict=True))
     return product(x, y, z)
-
-
-def task_name(run_id: str, block: Box) -> str:
-    """The name of a block's task. It starts with a hash, because sequential names slow a queue down."""
-    plain = f"{run_id}-{block_name(block)}"
-    return f"{hashlib.sha256(plain.encode()).hexdigest()[:8]}-{plain}"
 
 
 def _halves(block: Box) -> list[Box]:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from shared.errors import BadRequestError, L2CacheError, StorageUnavailableError, TransientError
-from shared.geometry import Box
-from shared.ingest.blocks import block_name, chunks, parse_block
-from shared.ingest.run import BlockDone, Run
-from shared.log import event, get_logger
-from shared.types import Triple
+from shared.errors import L2CacheError, StorageUnavailableError, TransientError
+from shared.ingest.blocks import block_name, chunks
+from shared.ingest.pipeline import ChunkComputer, ChunkResult, compute_chunks
+from shared.ingest.run import DoneMark
+from shared.ingest.task import BlockTask
+from shared.log import StepTimer, event, get_logger
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from shared.store import CacheStore
+    from shared.tasks import TaskQueue
+    from shared.types import Triple
 
 _LOG = get_logger("ingest")
 ATTEMPTS_IN_LEAF = 3
@@ -27,110 +28,101 @@ ATTEMPTS_OF_TASK = 8
 BACK_OFF_S = 0.5
 
 
-class ChunkOutcome(Protocol):
-    """What is known of a computed chunk."""
-
-    @property
-    def n_nodes(self) -> int:
-        """Rows written."""
-
-
-class ChunkComputer(Protocol):
-    """Computes one chunk and writes its rows."""
-
-    def compute_chunk(self, graph_id: str, coordinate: Triple, timestamp: datetime | None) -> ChunkOutcome:
-        """Reads, maps, computes and writes one chunk at a moment of the graph."""
-
-
 @dataclass(frozen=True)
 class LeafService:
     """Does leaf tasks.
 
     Attributes:
-      computer: computes a chunk.
+      computer: the steps of a chunk.
       store: where the marks go.
+      queue: where the rest of a block goes that would take too long.
+      budget_s: time after which no further chunk is begun; well below the queue's deadline.
       clock: Unix time.
       sleep: waits that many seconds between tries.
     """
 
     computer: ChunkComputer
     store: CacheStore
+    queue: TaskQueue
+    budget_s: float
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
-    def compute_block(self, body: bytes, attempt: int = 1) -> BlockDone:
-        """Computes every chunk of a block, then marks the block as done.
+    def compute_block(self, body: bytes, attempt: int = 1) -> DoneMark:
+        """Computes the chunks of a block, then marks them as done.
 
         A failing chunk does not fail its block: it is tried again, then written down with its reason. Only where
         nothing works at all (every chunk failed for a transient reason) is the whole task left to the queue's back-off,
-        a limited number of times.
+        a limited number of times. What cannot be done in time is handed on as a new task.
 
         Args:
-          body: the task's JSON, made by `leaf_body`.
+          body: the task's JSON.
           attempt: how often the queue has delivered this task, from 1.
 
         Raises:
-          BadRequestError: if the body is no leaf task.
+          BadRequestError: if the body is no task.
           TransientError: if the task is to be delivered again.
         """
-        run, block = parse_leaf(body)
-        nodes = 0
-        failures: dict[Triple, L2CacheError] = {}
-        for chunk in chunks(block):
-            try:
-                nodes += self._compute_chunk(run, chunk)
-            except StorageUnavailableError:
-                raise
-            except L2CacheError as error:
-                failures[chunk] = error
-        transient = [error for error in failures.values() if isinstance(error, TransientError)]
-        if len(transient) == block.volume and attempt < ATTEMPTS_OF_TASK:
-            raise transient[0]
-        done = BlockDone(block.volume, nodes, len(failures), self.clock())
-        self._mark(run, block, failures, done)
-        return done
+        task, steps = BlockTask.from_body(body), StepTimer()
+        end_s = self.clock() + self.budget_s
+        results = list(compute_chunks(self.computer, task.run, self._until(end_s, task), steps))
+        results = [self._tried_again(task, result, end_s) for result in results]
+        _raise_what_the_queue_mends(results, attempt)
+        mark = self._mark(task, results)
+        event(
+            _LOG,
+            logging.INFO,
+            "block computed",
+            run_id=task.run.run_id,
+            block=block_name(task.block),
+            first=task.first,
+            stop=mark.stop,
+            nodes=mark.nodes,
+            **steps.fields(),
+        )
+        return mark
 
-    def _compute_chunk(self, run: Run, chunk: Triple) -> int:
+    def _until(self, end_s: float, task: BlockTask) -> Iterator[Triple]:
+        """The task's chunks, as long as there is time; one at least, so that every delivery gets further."""
+        for number, chunk in enumerate(islice(chunks(task.block), task.first, None)):
+            if number and self.clock() > end_s:
+                return
+            yield chunk
+
+    def _tried_again(self, task: BlockTask, result: ChunkResult, end_s: float) -> ChunkResult:
         for attempt in range(1, ATTEMPTS_IN_LEAF):
-            try:
-                return self.computer.compute_chunk(run.graph_id, chunk, run.timestamp).n_nodes
-            except TransientError as error:
-                event(
-                    _LOG, logging.WARNING, "chunk failed, trying again", chunk=chunk, attempt=attempt, reason=str(error)
-                )
-                self.sleep(BACK_OFF_S * 2 ** (attempt - 1))
-        return self.computer.compute_chunk(run.graph_id, chunk, run.timestamp).n_nodes
+            if not isinstance(result.error, TransientError) or self.clock() > end_s:
+                break
+            self.sleep(BACK_OFF_S * 2 ** (attempt - 1))
+            (result,) = compute_chunks(self.computer, task.run, [result.chunk], StepTimer())
+        return result
 
-    def _mark(self, run: Run, block: Box, failures: dict[Triple, L2CacheError], done: BlockDone) -> None:
-        reasons = {
-            run.failed_mark(chunk): json.dumps({"reason": str(error), "kind": type(error).__name__}).encode()
-            for chunk, error in failures.items()
+    def _mark(self, task: BlockTask, results: list[ChunkResult]) -> DoneMark:
+        run, stop = task.run, task.first + len(results)
+        mark = DoneMark(stop, sum(result.nodes for result in results), self.clock())
+        failed = {
+            run.failed_mark(result.chunk): _reason(result.error) for result in results if result.error is not None
         }
-        for key, reason in reasons.items():
-            event(_LOG, logging.ERROR, "chunk failed", run_id=run.run_id, mark=key, reason=reason.decode())
-        succeeded = [run.failed_mark(chunk) for chunk in chunks(block) if chunk not in failures]
-        # The block's mark comes last: until it is there the block counts as not done.
-        self.store.write_marks(run.table_id, reasons)
-        self.store.delete_marks(run.table_id, succeeded)
-        self.store.write_marks(run.table_id, {run.done_prefix + block_name(block): done.to_json()})
+        for key, reason in failed.items():
+            event(_LOG, logging.ERROR, "chunk failed", mark=key, reason=reason.decode())
+        if stop < task.block.volume:
+            self.queue.enqueue([replace(task, first=stop).to_task()])
+        # The mark of what is done comes last: until it is there, the chunks count as not done.
+        self.store.write_marks(run.table_id, failed)
+        self.store.delete_marks(run.table_id, [run.failed_mark(result.chunk) for result in results if not result.error])
+        self.store.write_marks(run.table_id, {run.done_mark(task.block, task.first): mark.to_json()})
+        return mark
 
 
-def leaf_body(run: Run, block: Box) -> bytes:
-    """The JSON of a task for one block of a run."""
-    return json.dumps({"run": json.loads(run.to_json()), "block": block_name(block)}).encode()
+def _raise_what_the_queue_mends(results: list[ChunkResult], attempt: int) -> None:
+    errors = [result.error for result in results if isinstance(result.error, TransientError)]
+    for error in errors:
+        # Without the table there is no place for marks either.
+        if isinstance(error, StorageUnavailableError):
+            raise error
+    if len(errors) == len(results) and attempt < ATTEMPTS_OF_TASK:
+        raise errors[0]
 
 
-def parse_leaf(body: bytes) -> tuple[Run, Box]:
-    """The inverse of `leaf_body`.
-
-    Raises:
-      BadRequestError: if it is no task's body, or its block lies outside the run's.
-    """
-    try:
-        document = json.loads(body)
-        run, block = Run.from_json(document["run"]), parse_block(document["block"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadRequestError(f"not a block task: {error!r}") from error
-    if run.block.intersection(block) != block:
-        raise BadRequestError(f"block {block_name(block)} lies outside its run {run.run_id}")
-    return run, block
+def _reason(error: L2CacheError) -> bytes:
+    return json.dumps({"reason": str(error), "kind": type(error).__name__}).encode()

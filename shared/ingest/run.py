@@ -3,14 +3,14 @@
 Marks are set-cells, so that writing one twice changes nothing:
 
     run/<run id>                    the run itself
-    done/<run id>/<block>           a finished leaf block: chunks, nodes, failures, when
+    done/<run id>/<block>/<first>   chunks of a leaf block that are done, from the one numbered `first` on
     failed/<run id>/<x>_<y>_<z>     a chunk that failed for good, and why
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -90,18 +90,28 @@ class Run:
         """What the keys of its failed chunks start with."""
         return f"failed/{self.run_id}/"
 
+    def done_mark(self, block: Box, first: int) -> str:
+        """Key of the mark of a leaf block's chunks from number `first` on."""
+        return f"{self.done_prefix}{block_name(block)}/{first}"
+
     def failed_mark(self, chunk: Triple) -> str:
         """Key of a failed chunk's mark."""
         return self.failed_prefix + "_".join(map(str, chunk))
 
 
 @dataclass(frozen=True)
-class BlockDone:
-    """What the mark of a finished leaf block says."""
+class DoneMark:
+    """What the mark of a leaf block says: its chunks from the mark's `first` up to `stop` are done.
 
-    chunks: int
+    Attributes:
+      stop: number of the first chunk of the block that is not done; all of them usually, fewer where a leaf neared its
+        deadline and handed the rest on.
+      nodes: rows written for them.
+      finished_s: when, Unix time.
+    """
+
+    stop: int
     nodes: int
-    failed: int
     finished_s: float
 
     def to_json(self) -> bytes:
@@ -109,7 +119,7 @@ class BlockDone:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_json(cls, raw: bytes) -> BlockDone:
+    def from_json(cls, raw: bytes) -> DoneMark:
         """The inverse of `to_json`."""
         return cls(**json.loads(raw))
 
@@ -143,19 +153,44 @@ class RunStatus:
         return self.completed_chunks + self.failed_chunks >= self.total_chunks
 
     @classmethod
-    def from_marks(cls, run: Run, done: Iterable[bytes], now_s: float) -> RunStatus:
-        """The status that the marks of finished blocks add up to."""
-        blocks = [BlockDone.from_json(raw) for raw in done]
-        chunks = sum(block.chunks for block in blocks)
-        failed = sum(block.failed for block in blocks)
-        rate = _rate(run, blocks, now_s, finished=chunks >= run.block.volume)
-        return cls(run, chunks - failed, failed, sum(block.nodes for block in blocks), rate)
+    def from_marks(cls, run: Run, done: Mapping[str, bytes], failed_chunks: int, now_s: float) -> RunStatus:
+        """The status that a run's marks add up to.
+
+        Args:
+          run: the run.
+          done: all marks under `run.done_prefix`, keys and values.
+          failed_chunks: number of marks under `run.failed_prefix`.
+          now_s: Unix time.
+        """
+        pieces = _done_pieces(run, done)
+        chunks = sum(n for n, _ in pieces)
+        rate = _rate(run, pieces, now_s, finished=chunks >= run.block.volume)
+        return cls(run, chunks - failed_chunks, failed_chunks, sum(mark.nodes for _, mark in pieces), rate)
 
 
-def _rate(run: Run, blocks: list[BlockDone], now_s: float, *, finished: bool) -> float:
-    if not blocks:
+def _done_pieces(run: Run, done: Mapping[str, bytes]) -> list[tuple[int, DoneMark]]:
+    """Pairs (number of chunks, mark), no chunk counted twice.
+
+    A block's marks form a chain: each begins where the one before it stops. A leaf that was delivered twice may have
+    left a second chain; only the one from the block's first chunk on counts.
+    """
+    blocks: dict[str, dict[int, DoneMark]] = {}
+    for key, raw in done.items():
+        block, number = key.removeprefix(run.done_prefix).rsplit("/", 1)
+        blocks.setdefault(block, {})[int(number)] = DoneMark.from_json(raw)
+    pieces = []
+    for marks in blocks.values():
+        first = 0
+        while (mark := marks.get(first)) is not None and mark.stop > first:
+            pieces.append((mark.stop - first, mark))
+            first = mark.stop
+    return pieces
+
+
+def _rate(run: Run, pieces: list[tuple[int, DoneMark]], now_s: float, *, finished: bool) -> float:
+    if not pieces:
         return 0.0
-    end_s = max(block.finished_s for block in blocks) if finished else now_s
+    end_s = max(mark.finished_s for _, mark in pieces) if finished else now_s
     start_s = run.started_s if finished else max(run.started_s, end_s - RATE_WINDOW_S)
-    recent = sum(block.chunks for block in blocks if block.finished_s >= start_s)
+    recent = sum(chunks for chunks, mark in pieces if mark.finished_s >= start_s)
     return recent / max(end_s - start_s, 0.001)

@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import RunConflictError, UnknownRunError
-from shared.ingest.blocks import children, task_name
-from shared.ingest.leaf import leaf_body, parse_leaf
+from shared.ingest.blocks import children
 from shared.ingest.request import StartRequest
 from shared.ingest.run import Run, RunStatus
+from shared.ingest.task import BlockTask
 from shared.log import event, get_logger
 from shared.store import TableMeta
-from shared.tasks import Task
 
 if TYPE_CHECKING:
     from shared.datasets import Dataset, Datasets
-    from shared.geometry import Box, GraphGeometry
+    from shared.geometry import GraphGeometry
     from shared.store import CacheStore
     from shared.tasks import TaskQueue
 
 _LOG = get_logger("ingest")
-EXPAND_PATH = "/expand"
-LEAF_PATH = "/chunks"
+LEAVES_AT_LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,16 @@ class IngestService:
         meta = TableMeta(dataset.graph_id, dataset.cv_path, request.timestamp)
         if not self.store.create_table(table_id, meta):
             self._check_table(dataset)
-        run = Run(dataset.graph_id, table_id, request.timestamp, block, self.leaf_chunks, self.clock())
+        # Small runs get small leaves, so that all workers have work and progress is seen.
+        leaf_chunks = max(1, min(self.leaf_chunks, block.volume // LEAVES_AT_LEAST))
+        run = Run(dataset.graph_id, table_id, request.timestamp, block, leaf_chunks, self.clock())
         known = {other.run_id: other for other in self.runs(request.dataset)}
         for run_id in known:
             if run_id != run.run_id and not self.status(request.dataset, run_id).finished:
                 raise RunConflictError(f"run {run_id} of {request.dataset} is not finished")
         run = known.get(run.run_id, run)
         self.store.write_marks(table_id, {run.mark: run.to_json()})
-        self._enqueue(run, [run.block])
+        self.queue.enqueue([BlockTask(run, run.block).to_task()])
         event(_LOG, logging.INFO, "run started", dataset=run.graph_id, run_id=run.run_id, chunks=run.block.volume)
         return self.status(request.dataset, run.run_id)
 
@@ -86,8 +86,9 @@ class IngestService:
           BadRequestError: if the body is no task.
           StorageUnavailableError: if the queue does not take them; the task is to be delivered again.
         """
-        run, block = parse_leaf(body)
-        return self._enqueue(run, children(block, run.leaf_chunks))
+        task = BlockTask.from_body(body)
+        blocks = children(task.block, task.run.leaf_chunks)
+        return self.queue.enqueue([BlockTask(task.run, block).to_task() for block in blocks])
 
     def runs(self, dataset: str) -> list[Run]:
         """The runs of a dataset, oldest first."""
@@ -101,8 +102,9 @@ class IngestService:
           UnknownRunError: if there is no such run.
         """
         run = self._run(dataset, run_id)
+        failed_chunks = len(self.store.read_marks(run.table_id, run.failed_prefix))
         done = self.store.read_marks(run.table_id, run.done_prefix)
-        return RunStatus.from_marks(run, done.values(), self.clock())
+        return RunStatus.from_marks(run, done, failed_chunks, self.clock())
 
     def failed(self, dataset: str, run_id: str | None = None) -> dict[str, str]:
         """The failed chunks of a run, `x_y_z`, with their reasons."""
@@ -123,12 +125,3 @@ class IngestService:
         graph_id = self.store.read_meta(dataset.l2cache_id).graph_id
         if graph_id != dataset.graph_id:
             raise RunConflictError(f"table {dataset.l2cache_id} belongs to graph {graph_id}, not to {dataset.graph_id}")
-
-    def _enqueue(self, run: Run, blocks: list[Box]) -> int:
-        tasks = []
-        for block in blocks:
-            leaf = block.volume <= run.leaf_chunks
-            name = task_name(run.run_id, block)
-            body = leaf_body(run, block)
-            tasks.append(Task(name, "compute" if leaf else "ingest", LEAF_PATH if leaf else EXPAND_PATH, body))
-        return self.queue.enqueue(tasks)

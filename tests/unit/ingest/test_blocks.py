@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from shared.errors import BadRequestError
 from shared.geometry import Box
-from shared.ingest.blocks import FAN_OUT, block_name, children, chunks, parse_block, task_name
+from shared.ingest.blocks import FAN_OUT, block_name, children, chunks, parse_block
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 14), st.integers(1, 14))
 starts = st.tuples(st.integers(0, 700), st.integers(0, 700), st.integers(0, 700))
@@ -58,10 +58,3 @@ def test_a_blocks_name_reads_back(block: Box) -> None:
 def test_what_is_no_blocks_name_is_refused(name: str) -> None:
     with pytest.raises(BadRequestError, match="block"):
         parse_block(name)
-
-
-def test_task_names_are_the_same_for_the_same_block_and_do_not_start_in_sequence() -> None:
-    parts = children(Box((0, 0, 0), (8, 8, 8)), 8)
-    names = [task_name("20260601T000000-0_0_0-8_8_8", part) for part in parts]
-    assert names == [task_name("20260601T000000-0_0_0-8_8_8", part) for part in parts]
-    assert len({name[:4] for name in names}) > len(names) // 2

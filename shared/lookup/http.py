@@ -1,0 +1,127 @@
+"""The routes of the look-up API, as a Flask app."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import flask
+from flask_cors import CORS
+
+from shared.attributes import ATTRIBUTES
+from shared.auth import Authorizer
+from shared.datasets import Datasets
+from shared.log import StepTimer, event, get_logger
+from shared.lookup.query import parse_query
+from shared.lookup.service import LookupService
+from shared.settings import Settings
+from shared.version import TITLE
+from shared.web import answer_errors, json_response, pack_answers, read_body, trace_id
+
+_PREFLIGHT_AGE_S = 3600
+
+_logger = get_logger("lookup")
+
+
+def create_app(service: LookupService, datasets: Datasets, authorize: Authorizer, settings: Settings) -> flask.Flask:
+    """The app that answers the look-up API.
+
+    Args:
+      service: what is behind it.
+      datasets: the datasets it may be asked about.
+      authorize: asked before each look-up, before the body is read.
+      settings: limits, the paths' prefix, the namespace at the authentication service.
+    """
+    app = flask.Flask("lookup", static_folder=None)
+    app.config["AUTH_SERVICE_NAMESPACE"] = settings.auth_service_namespace
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    answer_errors(app, settings.retry_after_s)
+    # Flask runs these in reverse: packing, the CORS headers, then the record of it all.
+    _record_requests(app)
+    CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
+    pack_answers(app)
+    _add_open_routes(app, datasets, settings)
+    _add_attributes_route(app, service, datasets, authorize, settings)
+    return app
+
+
+def _prefixed(settings: Settings, path: str) -> str:
+    return f"/{settings.url_prefix}{path}" if settings.url_prefix else path
+
+
+def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings) -> None:
+    """What needs no token: name and version, the attributes, the datasets, and whether the function is alive."""
+    types = {attribute.name: attribute.type_name for attribute in ATTRIBUTES}
+    mapping = {d.graph_id: {"cv_path": d.cv_path, "l2cache_id": d.l2cache_id} for d in datasets.by_graph_id.values()}
+
+    def index() -> flask.Response:
+        return flask.Response(TITLE, mimetype="text/plain")
+
+    for path in ("/", "/index", "/api/v1/", "/api/v1/index"):
+        app.add_url_rule(_prefixed(settings, path), "index", index)
+    for name, value in (("attribute_metadata", types), ("table_mapping", mapping)):
+        path = _prefixed(settings, f"/api/v1/{name}")
+        app.add_url_rule(path, name, lambda value=value: json_response(value))
+    app.add_url_rule("/healthz", "healthz", lambda: json_response({"status": "ok", "version": TITLE}))
+
+
+def _add_attributes_route(
+    app: flask.Flask, service: LookupService, datasets: Datasets, authorize: Authorizer, settings: Settings
+) -> None:
+    def attributes(dataset: str) -> flask.Response:
+        steps: StepTimer = flask.g.steps
+        # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
+        known = datasets.get(dataset)
+        flask.g.fields["dataset"] = known.graph_id
+        with steps.step("authorize"):
+            refusal = authorize(known.graph_id)
+        if refusal is not None:
+            return refusal
+        with steps.step("parse"):
+            body = read_body(flask.request, settings.max_body_bytes)
+            parameters = flask.request.args.to_dict(flat=False)
+            query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids)
+        found = service.look_up(known, query, steps)
+        flask.g.fields.update(
+            ids=found.ids,
+            impossible=found.impossible,
+            hits=found.hits,
+            misses=found.misses,
+            published=found.published,
+            unpublished=found.unpublished,
+        )
+        return json_response(found.json)
+
+    path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
+    app.add_url_rule(path, "attributes", attributes, methods=["POST"])
+
+
+def _record_requests(app: flask.Flask) -> None:
+    """One log record per request. Neither headers nor the query string are in it, where tokens are."""
+
+    def start() -> None:
+        flask.g.started_s = time.perf_counter()
+        flask.g.steps = StepTimer()
+        flask.g.fields = {}
+
+    def record(response: flask.Response) -> flask.Response:
+        request = flask.request
+        elapsed_ms = (time.perf_counter() - flask.g.started_s) * 1000
+        event(
+            _logger,
+            logging.DEBUG if request.endpoint == "healthz" else logging.INFO,
+            "request",
+            route=request.endpoint,
+            method=request.method,
+            status=response.status_code,
+            trace=trace_id(request.headers),
+            bytes=response.content_length,
+            total_ms=round(elapsed_ms, 2),
+            **flask.g.fields,
+            **flask.g.steps.fields(),
+        )
+        return response
+
+    app.before_request(start)
+    app.after_request(record)

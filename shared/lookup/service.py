@@ -1,0 +1,106 @@
+"""The look-up service: read the cache, answer, send word of what is missing. Knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.datasets import Dataset
+from shared.errors import TableNotFoundError
+from shared.graph import GraphSource
+from shared.log import StepTimer, event, get_logger
+from shared.lookup.answer import encode_answer
+from shared.lookup.misses import MissPublisher, Publication
+from shared.lookup.query import Query
+from shared.store import CachedCells, CacheStore
+from shared.types import UInt64Array
+
+_logger = get_logger("lookup")
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What came of a look-up.
+
+    Attributes:
+      json: the answer.
+      ids: number of distinct ids asked for.
+      impossible: those of them that are no L2 ids of the volume.
+      hits: those that have a row.
+      misses: those that could exist and have none.
+      published: misses that were published now; the rest of them was published a short while ago or was not to be.
+      unpublished: misses that were not published because the bus failed.
+    """
+
+    json: bytes
+    ids: int
+    impossible: int
+    hits: int
+    misses: int
+    published: int
+    unpublished: int
+
+
+class LookupService:
+    """Answers look-ups. May be used by many threads.
+
+    Args:
+      store: the cache tables.
+      graphs: the datasets' graphs, of which only the geometry is asked for.
+      misses: where missing ids are sent.
+    """
+
+    def __init__(self, store: CacheStore, graphs: GraphSource, misses: MissPublisher) -> None:
+        self._store = store
+        self._graphs = graphs
+        self._misses = misses
+
+    def look_up(self, dataset: Dataset, query: Query, steps: StepTimer) -> Lookup:
+        """The attributes of the query's ids, as JSON: one key per distinct id, ascending.
+
+        Ids that cannot exist are answered `{}` without asking the store, and are never published. A table that does not
+        exist yet counts as empty.
+
+        Raises:
+          StorageUnavailableError: if the cache cannot be read.
+          GraphUnavailableError: if the graph's geometry is not known yet and cannot be asked for.
+        """
+        with steps.step("geometry"):
+            geometry = self._graphs.get(dataset).geometry()
+            ids = np.unique(query.l2_ids)
+            possible = ids[geometry.can_exist(ids)]
+        with steps.step("read"):
+            cells = self._read(dataset, possible, query)
+        missing = np.setdiff1d(possible, cells.l2_ids, assume_unique=True)
+        # The bus works while the answer is written.
+        with steps.step("publish"):
+            publication = self._misses.start(dataset, missing) if query.publish_misses else Publication()
+        with steps.step("encode"):
+            json = encode_answer(ids, cells, query.attributes, geometry, int64_as_str=query.int64_as_str)
+        with steps.step("publish"):
+            published, unpublished = publication.wait()
+        return Lookup(
+            json=json,
+            ids=len(ids),
+            impossible=len(ids) - len(possible),
+            hits=len(cells.l2_ids),
+            misses=len(missing),
+            published=published,
+            unpublished=unpublished,
+        )
+
+    def close(self) -> None:
+        """Lets go of the store and the bus."""
+        self._misses.close()
+        self._store.close()
+
+    def _read(self, dataset: Dataset, l2_ids: UInt64Array, query: Query) -> CachedCells:
+        names = [attribute.name for attribute in query.attributes]
+        if l2_ids.size:
+            try:
+                return self._store.read_cells(dataset.l2cache_id, l2_ids, names)
+            except TableNotFoundError:
+                event(_logger, logging.WARNING, "the cache table does not exist yet", dataset=dataset.graph_id)
+        return CachedCells(np.empty(0, dtype=np.uint64), {name: [] for name in names})

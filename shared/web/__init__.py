@@ -1,0 +1,19 @@
+"""What the functions share of HTTP: errors as JSON, bodies with limits, packed answers, an app inside a function."""
+
+from shared.web.answers import json_response, pack_answers
+from shared.web.body import read_body
+from shared.web.dispatch import serve
+from shared.web.errors import STATUSES, answer_errors, error_response, status_of
+from shared.web.trace import trace_id
+
+__all__ = [
+    "STATUSES",
+    "answer_errors",
+    "error_response",
+    "json_response",
+    "pack_answers",
+    "read_body",
+    "serve",
+    "status_of",
+    "trace_id",
+]

@@ -33,8 +33,8 @@ class Settings:
       graph_attempts: tries of one request to the graph server (`L2CACHE_GRAPH_ATTEMPTS`).
       graph_token: token for the graph server; empty means the one in CloudVolume's secrets (`L2CACHE_GRAPH_TOKEN`).
       cloud_volume_dir: CloudVolume's folder, None for its default (`CLOUD_VOLUME_DIR`).
-      message_budget_s: a message begins no further chunk after this time; the rest waits for its next delivery
-        (`L2CACHE_MESSAGE_BUDGET_S`). Below the bus's time-out for an acknowledgement.
+      budget_s: a message or a chunk task begins no further chunk after this time, and leaves the rest to the next
+        delivery; well below the time-outs of bus and queue (`L2CACHE_BUDGET_S`).
       leaf_chunks: chunks in one leaf task of an ingest (`L2CACHE_LEAF_CHUNKS`).
       threads: threads of the feature engine (`L2CACHE_THREADS`).
       log_level: DEBUG, INFO, WARNING or ERROR (`L2CACHE_LOG_LEVEL`).
@@ -55,7 +55,7 @@ class Settings:
     graph_attempts: int = 5
     graph_token: str = field(default="", repr=False)
     cloud_volume_dir: Path | None = None
-    message_budget_s: float = 480.0
+    budget_s: float = 480.0
     leaf_chunks: int = 16
     threads: int = 1
     log_level: str = "INFO"
@@ -84,7 +84,7 @@ class Settings:
             graph_attempts=read.whole("L2CACHE_GRAPH_ATTEMPTS", cls.graph_attempts, 1),
             graph_token=environment.get("L2CACHE_GRAPH_TOKEN", "").strip(),
             cloud_volume_dir=read.folder("CLOUD_VOLUME_DIR"),
-            message_budget_s=read.decimal("L2CACHE_MESSAGE_BUDGET_S", cls.message_budget_s, 0.001),
+            budget_s=read.decimal("L2CACHE_BUDGET_S", cls.budget_s, 0.001),
             leaf_chunks=read.whole("L2CACHE_LEAF_CHUNKS", cls.leaf_chunks, 1),
             threads=read.whole("L2CACHE_THREADS", cls.threads, 1),
             log_level=read.choice("L2CACHE_LOG_LEVEL", cls.log_level, _LOG_LEVELS),

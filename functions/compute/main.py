@@ -18,6 +18,7 @@ from typing import Protocol
 
 import flask
 import functions_framework
+from werkzeug.datastructures import Headers
 
 from shared.cloud_events import PushedMessage, parse_push
 from shared.compute import ComputeService, MessageHandler, Verdict
@@ -25,12 +26,13 @@ from shared.datasets import Datasets
 from shared.errors import PermanentError, TransientError
 from shared.graph import Graphs
 from shared.ingest import LeafService
-from shared.ingest.run import BlockDone
-from shared.ingest.service import LEAF_PATH
+from shared.ingest.run import DoneMark
+from shared.ingest.task import LEAF_PATH
 from shared.log import configure, event, get_logger
 from shared.once import Once
 from shared.settings import Settings
 from shared.store import open_store
+from shared.tasks import open_queue
 from shared.volume import Volumes
 from shared.web import answer_errors, json_response, read_body, serve, trace_id
 
@@ -42,8 +44,8 @@ _logger = get_logger("compute")
 class LeafHandler(Protocol):
     """Does the leaf tasks of an ingest."""
 
-    def compute_block(self, body: bytes, attempt: int = 1) -> BlockDone:
-        """Computes every chunk of a block; see `shared.ingest.LeafService`."""
+    def compute_block(self, body: bytes, attempt: int = 1) -> DoneMark:
+        """Computes the chunks of a block; see `shared.ingest.LeafService`."""
 
 
 def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler) -> flask.Flask:
@@ -61,7 +63,7 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
             done = leaves.compute_block(read_body(flask.request, settings.max_body_bytes), _attempt())
         except PermanentError as error:
             reason, kind = str(error), type(error).__name__
-            event(_logger, logging.ERROR, "chunk task can never succeed", reason=reason, kind=kind)
+            event(_logger, logging.ERROR, "chunk task can never succeed", reason=reason, error=kind)
             return _acknowledged()
         return json_response(asdict(done))
 
@@ -90,9 +92,9 @@ def create_handlers(settings: Settings) -> tuple[MessageHandler, LeafHandler]:
         graphs=Graphs(settings),
         volumes=Volumes(),
         threads=settings.threads,
-        budget_s=settings.message_budget_s,
+        budget_s=settings.budget_s,
     )
-    return MessageHandler(service), LeafService(service, store)
+    return MessageHandler(service), LeafService(service, store, open_queue(settings.queue), settings.budget_s)
 
 
 def _acknowledged() -> flask.Response:
@@ -101,8 +103,8 @@ def _acknowledged() -> flask.Response:
 
 def _trace(message: PushedMessage) -> str | None:
     """The trace that the delivery belongs to, else the one that the message was published in."""
-    headers = {name: flask.request.headers.get(name, "") for name in ("traceparent", "X-Cloud-Trace-Context")}
-    return trace_id(headers) or trace_id({"traceparent": message.attributes.get(_TRACE_ATTRIBUTE, "")})
+    published_in = Headers({"traceparent": message.attributes.get(_TRACE_ATTRIBUTE, "")})
+    return trace_id(flask.request.headers) or trace_id(published_in)
 
 
 def _attempt() -> int:

@@ -15,7 +15,7 @@ from shared.compute.service import ComputeService
 from shared.datasets import Dataset
 from shared.errors import BadMessageError, L2CacheError, PermanentError, TransientError
 from shared.log import StepTimer, event, get_logger
-from shared.messages import decode
+from shared.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
 
 _logger = get_logger("compute")
 _LOGGED_IDS = 20
@@ -54,7 +54,10 @@ class MessageHandler:
           message: as delivered.
           trace: id of the delivery's trace, passed on to the log.
         """
-        fields: dict[str, object] = {"message_id": message.message_id, "dataset": message.attributes.get("table_id")}
+        fields: dict[str, object] = {
+            "message_id": message.message_id,
+            "dataset": message.attributes.get(GRAPH_ATTRIBUTE),
+        }
         if trace:
             fields["trace"] = trace
         timer = StepTimer()
@@ -74,17 +77,19 @@ class MessageHandler:
     def reject(self, error: L2CacheError, **fields: object) -> Verdict:
         """Counts and logs a message that can never succeed; `fields` say which."""
         reason, kind = str(error), type(error).__name__
-        event(_logger, logging.ERROR, "message can never succeed", **fields, reason=reason, kind=kind)
+        event(_logger, logging.ERROR, "message can never succeed", **fields, reason=reason, error=kind)
         return self._count(Verdict.FAILED)
 
     def _handle(self, message: PushedMessage, fields: dict[str, object]) -> Verdict:
-        graph_id = message.attributes.get("table_id")
+        graph_id = message.attributes.get(GRAPH_ATTRIBUTE)
         if not graph_id:
-            raise BadMessageError("the message has no table_id")
+            raise BadMessageError(f"the message has no {GRAPH_ATTRIBUTE}")
         dataset = self._service.datasets.by_graph_id.get(graph_id)
         if dataset is None or _is_for_another_table(message, dataset):
             return self._count(Verdict.NOT_OURS)
-        l2_ids = np.unique(decode(message.attributes, message.data).l2_ids)
+        decoded = decode(message.attributes, message.data)
+        fields["kind"] = "edit" if isinstance(decoded, EditMessage) else "miss"
+        l2_ids = np.unique(decoded.l2_ids)
         if not l2_ids.size:
             return self._count(Verdict.DONE)
         outcome = self._service.compute_nodes(graph_id, l2_ids)
@@ -113,7 +118,7 @@ class MessageHandler:
 
 def _is_for_another_table(message: PushedMessage, dataset: Dataset) -> bool:
     """Whether it is a miss for a cache table of the same graph that another deployment fills."""
-    return message.attributes.get("l2_cache_id", dataset.l2cache_id) != dataset.l2cache_id
+    return message.attributes.get(CACHE_ATTRIBUTE, dataset.l2cache_id) != dataset.l2cache_id
 
 
 def _fields(outcome: NodesOutcome) -> dict[str, object]:

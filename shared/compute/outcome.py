@@ -1,4 +1,4 @@
-"""What came of computing nodes or a chunk."""
+"""What came of computing nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.types import Triple
 
 @dataclass(frozen=True)
 class ChunkOutcome:
-    """What came of one chunk.
+    """What came of the nodes of one chunk.
 
     Attributes:
       n_nodes: rows written for nodes with voxels.

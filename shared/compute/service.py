@@ -97,35 +97,36 @@ class ComputeService:
         refused = _reasons(distinct[~possible], source.geometry)
         return NodesOutcome(chunks, failures, refused, len(cached))
 
-    def compute_chunk(self, graph_id: str, coordinate: Triple, timestamp: datetime | None) -> ChunkOutcome:
-        """Computes the rows of all nodes of a chunk that are current at a moment.
+    def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
+        """Reads a chunk's supervoxels (the step `read`).
 
         Args:
           graph_id: the dataset.
           coordinate: of the chunk, in the chunk grid.
-          timestamp: the moment of the graph, aware; None for now.
+          steps: the time is added there.
 
         Raises:
           UnknownDatasetError: if the dataset is not configured.
           OutsideVolumeError: if the grid has no such chunk.
-          TableNotFoundError: if the dataset's cache table does not exist.
-          TransientError: if graph, volume or store cannot be reached.
+          TransientError: if graph or volume cannot be reached.
+          ConfigurationError: if the graph's description or the volume cannot be used.
         """
-        source, steps = self._source(graph_id), StepTimer()
-        loaded = self.load_chunk(graph_id, coordinate, steps)
-        features = self.chunk_rows(graph_id, loaded, timestamp, steps)
-        if len(features):
-            with steps.step("write"):
-                self.store.write_features(source.dataset.l2cache_id, features)
-        return self._logged(source, coordinate, ChunkOutcome(len(features), steps_ms=steps.milliseconds))
-
-    def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
-        """Reads a chunk's supervoxels (the step `read`): waits for storage, and needs little of a core."""
         with steps.step("read"):
             return LoadedChunk.from_voxels(coordinate, self._source(graph_id).volume.read_chunk(coordinate))
 
     def chunk_rows(self, graph_id: str, loaded: LoadedChunk, timestamp: datetime | None, steps: StepTimer) -> Features:
-        """Features of all nodes of a chunk at a moment (the steps `map`, which asks the graph, and `features`)."""
+        """Features of the nodes that hold a chunk's supervoxels (the steps `map`, which asks the graph, and `features`).
+
+        Args:
+          graph_id: the dataset.
+          loaded: the chunk.
+          timestamp: the moment of the graph, aware; None for now.
+          steps: the time is added there.
+
+        Raises:
+          GraphUnavailableError: if the graph cannot be asked just now.
+          GraphResponseError: if it answers what no retry will mend.
+        """
         source = self._source(graph_id)
         if loaded.is_empty:
             return Features.empty()
@@ -137,10 +138,21 @@ class ComputeService:
         with steps.step("features"):
             return chunk_features(labels, source.geometry.resolution_nm, threads=self.threads)
 
+    def write_rows(self, graph_id: str, features: Features, steps: StepTimer) -> None:
+        """Writes rows (the step `write`). When it returns, they are durable.
+
+        Raises:
+          TableNotFoundError: if the dataset's cache table does not exist.
+          StorageUnavailableError: if it cannot be reached.
+        """
+        if len(features):
+            with steps.step("write"):
+                self.store.write_features(self.datasets.get(graph_id).l2cache_id, features)
+
     def _compute_some(self, source: _Source, coordinate: Triple, l2_ids: UInt64Array) -> ChunkOutcome:
         """Computes and writes the rows of nodes of one chunk."""
-        steps, table_id = StepTimer(), source.dataset.l2cache_id
-        loaded = self.load_chunk(source.dataset.graph_id, coordinate, steps)
+        steps, graph_id, table_id = StepTimer(), source.dataset.graph_id, source.dataset.l2cache_id
+        loaded = self.load_chunk(graph_id, coordinate, steps)
         if loaded.is_empty:
             # Nothing will ever be here, whether the graph knows the ids or not: it need not be asked.
             with steps.step("write"):
@@ -152,10 +164,9 @@ class ComputeService:
         known = {l2_id: supervoxels for l2_id, supervoxels in members.items() if len(supervoxels)}
         features = self._features_of(source, loaded, known, steps)
         voxelless = np.setdiff1d(np.array(list(known), dtype=np.uint64), features.node_ids)
-        with steps.step("write"):
-            if len(features):
-                self.store.write_features(table_id, features)
-            if len(voxelless):
+        self.write_rows(graph_id, features, steps)
+        if len(voxelless):
+            with steps.step("write"):
                 self.store.write_voxelless(table_id, voxelless)
         outcome = ChunkOutcome(len(features), len(voxelless), unknown, steps.milliseconds)
         return self._logged(source, coordinate, outcome)

@@ -26,7 +26,7 @@ def read_body(request: flask.Request, limit_bytes: int) -> bytes:
     Raises:
       TooLargeError: beyond the limit; the message states it.
       UnsupportedEncodingError: for any other content encoding.
-      BadRequestError: if the body says it is gzip and is not, or ends early.
+      BadRequestError: if the body ends early, or says it is gzip and is not.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _PLAIN + _GZIP:
@@ -37,6 +37,8 @@ def read_body(request: flask.Request, limit_bytes: int) -> bytes:
     body = read_at_most(request.stream, limit_bytes + 1)
     if len(body) > limit_bytes:
         raise TooLargeError(f"the body has more than {limit_bytes} bytes, the most that is allowed")
+    if declared is not None and len(body) < declared:
+        raise BadRequestError(f"the body was cut off after {len(body)} of {declared} bytes")
     return _unpack(body, limit_bytes) if encoding in _GZIP else body
 
 

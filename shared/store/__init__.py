@@ -1,5 +1,27 @@
 """The cache tables: what a store promises, whatever holds the rows."""
 
+from __future__ import annotations
+
+from shared.errors import ConfigurationError
 from shared.store.protocol import CachedCells, CacheStore, TableMeta
 
-__all__ = ["CacheStore", "CachedCells", "TableMeta"]
+__all__ = ["CacheStore", "CachedCells", "TableMeta", "open_store"]
+
+
+def open_store(address: str) -> CacheStore:
+    """The store at an address.
+
+    Args:
+      address: `sqlite:///ABSOLUTE/FILE`.
+
+    Raises:
+      ConfigurationError: if there is no such kind of store, or the address is malformed.
+    """
+    scheme = address.partition("://")[0]
+    if scheme == "sqlite":
+        from shared.sqlite_file import sqlite_path
+        from shared.store.sqlite import SQLiteStore
+
+        return SQLiteStore(sqlite_path(address))
+    # nothing of the address is repeated: it may hold a password
+    raise ConfigurationError("L2CACHE_STORE must be sqlite:///ABSOLUTE/FILE")

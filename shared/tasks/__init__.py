@@ -1,5 +1,27 @@
 """The queue of tasks, as a producer sees it."""
 
+from __future__ import annotations
+
+from shared.errors import ConfigurationError
 from shared.tasks.protocol import Task, TaskQueue
 
-__all__ = ["Task", "TaskQueue"]
+__all__ = ["Task", "TaskQueue", "open_queue"]
+
+
+def open_queue(address: str) -> TaskQueue:
+    """The queue at an address.
+
+    Args:
+      address: `sqlite:///ABSOLUTE/FILE`.
+
+    Raises:
+      ConfigurationError: if there is no such kind of queue, or the address is malformed.
+    """
+    scheme = address.partition("://")[0]
+    if scheme == "sqlite":
+        from shared.sqlite_file import sqlite_path
+        from shared.tasks.sqlite import SQLiteTaskQueue
+
+        return SQLiteTaskQueue(sqlite_path(address))
+    # nothing of the address is repeated: it may hold a password
+    raise ConfigurationError("L2CACHE_QUEUE must be sqlite:///ABSOLUTE/FILE")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Target = Literal["compute", "ingest"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
+_MAX_BODY_BYTES = 100_000
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,19 @@ class Task:
     target: Target
     path: str
     body: bytes
+
+    def __post_init__(self) -> None:
+        """Holds the task to what every queue takes.
+
+        Raises:
+          ValueError: naming the part that no queue would take.
+        """
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"a task cannot be named {self.name[:80]!r}")
+        if not self.path.startswith("/"):
+            raise ValueError(f"the path of task {self.name} must start with /, not {self.path[:80]!r}")
+        if len(self.body) > _MAX_BODY_BYTES:
+            raise ValueError(f"the body of task {self.name} has {len(self.body)} bytes, {_MAX_BODY_BYTES} are allowed")
 
 
 class TaskQueue(Protocol):

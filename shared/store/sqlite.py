@@ -1,0 +1,259 @@
+"""Cache tables in a SQLite file, for a laboratory with one machine.
+
+The cells are those of the public table format, byte for byte. A node's cells, of which only the newest counts, lie side
+by side in one SQLite row under the id, so that thousands of nodes are one pass over a B-tree; the few other rows (meta,
+version, marks) are kept cell by cell.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shared.attributes import ATTRIBUTES, BY_NAME, SIZE, VOXELLESS_SIZE, feature_cells, select
+from shared.errors import TableNotFoundError
+from shared.sqlite_file import SQLiteFile
+from shared.store.protocol import CachedCells, TableMeta
+from shared.store.table_format import (
+    FAMILY,
+    MARK_FAMILY,
+    MARK_QUALIFIER,
+    META_KEY,
+    META_QUALIFIER,
+    Cell,
+    after_prefix,
+    check_table_id,
+    decode_meta,
+    first_cells,
+    mark_key,
+    mark_of,
+    node_id,
+    node_key,
+)
+from shared.types import UInt64Array
+
+if TYPE_CHECKING:
+    from shared.features import Features
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tables (number INTEGER PRIMARY KEY, table_id TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS cells (
+  table_number INTEGER NOT NULL, row_key BLOB NOT NULL, family TEXT NOT NULL, qualifier TEXT NOT NULL,
+  timestamp_us INTEGER NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (table_number, row_key, family, qualifier)
+) WITHOUT ROWID;
+"""
+_NAMES = tuple(attribute.name for attribute in ATTRIBUTES)
+
+
+class SQLiteStore:
+    """The `CacheStore` of one file. Many processes and threads may write to it at once."""
+
+    def __init__(self, path: Path, deadline_s: float = 30.0) -> None:
+        """Nothing is opened before the first use; `deadline_s` is how long to wait for other writers."""
+        self._file = SQLiteFile(path, _SCHEMA, deadline_s)
+
+    def create_table(self, table_id: str, meta: TableMeta) -> bool:
+        """As `CacheStore.create_table`.
+
+        Raises:
+          ConfigurationError: if no table can have that name.
+        """
+        check_table_id(table_id)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if _find(connection, table_id) is not None:
+                return False
+            number = _make(connection, table_id)
+            cells = first_cells(meta).items()
+            _put_cells(connection, number, ((key, FAMILY, name, _now_us(), value) for key, (name, value) in cells))
+            return True
+
+        return self._file.write(work)
+
+    def read_meta(self, table_id: str) -> TableMeta:
+        """As `CacheStore.read_meta`."""
+
+        def work(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute(
+                "SELECT value FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
+                (_number(connection, table_id), META_KEY, FAMILY, META_QUALIFIER),
+            ).fetchone()
+            return None if row is None else row[0]
+
+        return decode_meta(table_id, self._file.read(work))
+
+    def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
+        """As `CacheStore.read_cells`."""
+        names = [attribute.name for attribute in select(attributes)]
+        wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)
+        columns = "".join(f", ifnull({name}, x'')" for name in names)
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, *tuple[bytes, ...]]]:
+            # CROSS JOIN makes the ids the outer loop: rows come in their order, each by one step in the B-tree
+            return connection.execute(
+                f"SELECT l2_id{columns} FROM json_each(?) AS wanted "  # noqa: S608  # our own column names
+                f"CROSS JOIN {_rows(connection, table_id)} ON l2_id = wanted.value",
+                (f"[{','.join(map(str, wanted.tolist()))}]",),
+            ).fetchall()
+
+        rows = self._file.read(work)
+        found, *values = zip(*rows, strict=True) if rows else [()] * (1 + len(names))
+        ids = np.array(found, dtype=np.int64).view(np.uint64)
+        return CachedCells(ids, dict(zip(names, values, strict=True)))
+
+    def write_features(self, table_id: str, features: Features) -> None:
+        """As `CacheStore.write_features`; all rows or none of them."""
+        now_us = _now_us()
+        rows: list[tuple[int | bytes, ...]] = [
+            (_signed(l2_id), now_us, *map(cells.__getitem__, _NAMES)) for l2_id, cells in feature_cells(features)
+        ]
+        self._file.write(lambda connection: _put_rows(connection, table_id, _NAMES, rows))
+
+    def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
+        """As `CacheStore.write_voxelless`; all rows or none of them."""
+        now_us = _now_us()
+        rows = [(_signed(l2_id), now_us, VOXELLESS_SIZE) for l2_id in l2_ids.tolist()]
+        self._file.write(lambda connection: _put_rows(connection, table_id, (SIZE.name,), rows))
+
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+        """As `CacheStore.write_marks`; all or none of them."""
+        now_us = _now_us()
+        cells = [(mark_key(key), MARK_FAMILY, MARK_QUALIFIER, now_us, value) for key, value in marks.items()]
+        self._file.write(lambda connection: _put_cells(connection, _number(connection, table_id), cells))
+
+    def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
+        """As `CacheStore.read_marks`."""
+        start = mark_key(prefix)
+
+        def work(connection: sqlite3.Connection) -> list[tuple[bytes, bytes]]:
+            return connection.execute(
+                "SELECT row_key, value FROM cells WHERE table_number = ? AND row_key >= ? AND row_key < ? "
+                "AND family = ? AND qualifier = ? ORDER BY row_key",
+                (_number(connection, table_id), start, after_prefix(start), MARK_FAMILY, MARK_QUALIFIER),
+            ).fetchall()
+
+        return {mark_of(key): value for key, value in self._file.read(work)}
+
+    def delete_marks(self, table_id: str, keys: Iterable[str]) -> None:
+        """As `CacheStore.delete_marks`."""
+        row_keys = [mark_key(key) for key in keys]
+
+        def work(connection: sqlite3.Connection) -> None:
+            number = _number(connection, table_id)
+            connection.executemany(
+                "DELETE FROM cells WHERE table_number = ? AND row_key = ?", ((number, key) for key in row_keys)
+            )
+
+        self._file.write(work)
+
+    def close(self) -> None:
+        """As `CacheStore.close`."""
+        self._file.close()
+
+    def cells(self, table_id: str) -> list[Cell]:
+        """Every cell of a table, in the order of a Bigtable scan: by row key, family, qualifier."""
+
+        def work(connection: sqlite3.Connection) -> list[Cell]:
+            number, columns = _number(connection, table_id), ", ".join(_NAMES)
+            others = connection.execute(
+                "SELECT row_key, family, qualifier, timestamp_us, value FROM cells WHERE table_number = ?", (number,)
+            )
+            nodes = connection.execute(f"SELECT l2_id, written_us, {columns} FROM rows_{number}")  # noqa: S608
+            return [Cell(*row) for row in others] + [cell for row in nodes for cell in _node_cells(row)]
+
+        return sorted(self._file.read(work), key=lambda cell: (cell.row_key, cell.family, cell.qualifier))
+
+    def put_cells(self, table_id: str, cells: Iterable[Cell]) -> None:
+        """Writes cells as they are, making the table if there is none; of several versions given the newest stays.
+
+        Raises:
+          ConfigurationError: if no table can have that name.
+        """
+        check_table_id(table_id)
+        columns: dict[str, list[tuple[int | bytes, ...]]] = {}
+        others = []
+        for cell in sorted(cells, key=lambda cell: cell.timestamp_us):
+            l2_id = node_id(cell.row_key) if cell.family == FAMILY and cell.qualifier in BY_NAME else None
+            if l2_id is None:
+                others.append((cell.row_key, cell.family, cell.qualifier, cell.timestamp_us, cell.value))
+            else:
+                columns.setdefault(cell.qualifier, []).append((_signed(l2_id), cell.timestamp_us, cell.value))
+
+        def work(connection: sqlite3.Connection) -> None:
+            number = _find(connection, table_id)
+            _put_cells(connection, _make(connection, table_id) if number is None else number, others)
+            for name, rows in columns.items():
+                _put_rows(connection, table_id, (name,), rows)
+
+        self._file.write(work)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000_000 * 1000
+
+
+def _signed(l2_id: int) -> int:
+    """The id as SQLite's signed integer of the same 64 bits."""
+    return l2_id - (1 << 64) if l2_id >> 63 else l2_id
+
+
+def _find(connection: sqlite3.Connection, table_id: str) -> int | None:
+    row = connection.execute("SELECT number FROM tables WHERE table_id = ?", (table_id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _number(connection: sqlite3.Connection, table_id: str) -> int:
+    number = _find(connection, table_id)
+    if number is None:
+        raise TableNotFoundError(f"there is no cache table {table_id[:60]}")
+    return number
+
+
+def _rows(connection: sqlite3.Connection, table_id: str) -> str:
+    """Name of the SQLite table with the nodes' rows; it has no letter of `table_id` in it."""
+    return f"rows_{_number(connection, table_id)}"
+
+
+def _make(connection: sqlite3.Connection, table_id: str) -> int:
+    number = connection.execute("INSERT INTO tables (table_id) VALUES (?)", (table_id,)).lastrowid
+    columns = "".join(f", {name} BLOB" for name in _NAMES)
+    connection.execute(f"CREATE TABLE rows_{number} (l2_id INTEGER PRIMARY KEY, written_us INTEGER NOT NULL{columns})")
+    assert number is not None  # noqa: S101  # an INSERT has a row id
+    return number
+
+
+def _put_rows(
+    connection: sqlite3.Connection, table_id: str, names: Sequence[str], rows: Iterable[tuple[int | bytes, ...]]
+) -> None:
+    """Sets the cells of those names, leaving the others of a row; `rows` are (id, microseconds, *values)."""
+    columns = ("written_us", *names)
+    connection.executemany(
+        f"INSERT INTO {_rows(connection, table_id)} (l2_id, {', '.join(columns)}) "  # noqa: S608  # our own names
+        f"VALUES (?{', ?' * len(columns)}) "
+        f"ON CONFLICT (l2_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)}",
+        rows,
+    )
+
+
+def _put_cells(
+    connection: sqlite3.Connection, number: int, cells: Iterable[tuple[bytes, str, str, int, bytes]]
+) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO cells (table_number, row_key, family, qualifier, timestamp_us, value) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        ((number, *cell) for cell in cells),
+    )
+
+
+def _node_cells(row: tuple[int, int, *tuple[bytes | None, ...]]) -> Iterator[Cell]:
+    l2_id, written_us, *values = row
+    key = node_key(l2_id % (1 << 64))
+    for name, value in zip(_NAMES, values, strict=True):
+        if value is not None:
+            yield Cell(key, FAMILY, name, written_us, value)

@@ -1,0 +1,139 @@
+"""The public layout of a cache table: row keys, families, meta. Other programs read and write the same tables."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared import safe_pickle
+from shared.errors import BadMessageError, ConfigurationError, TableNotFoundError
+from shared.store.protocol import TableMeta
+from shared.version import VERSION
+
+FAMILIES: dict[str, str | None] = {
+    "0": None,
+    "1": "max_num_versions: 1",
+    "2": None,
+    "3": "max_age { seconds: 31536000 }",
+    "4": None,
+}
+"""The column families of a cache table and when their cells are dropped."""
+
+FAMILY = "0"
+"""The family of attributes, meta and version."""
+
+MARK_FAMILY = "1"
+"""The family of marks. It keeps one version of a cell, and a mark has no history."""
+
+MARK_QUALIFIER = "mark"
+META_KEY, META_QUALIFIER = b"meta", "meta"
+VERSION_KEY, VERSION_QUALIFIER = b"version", "version"
+
+_MARK_PREFIX = b"mark/"
+_NODE_KEY_DIGITS = 20
+_NODE_KEY = re.compile(rb"[0-9]{20}")
+_MAX_NODE_ID = 2**64 - 1
+_TABLE_ID = re.compile(r"[_a-zA-Z0-9][-_.a-zA-Z0-9]{0,49}")
+_TIMESTAMP_FORMAT = "%Y-%m-%d %H:%M:%S"
+# protocol 4 is what PCGL2Cache writes
+_META_PROTOCOL = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table; `timestamp_us` is microseconds since 1970, in whole milliseconds."""
+
+    row_key: bytes
+    family: str
+    qualifier: str
+    timestamp_us: int
+    value: bytes
+
+
+def node_key(l2_id: int) -> bytes:
+    """Row key of a node: its id in 20 decimal digits."""
+    return b"%020d" % l2_id
+
+
+def node_id(row_key: bytes) -> int | None:
+    """The id in a row key; None for a row that is not a node's."""
+    if not _NODE_KEY.fullmatch(row_key):
+        return None
+    l2_id = int(row_key)
+    return l2_id if l2_id <= _MAX_NODE_ID else None
+
+
+def mark_key(key: str) -> bytes:
+    """Row key of a mark; never a node's, nor that of meta or version."""
+    return _MARK_PREFIX + key.encode()
+
+
+def mark_of(row_key: bytes) -> str:
+    """The mark's key in a row key made by `mark_key`."""
+    return row_key.removeprefix(_MARK_PREFIX).decode()
+
+
+def after_prefix(prefix: bytes) -> bytes:
+    """The first key after all keys that start with `prefix`, which must not consist of 0xff bytes only."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1])
+
+
+def is_table_id(table_id: str) -> bool:
+    """Whether a table can have that name, by Bigtable's rule."""
+    return _TABLE_ID.fullmatch(table_id) is not None
+
+
+def check_table_id(table_id: str) -> None:
+    """Refuses a name that no table can have.
+
+    Raises:
+      ConfigurationError: naming it.
+    """
+    if not is_table_id(table_id):
+        raise ConfigurationError(
+            f"a cache table cannot be named {table_id[:60]!r}: "
+            "at most 50 letters, digits, '_', '.' and '-' are allowed, the first a letter, digit or '_'"
+        )
+
+
+def first_cells(meta: TableMeta) -> dict[bytes, tuple[str, bytes]]:
+    """What a new table holds: row key -> (qualifier, value), in `FAMILY`."""
+    fields = {
+        "graph_id": meta.graph_id,
+        "cv_path": meta.cv_path,
+        "timestamp": meta.timestamp.astimezone(UTC).strftime(_TIMESTAMP_FORMAT),
+    }
+    return {
+        VERSION_KEY: (VERSION_QUALIFIER, VERSION.encode()),
+        META_KEY: (META_QUALIFIER, pickle.dumps(fields, protocol=_META_PROTOCOL)),
+    }
+
+
+def decode_meta(table_id: str, cell: bytes | None) -> TableMeta:
+    """The meta in a table's meta cell.
+
+    Raises:
+      TableNotFoundError: if there is no such cell or it says something else: then this is no cache table.
+    """
+    if cell is None:
+        raise TableNotFoundError(f"table {table_id} has no meta: it is no cache table")
+    try:
+        fields = safe_pickle.loads(cell)
+    except BadMessageError as error:
+        raise TableNotFoundError(f"the meta of table {table_id} cannot be read: {error}") from error
+    match fields:
+        case {"graph_id": str(graph_id), "cv_path": str(cv_path), "timestamp": str(timestamp)}:
+            return TableMeta(graph_id, cv_path, _utc(table_id, timestamp))
+    raise TableNotFoundError(f"the meta of table {table_id} lacks graph_id, cv_path or timestamp")
+
+
+def _utc(table_id: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise TableNotFoundError(f"the meta of table {table_id} has no timestamp but {text[:40]!r}") from error
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).replace(microsecond=0)

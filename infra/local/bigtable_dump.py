@@ -1,0 +1,104 @@
+"""Tables in the Bigtable emulator: making them, and writing a table's dump into them with its timestamps.
+
+Where to is said by the environment variable BIGTABLE_EMULATOR_HOST, as for Google's own clients; without it everything
+here refuses to work, so that no real table is ever written to.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from infra.local.graph.table import Cell, parse_cell
+from shared.bigtable import TableAddress
+from shared.errors import ConfigurationError
+
+ROWS_PER_REQUEST = 4_000
+_MAX_VERSIONS = re.compile(r"max_num_versions:\s*(\d+)")
+_MAX_AGE = re.compile(r"max_age\s*\{\s*seconds:\s*(\d+)\s*\}")
+
+
+def create_table(address: TableAddress, families: Mapping[str, str | None]) -> None:
+    """Makes an empty table.
+
+    Args:
+      address: where; project and instance need not exist in the emulator.
+      families: column families and their rules for collecting garbage, as in a dump's first line: None,
+        `max_num_versions: N` or `max_age { seconds: N }`.
+
+    Raises:
+      google.api_core.exceptions.AlreadyExists: if there is such a table.
+      ConfigurationError: if a rule is none of these, or no emulator is named.
+    """
+    _require_emulator()
+    from google.cloud.bigtable import Client
+
+    table = Client(project=address.project, admin=True).instance(address.instance).table(address.table)
+    table.create(column_families={family: _gc_rule(rule) for family, rule in families.items()})
+
+
+def write_cells(address: TableAddress, cells: Iterable[Cell]) -> int:
+    """Writes cells with their timestamps, those of a row that follow each other at once; returns the number of rows."""
+    _require_emulator()
+    from google.cloud.bigtable.data import BigtableDataClient
+
+    rows = groupby(cells, key=lambda cell: cell.key)
+    n_rows = 0
+    with BigtableDataClient(project=address.project) as client:
+        table = client.get_table(address.instance, address.table)
+        entries = (_entry(key, row) for key, row in rows)
+        while batch := list(islice(entries, ROWS_PER_REQUEST)):
+            table.bulk_mutate_rows(batch)
+            n_rows += len(batch)
+    return n_rows
+
+
+def restore_dump(path: Path, address: TableAddress) -> int:
+    """Makes a table and fills it with a dump; returns the number of rows.
+
+    Args:
+      path: a dump: a line `{"table": name, "families": {family: rule}}`, then a line per cell; gzipped.
+      address: where the table is made, whatever its name in the dump.
+
+    Raises:
+      ConfigurationError: if the file is no dump, or as `create_table`.
+    """
+    with gzip.open(path) as file:
+        lines = file.read().splitlines()
+    try:
+        families = dict(orjson.loads(lines[0])["families"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ConfigurationError(f"{path.name} is no table dump") from error
+    create_table(address, families)
+    return write_cells(address, map(parse_cell, lines[1:]))
+
+
+def _entry(key: str, row: Iterator[Cell]) -> Any:
+    from google.cloud.bigtable.data import RowMutationEntry, SetCell
+
+    return RowMutationEntry(key, [SetCell(cell.family, cell.qualifier, cell.value, cell.timestamp_us) for cell in row])
+
+
+def _gc_rule(rule: str | None) -> Any:
+    from google.cloud.bigtable.column_family import MaxAgeGCRule, MaxVersionsGCRule
+
+    if rule is None:
+        return None
+    if match := _MAX_VERSIONS.fullmatch(rule.strip()):
+        return MaxVersionsGCRule(int(match[1]))
+    if match := _MAX_AGE.fullmatch(rule.strip()):
+        return MaxAgeGCRule(timedelta(seconds=int(match[1])))
+    raise ConfigurationError(f"a rule for collecting garbage that is not understood: {rule!r}")
+
+
+def _require_emulator() -> None:
+    if not os.environ.get("BIGTABLE_EMULATOR_HOST"):
+        raise ConfigurationError("BIGTABLE_EMULATOR_HOST must name a Bigtable emulator")

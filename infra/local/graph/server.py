@@ -22,7 +22,8 @@ from infra.local.graph.journal import Journal
 from infra.local.graph.table import read_dump
 from shared.bus.protocol import Publisher
 
-WORLD_DUMP, WORLD_INFO, WORLD_EDGES, WORLD_JOURNAL = "graph.ndjson.gz", "info.json", "edges.npy", "journal.ndjson"
+WORLD_DUMP, WORLD_INFO, WORLD_WATERSHED = "graph.ndjson.gz", "info.json", "watershed"
+WORLD_EDGES, WORLD_JOURNAL = "edges.npy", "journal.ndjson"
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +51,7 @@ class GraphFiles:
         return cls(
             dump=folder / WORLD_DUMP,
             info=folder / WORLD_INFO,
-            watershed=str(folder / "watershed"),
+            watershed=str(folder / WORLD_WATERSHED),
             edges=folder / WORLD_EDGES,
             journal=folder / WORLD_JOURNAL,
         )

@@ -1,0 +1,1 @@
+"""The made demo brain: neurites that fill a small volume, their supervoxels, and the chunked graph over them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import flask
 
@@ -23,6 +24,9 @@ from shared.settings import Settings
 from shared.store import open_store
 from shared.web import serve
 
+_GRAPH_TIMEOUT_S = 10.0
+_GRAPH_ATTEMPTS = 2
+
 
 def create_lookup(environment: Mapping[str, str]) -> Callable[[flask.Request], flask.Response]:
     """The function that answers requests, configured by environment variables.
@@ -38,13 +42,19 @@ def create_lookup(environment: Mapping[str, str]) -> Callable[[flask.Request], f
     datasets = Datasets.from_file(settings.datasets_file)
     authorize = middle_auth(environment)
 
-    def make_app() -> flask.Flask:
-        misses = MissPublisher(open_bus(settings.bus), settings.miss_pause_s, settings.message_bytes)
-        service = LookupService(open_store(settings.store), Graphs(settings), misses)
-        return create_app(service, datasets, authorize, settings)
+    # Whoever asks is waiting: a graph server that is away is told soon. It is asked once per dataset and instance.
+    graph_settings = replace(
+        settings,
+        graph_timeout_s=min(settings.graph_timeout_s, _GRAPH_TIMEOUT_S),
+        graph_attempts=min(settings.graph_attempts, _GRAPH_ATTEMPTS),
+    )
 
-    app = Once(make_app)
-    return lambda request: serve(app(), request)
+    def open_service() -> LookupService:
+        misses = MissPublisher(open_bus(settings.bus), settings.miss_pause_s, settings.message_bytes)
+        return LookupService(open_store(settings.store), Graphs(graph_settings), misses)
+
+    app = create_app(Once(open_service), datasets, authorize, settings)
+    return lambda request: serve(app, request)
 
 
 _answer = create_lookup(os.environ)

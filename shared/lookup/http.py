@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 import flask
 from flask_cors import CORS
@@ -18,16 +20,18 @@ from shared.settings import Settings
 from shared.version import TITLE
 from shared.web import answer_errors, json_response, pack_answers, read_body, trace_id
 
+ServiceSource: TypeAlias = Callable[[], LookupService]
+
 _PREFLIGHT_AGE_S = 3600
 
 _logger = get_logger("lookup")
 
 
-def create_app(service: LookupService, datasets: Datasets, authorize: Authorizer, settings: Settings) -> flask.Flask:
+def create_app(service: ServiceSource, datasets: Datasets, authorize: Authorizer, settings: Settings) -> flask.Flask:
     """The app that answers the look-up API.
 
     Args:
-      service: what is behind it.
+      service: gives what is behind it, the same each time; asked at the first look-up, not before.
       datasets: the datasets it may be asked about.
       authorize: asked before each look-up, before the body is read.
       settings: limits, the paths' prefix, the namespace at the authentication service.
@@ -67,7 +71,7 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings) -
 
 
 def _add_attributes_route(
-    app: flask.Flask, service: LookupService, datasets: Datasets, authorize: Authorizer, settings: Settings
+    app: flask.Flask, service: ServiceSource, datasets: Datasets, authorize: Authorizer, settings: Settings
 ) -> None:
     def attributes(dataset: str) -> flask.Response:
         steps: StepTimer = flask.g.steps
@@ -82,7 +86,7 @@ def _add_attributes_route(
             body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids)
-        found = service.look_up(known, query, steps)
+        found = service().look_up(known, query, steps)
         flask.g.fields.update(
             ids=found.ids,
             impossible=found.impossible,

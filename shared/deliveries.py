@@ -1,8 +1,8 @@
 """Messages and tasks in a SQLite file until they are delivered: the durable heart of the embedded bus and queue.
 
-Producers `add`; a dispatcher takes what is due with `lease`, posts it, and tells the outcome with `acknowledge`, `retry`
-or `bury`. What is leased when a dispatcher is killed is given back by `release_leases` when the next one starts, so that
-everything is delivered at least once. The name of a task stays taken after it is done.
+Producers `add`; a dispatcher takes what is due with `lease`, posts it, and tells the outcome with `acknowledge`,
+`retry` or `bury`. What is leased when a dispatcher is killed is given back by `release_leases` when the next one
+starts, so that everything is delivered at least once. The name of a task stays taken after it is done.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Deliveries:
             rows: list[tuple[int, Kind, str, str, str, bytes, int]] = []
             for kind in kinds:
                 rows += connection.execute(
-                    f"{_SELECT_LEASE} FROM deliveries "  # noqa: S608  # a constant
+                    f"{_SELECT_LEASE} FROM deliveries "
                     "WHERE state = ? AND kind = ? AND due_s <= ? ORDER BY due_s, id LIMIT ?",
                     (_WAITING, kind, now_s, limit - len(rows)),
                 )

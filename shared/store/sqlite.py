@@ -1,8 +1,8 @@
 """Cache tables in a SQLite file, for a laboratory with one machine.
 
-The cells are those of the public table format, byte for byte. A node's cells, of which only the newest counts, lie side
-by side in one SQLite row under the id, so that thousands of nodes are one pass over a B-tree; the few other rows (meta,
-version, marks) are kept cell by cell.
+The values are those of the public table format, byte for byte. A node's cells, of which only the newest counts, lie
+side by side in one SQLite row under the id, with one time for all of them, so that thousands of nodes are one pass over
+a B-tree; the few other rows (meta, version, marks) are kept cell by cell.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class SQLiteStore:
         self._file.close()
 
     def cells(self, table_id: str) -> list[Cell]:
-        """Every cell of a table, in the order of a Bigtable scan: by row key, family, qualifier."""
+        """Every cell of a table by row key, family, qualifier; those of a node have the time of its newest."""
 
         def work(connection: sqlite3.Connection) -> list[Cell]:
             number, columns = _number(connection, table_id), ", ".join(_NAMES)
@@ -236,7 +236,8 @@ def _put_rows(
     connection.executemany(
         f"INSERT INTO {_rows(connection, table_id)} (l2_id, {', '.join(columns)}) "  # noqa: S608  # our own names
         f"VALUES (?{', ?' * len(columns)}) "
-        f"ON CONFLICT (l2_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)}",
+        "ON CONFLICT (l2_id) DO UPDATE SET written_us = max(written_us, excluded.written_us), "
+        f"{', '.join(f'{name} = excluded.{name}' for name in names)}",
         rows,
     )
 

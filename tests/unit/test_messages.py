@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from hypothesis import strategies as st
 from shared.errors import BadMessageError
 from shared.messages import EditMessage, MissMessage, decode, encode_misses
 
-MESSAGES = Path(os.environ.get("L2CACHE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "messages"
-needs_messages = pytest.mark.skipif(not MESSAGES.is_dir(), reason=f"the real messages are not at {MESSAGES}")
-
 EDIT = {"table_id": "graph", "user_id": "7", "remesh": "true", "remesh_priority": "true"}
 MISS = {"table_id": "graph", "l2_cache_id": "cache"}
 ids = st.integers(0, 2**64 - 1)
@@ -30,9 +26,8 @@ def edit_of(new_ids: Any, protocol: int = 4, **others: Any) -> bytes:
     return pickle.dumps(edit, protocol)
 
 
-@needs_messages
-def test_the_recorded_edit_is_understood() -> None:
-    (recorded,) = json.loads((MESSAGES / "edit_merge.json").read_text())
+def test_the_recorded_edit_is_understood(shared_data: Path) -> None:
+    (recorded,) = json.loads((shared_data / "messages" / "edit_merge.json").read_text())
     message = decode(recorded["attributes"], base64.b64decode(recorded["data_base64"]))
     assert isinstance(message, EditMessage)
     assert message.graph_id == "rig_graph"
@@ -41,9 +36,8 @@ def test_the_recorded_edit_is_understood() -> None:
     assert message.l2_ids.tolist() == recorded["data_unpickled"]["new_lvl2_ids"]
 
 
-@needs_messages
-def test_the_recorded_misses_are_understood() -> None:
-    for recorded in json.loads((MESSAGES / "miss.json").read_text()):
+def test_the_recorded_misses_are_understood(shared_data: Path) -> None:
+    for recorded in json.loads((shared_data / "messages" / "miss.json").read_text()):
         data = base64.b64decode(recorded["data_base64"])
         message = decode(recorded["attributes"], data)
         assert isinstance(message, MissMessage)
@@ -51,9 +45,8 @@ def test_the_recorded_misses_are_understood() -> None:
         assert message.l2_ids.tobytes() == data
 
 
-@needs_messages
-def test_misses_are_written_as_recorded() -> None:
-    for recorded in json.loads((MESSAGES / "miss.json").read_text()):
+def test_misses_are_written_as_recorded(shared_data: Path) -> None:
+    for recorded in json.loads((shared_data / "messages" / "miss.json").read_text()):
         data = base64.b64decode(recorded["data_base64"])
         written = encode_misses("rig_graph", "l2cache_rig_graph_v1", np.frombuffer(data, "<u8"), 256_000)
         assert written == ([(recorded["attributes"], data)] if data else [])

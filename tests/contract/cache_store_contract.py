@@ -1,0 +1,320 @@
+"""What every cache store promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
+from shared.errors import ConfigurationError, TableNotFoundError, UnknownAttributeError
+from shared.features import Features
+from shared.store import CacheStore, TableMeta, open_store
+from tests.contract.feature_rows import FIRST_L2_ID, features_strategy, random_features
+from tests.contract.store_writer import ROWS_PER_BATCH, batch_ids
+
+ALL = [attribute.name for attribute in ATTRIBUTES]
+META = TableMeta("graph", "graphene://https://example.org/segmentation/table/graph", datetime(2026, 6, 1, tzinfo=UTC))
+REPOSITORY = Path(__file__).parents[2]
+
+# the store outlives an example, which is what these tests want: rows of other examples must not matter
+per_example = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+mark_keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+
+
+def ids_of(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.uint64)
+
+
+def rows_of(store: CacheStore, table_id: str, ids: np.ndarray, names: list[str] = ALL) -> dict[int, dict[str, bytes]]:
+    """What the store answers, as {id: {qualifier: value}}."""
+    found = store.read_cells(table_id, ids, names)
+    assert found.l2_ids.dtype == np.uint64
+    assert np.all(found.l2_ids[1:] > found.l2_ids[:-1])
+    assert set(found.columns) == set(names)
+    assert all(len(column) == len(found.l2_ids) for column in found.columns.values())
+    return {
+        l2_id: {name: found.columns[name][row] for name in names} for row, l2_id in enumerate(found.l2_ids.tolist())
+    }
+
+
+class CacheStoreContract:
+    """Subclasses provide the fixture `address`; what is written there may be kept between tests."""
+
+    @pytest.fixture
+    def store(self, address: str) -> Iterator[CacheStore]:
+        store = open_store(address)
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def table(self, store: CacheStore) -> str:
+        """A new, empty table."""
+        table_id = f"l2cache.test-{uuid.uuid4().hex[:12]}_v1"
+        assert store.create_table(table_id, META)
+        return table_id
+
+    # tables
+
+    def test_a_table_tells_the_meta_that_it_was_made_with(self, store: CacheStore, table: str) -> None:
+        assert store.read_meta(table) == META
+
+    def test_metas_time_is_utc(self, store: CacheStore) -> None:
+        noon_in_tokyo = datetime(2026, 3, 4, 12, tzinfo=timezone(timedelta(hours=9)))
+        table_id = f"tokyo_{uuid.uuid4().hex[:8]}"
+        store.create_table(table_id, TableMeta("g", "graphene://x", noon_in_tokyo))
+        read = store.read_meta(table_id).timestamp
+        assert read == noon_in_tokyo
+        assert read.utcoffset() == timedelta(0)
+
+    def test_making_a_table_again_leaves_it_as_it_was(self, store: CacheStore, table: str) -> None:
+        features = random_features(ids_of(FIRST_L2_ID))
+        store.write_features(table, features)
+        assert not store.create_table(table, TableMeta("other", "graphene://other", datetime(2020, 1, 1, tzinfo=UTC)))
+        assert store.read_meta(table) == META
+        assert rows_of(store, table, features.node_ids) == dict(feature_cells(features))
+
+    def test_tables_do_not_mix(self, store: CacheStore, table: str) -> None:
+        other = f"other_{uuid.uuid4().hex[:8]}"
+        store.create_table(other, META)
+        store.write_features(table, random_features(ids_of(FIRST_L2_ID)))
+        store.write_marks(table, {"a": b"1"})
+        assert rows_of(store, other, ids_of(FIRST_L2_ID)) == {}
+        assert store.read_marks(other, "") == {}
+
+    @pytest.mark.parametrize("table_id", ["", "a b", "-a", ".a", "a/b", 'a"; DROP TABLE cells; --', "a" * 51, "ä"])
+    def test_a_name_that_no_table_can_have_is_refused_or_not_found(self, store: CacheStore, table_id: str) -> None:
+        with pytest.raises(ConfigurationError):
+            store.create_table(table_id, META)
+        with pytest.raises(TableNotFoundError):
+            store.read_meta(table_id)
+
+    USES: tuple[tuple[str, Callable[[CacheStore, str], Any]], ...] = (
+        ("read_meta", lambda store, table: store.read_meta(table)),
+        ("read_cells", lambda store, table: store.read_cells(table, ids_of(FIRST_L2_ID), ALL)),
+        ("write_features", lambda store, table: store.write_features(table, random_features(ids_of(FIRST_L2_ID)))),
+        ("write_voxelless", lambda store, table: store.write_voxelless(table, ids_of(FIRST_L2_ID))),
+        ("write_marks", lambda store, table: store.write_marks(table, {"a": b"1"})),
+        ("read_marks", lambda store, table: store.read_marks(table, "")),
+        ("delete_marks", lambda store, table: store.delete_marks(table, ["a"])),
+    )
+
+    @pytest.mark.parametrize(("name", "use"), USES, ids=[name for name, _ in USES])
+    def test_a_table_that_is_not_there_is_an_error_that_names_it(
+        self, store: CacheStore, name: str, use: Callable[[CacheStore, str], Any]
+    ) -> None:
+        with pytest.raises(TableNotFoundError, match="no_such_table"):
+            use(store, "no_such_table")
+
+    # rows
+
+    def test_rows_come_back_byte_for_byte(self, store: CacheStore, table: str) -> None:
+        @per_example
+        @given(features_strategy())
+        def check(features: Features) -> None:
+            store.write_features(table, features)
+            assert rows_of(store, table, features.node_ids) == dict(feature_cells(features))
+
+        check()
+
+    def test_any_ids_find_the_rows_that_are_there(self, store: CacheStore, table: str) -> None:
+        features = random_features(np.arange(0, 40, 2, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        store.write_features(table, features)
+        written = dict(feature_cells(features))
+
+        @per_example
+        @given(st.lists(st.integers(FIRST_L2_ID, FIRST_L2_ID + 45) | st.integers(0, 2**64 - 1)))
+        def check(asked: list[int]) -> None:
+            expected = {l2_id: written[l2_id] for l2_id in asked if l2_id in written}
+            assert rows_of(store, table, np.array(asked, dtype=np.uint64)) == expected
+
+        check()
+
+    def test_only_the_wanted_attributes_are_answered(self, store: CacheStore, table: str) -> None:
+        features = random_features(ids_of(FIRST_L2_ID, FIRST_L2_ID + 9))
+        store.write_features(table, features)
+
+        @per_example
+        @given(st.lists(st.sampled_from(ALL), unique=True))
+        def check(names: list[str]) -> None:
+            expected = {l2_id: {name: cells[name] for name in names} for l2_id, cells in feature_cells(features)}
+            assert rows_of(store, table, features.node_ids, names) == expected
+
+        check()
+
+    def test_an_unknown_attribute_is_refused(self, store: CacheStore, table: str) -> None:
+        with pytest.raises(UnknownAttributeError, match="colour"):
+            store.read_cells(table, ids_of(FIRST_L2_ID), ["size_nm3", "colour"])
+
+    def test_rows_without_pca_have_empty_cells(self, store: CacheStore, table: str) -> None:
+        features = random_features(np.arange(50, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        store.write_features(table, features)
+        rows = rows_of(store, table, features.node_ids, ["pca", "pca_val"])
+        lengths = [(len(row["pca"]), len(row["pca_val"])) for row in rows.values()]
+        assert lengths == [(18, 12) if has_pca else (0, 0) for has_pca in features.has_pca]
+
+    def test_a_node_without_voxels_has_a_size_of_eight_zero_bytes(self, store: CacheStore, table: str) -> None:
+        ids = ids_of(FIRST_L2_ID + 5, FIRST_L2_ID + 3, FIRST_L2_ID + 5)
+        store.write_voxelless(table, ids)
+        only_size = dict.fromkeys(ALL, b"") | {"size_nm3": VOXELLESS_SIZE}
+        assert rows_of(store, table, ids) == {FIRST_L2_ID + 3: only_size, FIRST_L2_ID + 5: only_size}
+
+    def test_a_row_is_there_whatever_attribute_is_asked_for(self, store: CacheStore, table: str) -> None:
+        store.write_voxelless(table, ids_of(FIRST_L2_ID))
+        assert rows_of(store, table, ids_of(FIRST_L2_ID), ["area_nm2"]) == {FIRST_L2_ID: {"area_nm2": b""}}
+        assert rows_of(store, table, ids_of(FIRST_L2_ID), []) == {FIRST_L2_ID: {}}
+
+    def test_the_newest_cells_count(self, store: CacheStore, table: str) -> None:
+        ids = ids_of(FIRST_L2_ID, FIRST_L2_ID + 1)
+        store.write_features(table, random_features(ids, seed=1))
+        newest = random_features(ids, seed=2)
+        store.write_features(table, newest)
+        assert rows_of(store, table, ids) == dict(feature_cells(newest))
+
+    def test_writing_twice_changes_nothing(self, store: CacheStore, table: str) -> None:
+        features = random_features(np.arange(30, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        voxelless = ids_of(FIRST_L2_ID + 100)
+        for _ in range(2):
+            store.write_features(table, features)
+            store.write_voxelless(table, voxelless)
+        everything = rows_of(store, table, np.arange(200, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        assert {l2_id: everything[l2_id] for l2_id in features.node_ids.tolist()} == dict(feature_cells(features))
+        assert len(everything) == len(features) + 1
+
+    def test_ids_of_any_64_bits_are_kept_apart(self, store: CacheStore, table: str) -> None:
+        features = random_features(ids_of(0, 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1))
+        store.write_features(table, features)
+        assert rows_of(store, table, features.node_ids) == dict(feature_cells(features))
+
+    def test_nothing_to_do_is_done(self, store: CacheStore, table: str) -> None:
+        store.write_features(table, Features.empty())
+        store.write_voxelless(table, ids_of())
+        store.write_marks(table, {})
+        store.delete_marks(table, [])
+        assert rows_of(store, table, ids_of()) == {}
+        assert rows_of(store, table, ids_of(FIRST_L2_ID, 7)) == {}
+        assert store.read_marks(table, "") == {}
+
+    def test_a_large_look_up_is_complete(self, store: CacheStore, table: str) -> None:
+        features = random_features(np.arange(0, 40_000, 2, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        store.write_features(table, features)
+        asked = np.random.default_rng(0).permutation(np.arange(40_000, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        assert rows_of(store, table, asked) == dict(feature_cells(features))
+
+    # marks
+
+    def test_marks_are_read_by_prefix_in_order(self, store: CacheStore, table: str) -> None:
+        marks = {"run/b": b"1", "run/a": b"", "run0": b"2", "ru": b"3", "run/\U0010ffff": b"4", "run/é": b"\x00\xff"}
+        store.write_marks(table, marks)
+        assert list(store.read_marks(table, "run/").items()) == [
+            ("run/a", b""), ("run/b", b"1"), ("run/é", b"\x00\xff"), ("run/\U0010ffff", b"4")
+        ]  # fmt: skip
+        assert store.read_marks(table, "") == marks
+        assert store.read_marks(table, "other") == {}
+        assert store.read_marks(table, "run/a") == {"run/a": b""}
+
+    def test_marks_behave_as_a_dictionary(self, store: CacheStore, table: str) -> None:
+        @per_example
+        @given(
+            st.dictionaries(mark_keys, st.binary(max_size=50)),
+            st.dictionaries(mark_keys, st.binary(max_size=50)),
+            mark_keys,
+            st.data(),
+        )
+        def check(first: dict[str, bytes], second: dict[str, bytes], prefix: str, data: st.DataObject) -> None:
+            store.delete_marks(table, store.read_marks(table, ""))
+            store.write_marks(table, first)
+            store.write_marks(table, second)
+            kept = first | second
+            gone = data.draw(st.lists(st.sampled_from(sorted(kept)) if kept else mark_keys))
+            store.delete_marks(table, [*gone, "never there"])
+            expected = {key: kept[key] for key in sorted(kept) if key not in gone}
+            assert list(store.read_marks(table, "").items()) == list(expected.items())
+            assert store.read_marks(table, prefix) == {k: v for k, v in expected.items() if k.startswith(prefix)}
+
+        check()
+
+    def test_marks_are_never_among_the_rows(self, store: CacheStore, table: str) -> None:
+        digits = f"{FIRST_L2_ID:020d}"
+        marks = {digits: b"1", "meta": b"2", "version": b"3", "": b"4"}
+        store.write_marks(table, marks)
+        assert rows_of(store, table, ids_of(FIRST_L2_ID)) == {}
+        assert store.read_meta(table) == META
+        store.write_features(table, random_features(ids_of(FIRST_L2_ID)))
+        assert store.read_marks(table, "") == marks
+        store.delete_marks(table, marks)
+        assert store.read_meta(table) == META
+        assert len(rows_of(store, table, ids_of(FIRST_L2_ID))) == 1
+
+    def test_many_marks_are_read_and_deleted_at_once(self, store: CacheStore, table: str) -> None:
+        marks = {f"block/{number:06d}": b"done" for number in range(5_000)}
+        store.write_marks(table, marks)
+        assert store.read_marks(table, "block/") == marks
+        store.delete_marks(table, marks)
+        assert store.read_marks(table, "") == {}
+
+    # many writers
+
+    def test_threads_share_a_store(self, store: CacheStore, table: str) -> None:
+        def write(batch: int) -> None:
+            store.write_features(table, random_features(batch_ids(batch), seed=batch))
+            store.write_marks(table, {f"{batch}": b""})
+            assert len(rows_of(store, table, batch_ids(batch))) == ROWS_PER_BATCH
+
+        failures: list[BaseException] = []
+
+        def run(batch: int) -> None:
+            try:
+                write(batch)
+            except BaseException as error:  # noqa: BLE001  # handed to the test's thread
+                failures.append(error)
+
+        threads = [threading.Thread(target=run, args=(batch,)) for batch in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert len(store.read_marks(table, "")) == 16
+
+    def test_processes_write_at_once_and_lose_nothing(self, store: CacheStore, address: str, table: str) -> None:
+        with ExitStack() as stack:
+            writers = [stack.enter_context(writer(address, table, 20 * n, 20 * n + 20)) for n in range(4)]
+            assert [process.wait(timeout=120) for process in writers] == [0] * 4
+        for batch in range(80):
+            expected = dict(feature_cells(random_features(batch_ids(batch), seed=batch)))
+            assert rows_of(store, table, batch_ids(batch)) == expected
+        assert len(store.read_marks(table, "batch/")) == 80
+
+    def test_a_killed_writer_leaves_whole_rows_and_all_that_it_was_told_is_written(
+        self, store: CacheStore, address: str, table: str
+    ) -> None:
+        with writer(address, table, 0, 100_000) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().strip() == b"writing"
+            process.kill()
+        finished = len(store.read_marks(table, "batch/"))
+        assert 1 <= finished < 100_000
+        for batch in range(finished + 2):
+            expected = dict(feature_cells(random_features(batch_ids(batch), seed=batch)))
+            found = rows_of(store, table, batch_ids(batch))
+            assert all(cells == expected[l2_id] for l2_id, cells in found.items())
+            assert len(found) == ROWS_PER_BATCH or batch >= finished
+        store.write_features(table, random_features(batch_ids(0), seed=0))
+
+
+def writer(address: str, table: str, first_batch: int, end_batch: int) -> subprocess.Popen[bytes]:
+    """Another process that writes batches `first_batch` to `end_batch`; `with` waits for its end."""
+    command = [sys.executable, "-m", "tests.contract.store_writer", address, table, str(first_batch), str(end_batch)]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)

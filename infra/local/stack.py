@@ -1,8 +1,8 @@
 """The whole system on one machine: `python -m infra.local.stack --config datasets.yaml`.
 
-The three functions run through functions-framework on loopback ports, with SQLite files as store, bus and queue, and a
-dispatcher in the place of Pub/Sub and Cloud Tasks. Everything durable lies in the state folder: a stack that is killed
-goes on where it was when it is started again on the same folder.
+The three functions run through functions-framework on loopback ports, with SQLite files for the tables and for
+messages and tasks, and a dispatcher in the place of Pub/Sub and Cloud Tasks. Everything durable lies in the state
+folder: a stack that is killed goes on where it was when it is started again on the same folder.
 """
 
 from __future__ import annotations
@@ -135,13 +135,13 @@ class LocalStack:
         children.append(self._function("lookup", 1, LOOKUP_THREADS))
         children.append(self._function("compute", self.workers + 1, 1))
         children.append(self._function("ingest", 1, INGEST_THREADS))
-        arguments = ("infra.local.dispatch", "--queue", self._address("queue"), "--bus", self._address("bus"))
         urls = ("--compute", self.compute_url, "--ingest", self.ingest_url, "--workers", str(self.workers))
-        children.append(ChildSpec("dispatch", arguments + urls, self._environment()))
+        file = ("--deliveries", str(self.state / "deliveries.db"))
+        children.append(ChildSpec("dispatch", ("infra.local.dispatch", *file, *urls), self._environment()))
         return children
 
     def _graph_server(self, graph: GraphSource) -> ChildSpec:
-        port = ("--port", str(self.ports["graph"]), "--bus", self._address("bus"))
+        port = ("--port", str(self.ports["graph"]), "--bus", self._address("deliveries"))
         ready = f"{self.graph_url}/segmentation/table/{graph.name}/info"
         return ChildSpec("graph", ("infra.local.graph.server", *graph.arguments, *port), self._environment(), ready)
 
@@ -159,8 +159,8 @@ class LocalStack:
             "AUTH_DISABLED": "true",
             "L2CACHE_DATASETS": str(self.config),
             "L2CACHE_STORE": self._address("cache"),
-            "L2CACHE_BUS": self._address("bus"),
-            "L2CACHE_QUEUE": self._address("queue"),
+            "L2CACHE_BUS": self._address("deliveries"),
+            "L2CACHE_QUEUE": self._address("deliveries"),
         }
 
     def _address(self, name: str) -> str:

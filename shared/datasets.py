@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from shared.bigtable import TableAddress
 from shared.errors import ConfigurationError, UnknownDatasetError
 
 _KNOWN_KEYS = {"cv_path", "l2cache_id", "graph_table"}
@@ -28,13 +29,14 @@ class Dataset:
       graph_id: the graph's id, and the dataset's name in the HTTP API.
       cv_path: `graphene://` address of the graph server's table.
       l2cache_id: name of the cache table.
-      graph_table: address of the graph's own Bigtable table, if the operator names it; else the graph server is asked.
+      graph_table: the graph's own Bigtable table, in the file as `bigtable://PROJECT/INSTANCE/TABLE`, if the operator
+        names it: chunks are then mapped from it, and the graph server is asked for the geometry only.
     """
 
     graph_id: str
     cv_path: str
     l2cache_id: str
-    graph_table: str | None = None
+    graph_table: TableAddress | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,17 @@ def _dataset(graph_id: Any, entry: Any) -> Dataset:
     for key in ("cv_path", "l2cache_id"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ConfigurationError(f"dataset {graph_id}: {key} must be given as text")
-    graph_table = entry.get("graph_table")
-    if graph_table is not None and not isinstance(graph_table, str):
-        raise ConfigurationError(f"dataset {graph_id}: graph_table must be text")
     if urlsplit(entry["cv_path"]).scheme != "graphene":
         raise ConfigurationError(f"dataset {graph_id}: cv_path must be a graphene:// address, not {entry['cv_path']!r}")
-    return Dataset(graph_id, entry["cv_path"], entry["l2cache_id"], graph_table)
+    return Dataset(graph_id, entry["cv_path"], entry["l2cache_id"], _graph_table(graph_id, entry.get("graph_table")))
+
+
+def _graph_table(graph_id: str, address: Any) -> TableAddress | None:
+    if address is None:
+        return None
+    if not isinstance(address, str):
+        raise ConfigurationError(f"dataset {graph_id}: graph_table must be text")
+    try:
+        return TableAddress.parse(address)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"dataset {graph_id}: graph_table: {error}") from error

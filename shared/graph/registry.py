@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 
+from shared.bigtable import DataClients, TableAddress
 from shared.datasets import Dataset
 from shared.graph.address import GraphAddress
+from shared.graph.bigtable import GraphTable
 from shared.graph.protocol import Graph
 from shared.graph.server import GraphServer
 from shared.graph.token import checked_token, cloudvolume_secrets_dirs, find_token
@@ -14,19 +16,21 @@ from shared.settings import Settings
 
 
 class Graphs:
-    """`GraphSource` over graph servers: one client per dataset, made when it is first asked for."""
+    """`GraphSource` over graph servers and graph tables: one client per graph, made when it is first asked for."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._opened: dict[str, Graph] = {}
+        self._opened: dict[tuple[str, TableAddress | None], Graph] = {}
+        self._bigtable = DataClients()
 
     def get(self, dataset: Dataset) -> Graph:
         """See `GraphSource.get`."""
         with self._lock:
-            graph = self._opened.get(dataset.cv_path)
+            key = dataset.cv_path, dataset.graph_table
+            graph = self._opened.get(key)
             if graph is None:
-                graph = self._opened[dataset.cv_path] = self._open(dataset)
+                graph = self._opened[key] = self._open(dataset)
             return graph
 
     def _open(self, dataset: Dataset) -> Graph:
@@ -36,4 +40,10 @@ class Graphs:
             token: str | None = checked_token(settings.graph_token)
         else:
             token = find_token(address.host, cloudvolume_secrets_dirs(settings.cloud_volume_dir))
-        return GraphServer(address, GraphTransport(token, settings.graph_timeout_s, settings.graph_attempts))
+        server = GraphServer(address, GraphTransport(token, settings.graph_timeout_s, settings.graph_attempts))
+        if dataset.graph_table is None:
+            return server
+        all_attempts_s = settings.graph_timeout_s * settings.graph_attempts
+        return GraphTable(
+            dataset.graph_table, server.geometry, self._bigtable, settings.graph_timeout_s, all_attempts_s
+        )

@@ -14,6 +14,7 @@ import numpy as np
 from shared.errors import GraphResponseError
 from shared.geometry import GraphGeometry
 from shared.graph.address import GraphAddress
+from shared.graph.moment import unix_ms
 from shared.graph.transport import GraphTransport, ServerFaultError
 from shared.ids import L2_LAYER, layers
 from shared.types import UInt64Array
@@ -127,9 +128,6 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 def _unix_s(timestamp: datetime) -> str:
-    """Seconds since 1970, to the millisecond (the graph's own granularity), without a fraction where there is none."""
-    if timestamp.tzinfo is None:
-        raise ValueError("a timestamp without a time zone")
-    milliseconds = round(timestamp.timestamp() * 1000)
-    seconds, rest = divmod(milliseconds, 1000)
+    """Seconds since 1970, down to the graph's own granularity of a millisecond, without a fraction if there is none."""
+    seconds, rest = divmod(unix_ms(timestamp), 1000)
     return f"{seconds}.{rest:03d}" if rest else str(seconds)

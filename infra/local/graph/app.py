@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from infra.local.graph import lineage, wire
 from infra.local.graph.chunked_graph import SUPERVOXEL_LAYER, ChunkedGraph
 from infra.local.graph.edits import Edit, EditRefusedError
-from shared.errors import L2CacheError, TableNotFoundError
+from shared.errors import BadRequestError, L2CacheError, TableNotFoundError
 from shared.types import UInt64Array
 
 Route: TypeAlias = Callable[..., Response]
@@ -173,7 +173,10 @@ def _points(rows: object) -> UInt64Array:
     """Supervoxels of a list of `[supervoxel, x, y, z]`: uint64[n]. The coordinates say nothing that the ids do not."""
     if not isinstance(rows, list) or not all(isinstance(row, list) and row for row in rows):
         raise EditRefusedError("lists of [supervoxel, x, y, z] were expected")
-    return wire.json_ids([row[0] for row in rows])
+    try:
+        return wire.json_ids([row[0] for row in rows])
+    except BadRequestError as error:
+        raise EditRefusedError(str(error)) from error
 
 
 def _edit_answer(edit: Edit) -> Response:

@@ -23,6 +23,7 @@ from shared.ids import L2_LAYER, IdLayout, compose_ids
 from shared.types import Int64Array, UInt64Array
 
 WORLD_TIME_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+TABLE_VERSION = b"2.21.1"  # of PyChunkedGraph, whose tables these cells are like; clients ask for it
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def _numbered(layer: int, chunks: Int64Array, labels: Int64Array, layout: IdLayo
 
 def table_cells(supervoxels: Supervoxels, layers: list[Layer], layout: IdLayout) -> Iterator[Cell]:
     """The cells that PyChunkedGraph would have written for these nodes, all at the time of the world's making."""
+    yield Cell("version", TREE_FAMILY, "version", WORLD_TIME_US, TABLE_VERSION)
     for layer in layers:
         for node, children in zip(layer.ids.tolist(), layer.children, strict=True):
             yield _cell(node, TREE_FAMILY, "children", encode_ids(children))

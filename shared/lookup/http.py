@@ -41,10 +41,10 @@ def create_app(service: ServiceSource, datasets: Datasets, authorize: Authorizer
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
-    # Flask runs these in reverse: packing, the CORS headers, then the record of it all.
+    # Flask runs these in reverse: the CORS headers, packing, then the record of it all.
     _record_requests(app)
-    CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
     pack_answers(app)
+    CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings)
     _add_attributes_route(app, service, datasets, authorize, settings)
     return app

@@ -5,21 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
 
-from infra.local.graph.server import GraphFiles, make_graph_server
-
-DATA = Path(os.environ.get("L2CACHE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here")
+from tests.graph_servers import DATA, needs_data, real_graph, serving
 
 # The requests were recorded after the dump's merge and one more edit, a split of the merged root (operation 2), that
 # no dump holds: what these answers say of its two new roots (...640066 and ...640078) cannot be known from the dumps.
@@ -33,25 +26,6 @@ TOLD_BY_THE_UNKNOWN_SPLIT = {
 }
 # These differ by their nature: the place of the voxels, the moment, the duration, the project's name in a message.
 TOLD_BY_THE_PLACE = {"info", "info_unknown", "l2_chunk_children_wrong_layer"}
-
-
-@contextmanager
-def serving(files: GraphFiles) -> Iterator[str]:
-    server = make_graph_server(files, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def real_graph(state: str) -> GraphFiles:
-    return GraphFiles(
-        DATA / "tables" / f"graph_{state}.ndjson.gz", DATA / "graphene_info.json", str(DATA / "watershed")
-    )
 
 
 def body_of(message: dict[str, Any] | None) -> bytes:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any, TypeAlias
 
-from shared.types import Int64Array
+import numpy as np
+import numpy.typing as npt
+
+from shared.types import BoolArray, Int64Array
+
+IdArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
 
 def component_labels(count: int, edges: Int64Array) -> Int64Array:
@@ -31,7 +36,7 @@ def component_labels(count: int, edges: Int64Array) -> Int64Array:
         lowest = merged
 
 
-def places(values: np.ndarray, wanted: np.ndarray) -> tuple[Int64Array, np.ndarray]:
+def places(values: IdArray, wanted: IdArray) -> tuple[Int64Array, BoolArray]:
     """Where each wanted value stands among distinct ones, and whether it does: int64[n] and bool[n]."""
     if not values.size:
         return np.zeros(wanted.shape, dtype=np.int64), np.zeros(wanted.shape, dtype=bool)

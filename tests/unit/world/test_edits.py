@@ -24,8 +24,8 @@ from infra.local.world.build import build
 from infra.local.world.parameters import WorldParameters
 from shared.ids import layers, node_coordinates
 from shared.types import UInt64Array
+from tests.graph_servers import DATA, needs_data
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 MADE_MS = 1_767_225_600_000
 
 
@@ -230,7 +230,7 @@ def test_a_split_that_leaves_more_than_two_parts_is_refused(place: Place) -> Non
         editor.split(neuron.supervoxels[sources], neuron.supervoxels[[middle]])
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here")
+@needs_data
 def test_the_real_graph_with_branches_that_skip_layers_can_be_edited() -> None:
     tables = DATA / "tables"
     files = GraphFiles(tables / "graph_before_merge.ndjson.gz", DATA / "graphene_info.json", str(DATA / "watershed"))
@@ -247,11 +247,9 @@ def test_the_real_graph_with_branches_that_skip_layers_can_be_edited() -> None:
     check_tree(graph, supervoxels[expected == merge.new_root_ids[0]])
 
 
+@needs_data
 def test_the_message_of_an_edit_is_pickled_as_the_graph_server_does() -> None:
-    path = DATA / "messages" / "edit_merge.json"
-    if not path.exists():
-        pytest.skip("the real data is not here")
-    (message,) = orjson.loads(path.read_bytes())
+    (message,) = orjson.loads((DATA / "messages" / "edit_merge.json").read_bytes())
     told = message["data_unpickled"]
     edit = Edit(
         told["operation_id"],

@@ -1,0 +1,276 @@
+"""The look-up function in its real server process, with middle-auth-client asking a stand-in authentication service."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import flask
+import numpy as np
+import pytest
+import requests
+from werkzeug.serving import make_server, make_ssl_devcert
+
+from shared.store import TableMeta
+from tests.graph_servers import serving
+from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, ROOT, SOURCE, TABLE, World, graph_app
+from tests.integration.test_lookup_function import CACHED, INFO, MISSING, small_features
+
+START_S = 30.0
+VIEWER, STRANGER, NOBODY = "s3cret-viewer", "s3cret-stranger", "s3cret-nobody"
+USERS = {VIEWER: {"brain": ["view"]}, STRANGER: {"other": ["view"], "brain": ["edit"]}}
+MAX_BODY_BYTES = 1_000_000
+
+
+@dataclass
+class AuthService:
+    """As much of a middle_auth server as its client asks: the user of a token, the dataset of a table."""
+
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def app(self) -> flask.Flask:
+        app = flask.Flask("auth")
+
+        @app.before_request
+        def count() -> flask.Response | None:
+            self.asked.append(flask.request.path)
+            return flask.Response("away", 503) if self.away else None
+
+        @app.get("/api/v1/user/cache")
+        def user() -> flask.Response:
+            permissions = USERS.get(flask.request.headers["Authorization"].removeprefix("Bearer "))
+            if permissions is None:
+                return flask.Response("no such token", 401)
+            return flask.jsonify(id=1, admin=False, groups=[], permissions_v2=permissions, missing_tos=[])
+
+        @app.get(f"/api/v1/service/pychunkedgraph/table/{DATASET}/dataset")
+        def dataset() -> flask.Response:
+            return flask.jsonify("brain")
+
+        return app
+
+
+@contextmanager
+def serving_tls(app: flask.Flask, folder: Path) -> Iterator[tuple[str, str]]:
+    """Serves over TLS on a free port; yields host and port, and the file of the certificate to trust."""
+    certificate, key = make_ssl_devcert(str(folder / "auth"), host="localhost")
+    server = make_server("127.0.0.1", 0, app, threaded=True, ssl_context=(certificate, key))
+    server.log = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"localhost:{server.server_port}", certificate
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@dataclass
+class Server:
+    """A running look-up function."""
+
+    url: str
+    log: Path
+    auth: AuthService
+
+    def post(self, body: Any = None, token: str | None = None, query: str = "", **options: Any) -> requests.Response:
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **options.pop("headers", {})}
+        data = json.dumps({"l2_ids": CACHED}).encode() if body is None else body
+        url = self.url + ATTRIBUTES_PATH + query
+        return requests.post(url, data=data, headers=headers, timeout=30, allow_redirects=False, **options)
+
+
+@contextmanager
+def running(environment: dict[str, str], log: Path) -> Iterator[str]:
+    """Runs functions-framework as in the cloud, in a process group of its own; yields the address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = [sys.executable, "-m", "functions_framework", "--source", str(SOURCE), "--target", "lookup"]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("L2CACHE", "AUTH", "REQUESTS", "TOKEN"))}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*program, "--host", "127.0.0.1", "--port", str(port)],
+            env={**inherited, "PYTHONPATH": str(ROOT), "THREADS": "8", **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s and process.poll() is None:
+        try:
+            if requests.get(f"{url}/healthz", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    pytest.fail(f"the function did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    auth = AuthService()
+    with serving(graph_app(INFO)) as graph_url, serving_tls(auth.app(), folder) as (auth_url, certificate):
+        world = World(folder, graph_url)
+        store = world.store
+        store.create_table(TABLE, TableMeta(DATASET, world.cv_path, datetime(2026, 1, 1, tzinfo=UTC)))
+        store.write_features(TABLE, small_features())
+        store.close()
+        environment = {
+            **world.environment,
+            "AUTH_DISABLED": "false",
+            "AUTH_URL": auth_url,
+            "REQUESTS_CA_BUNDLE": certificate,
+            "L2CACHE_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+            "L2CACHE_LOG_LEVEL": "DEBUG",
+        }
+        with running(environment, folder / "log") as url:
+            yield Server(url, folder / "log", auth)
+
+
+class TestAuthentication:
+    def test_without_a_token_nothing_is_told(self, server: Server) -> None:
+        response = server.post()
+        assert response.status_code == 401
+        assert response.json()["code"] == 401
+        assert response.json()["message"]
+        assert response.headers["WWW-Authenticate"].startswith('Bearer realm="https://')
+        assert response.headers["Access-Control-Expose-Headers"] == "WWW-Authenticate"
+
+    @pytest.mark.parametrize("token", [NOBODY, "%22", "a b"])
+    def test_an_unknown_token_is_refused(self, server: Server, token: str) -> None:
+        response = server.post(token=token)
+        assert (response.status_code, response.json()["code"]) == (401, 401)
+        assert "invalid_token" in response.headers["WWW-Authenticate"]
+
+    @pytest.mark.parametrize("token", ["s3cret%0Ab", "%20s3cret", "s3cret%E2%82%AC", "s3cret%00"])
+    def test_a_token_that_no_header_can_carry_is_refused(self, server: Server, token: str) -> None:
+        response = server.post(query=f"?middle_auth_token={token}")
+        assert (response.status_code, response.json()["code"]) == (401, 401)
+
+    def test_without_the_permission_nothing_is_told(self, server: Server) -> None:
+        response = server.post(token=STRANGER)
+        assert response.status_code == 403
+        assert response.json() == {
+            "code": 403,
+            "error": "missing_permission",
+            "message": "Missing permission: view for dataset brain",
+            "data": {"required_permission": "view", "auth_dataset": "brain"},
+        }
+
+    def test_the_token_may_come_in_header_query_or_cookie(self, server: Server) -> None:
+        answers = [
+            server.post(token=VIEWER),
+            server.post(query=f"?middle_auth_token={VIEWER}"),
+            server.post(cookies={"middle_auth_token": VIEWER}),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        assert {tuple(answer.json()) for answer in answers} == {tuple(map(str, CACHED))}
+
+    def test_another_scheme_than_bearer_is_refused(self, server: Server) -> None:
+        response = server.post(headers={"Authorization": f"Basic {VIEWER}"})
+        assert (response.status_code, response.json()["code"]) == (400, 400)
+        assert "WWW-Authenticate" in response.headers
+
+    def test_a_refused_caller_is_told_nothing_of_its_body(self, server: Server) -> None:
+        assert server.post(b"bad").status_code == 401
+        assert server.post(bytes(2 * MAX_BODY_BYTES)).status_code == 401
+
+    def test_the_open_routes_need_no_token(self, server: Server) -> None:
+        asked = len(server.auth.asked)
+        for path in ("/l2cache/", "/l2cache/api/v1/table_mapping", "/l2cache/api/v1/attribute_metadata", "/healthz"):
+            assert requests.get(server.url + path, timeout=30).status_code == 200
+        response = requests.post(f"{server.url}/l2cache/api/v1/table/unknown/attributes", timeout=30)
+        assert response.status_code == 404
+        assert len(server.auth.asked) == asked
+
+    def test_an_authentication_service_that_is_away_is_a_503(self, server: Server) -> None:
+        server.auth.away = True
+        try:
+            response = server.post(token="s3cret-never-seen-before")  # noqa: S106
+        finally:
+            server.auth.away = False
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert "localhost" not in response.text
+        assert server.post(token=VIEWER).status_code == 200
+
+    def test_no_token_reaches_the_log(self, server: Server) -> None:
+        for token in (VIEWER, STRANGER, NOBODY):
+            server.post(token=token, query=f"?middle_auth_token={token}", cookies={"middle_auth_token": token})
+            server.post(query=f"?middle_auth_token={token}%0A")
+        log = server.log.read_text()
+        assert '"route": "attributes"' in log
+        assert "s3cret" not in log
+        assert "Traceback" not in log
+
+
+class TestProcess:
+    def test_a_body_beyond_the_limit_is_refused_also_while_it_is_being_sent(self, server: Server) -> None:
+        pieces = (b" " * 65_536 for _ in range(200))
+        for body in (bytes(10 * MAX_BODY_BYTES), pieces):
+            response = server.post(body, token=VIEWER)
+            assert (response.status_code, response.json()["code"]) == (413, 413)
+            assert str(MAX_BODY_BYTES) in response.json()["message"]
+
+    def test_a_gzip_bomb_is_refused(self, server: Server) -> None:
+        response = server.post(gzip.compress(bytes(100_000_000)), token=VIEWER, headers={"Content-Encoding": "gzip"})
+        assert (response.status_code, response.json()["code"]) == (413, 413)
+
+    def test_a_connection_is_kept_through_errors(self, server: Server) -> None:
+        with requests.Session() as session:
+            session.headers["Authorization"] = f"Bearer {VIEWER}"
+            url = server.url + ATTRIBUTES_PATH
+            statuses = [
+                session.post(url, data=body, timeout=30).status_code for body in (b"bad", bytes(9 * 10**6), b"")
+            ]
+            assert statuses == [400, 413, 400]
+            assert session.post(url, json={"l2_ids": CACHED}, timeout=30).json()[str(CACHED[0])]["size_nm3"] == 2560
+
+    def test_many_at_once_get_what_they_asked_for(self, server: Server) -> None:
+        answers: dict[int, Any] = {}
+
+        def ask(number: int) -> None:
+            ids = np.array([CACHED[number % 3], MISSING[number % 3]], dtype=np.uint64)
+            headers = {"Content-Type": "application/octet-stream"}
+            answers[number] = server.post(ids.tobytes(), token=VIEWER, headers=headers).json()
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number, answer in answers.items():
+            assert answer[str(MISSING[number % 3])] == {}
+            assert answer[str(CACHED[number % 3])]["area_nm2"] == 10 * (number % 3 + 1)
+        assert len(answers) == 24
+
+
+def test_a_function_that_is_configured_wrongly_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(pytest.fail.Exception, match="L2CACHE_DATASETS must be set"), running({}, tmp_path / "log"):
+        pass

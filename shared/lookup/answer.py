@@ -53,13 +53,15 @@ def decode_column(attribute: Attribute, cells: Sequence[bytes]) -> tuple[BoolArr
       bool[n], whether a cell has a value; and the m values there are, [m, *attribute.shape]. A longer cell is read
       from its start (the zero of a node without voxels has eight bytes); a shorter one counts as empty and is logged.
     """
+    n_bytes = attribute.n_bytes
     lengths = np.fromiter(map(len, cells), dtype=np.int64, count=len(cells))
-    there = lengths >= attribute.n_bytes
+    there = lengths >= n_bytes
     n_short = int(np.count_nonzero(~there & (lengths > 0)))
     if n_short:
         event(_logger, logging.ERROR, "cells are too short", attribute=attribute.name, cells=n_short)
-    if (lengths != attribute.n_bytes).any():
-        cells = [cell[: attribute.n_bytes] for cell, has_value in zip(cells, there.tolist(), strict=True) if has_value]
+    # Empty cells add nothing to the join below; others of an odd length are rare.
+    if ((lengths != n_bytes) & (lengths > 0)).any():
+        cells = [cell[:n_bytes] for cell, has_value in zip(cells, there.tolist(), strict=True) if has_value]
     values = np.frombuffer(b"".join(cells), dtype=attribute.dtype)
     return there, values.reshape(-1, *attribute.shape)
 

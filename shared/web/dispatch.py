@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import flask
@@ -24,9 +25,6 @@ def serve(app: flask.Flask, request: flask.Request) -> flask.Response:
     environ = {**request.environ, "wsgi.input": body, "wsgi.input_terminated": True}
     pieces, status, headers = run_wsgi_app(app.wsgi_app, environ, buffered=True)
     response = flask.Response(pieces, status, headers)
-    try:
+    with contextlib.suppress(ClientDisconnected):
         discard(body, _DISCARD_BYTES)
-    except ClientDisconnected:
-        # Who is gone reads no answer; there is nothing to save.
-        response.headers["Connection"] = "close"
     return response

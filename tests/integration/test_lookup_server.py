@@ -271,6 +271,17 @@ class TestProcess:
         assert len(answers) == 24
 
 
+def test_loading_the_function_loads_nothing_heavy(tmp_path: Path) -> None:
+    world = World(tmp_path, "http://127.0.0.1:1")
+    script = f"import runpy, sys; runpy.run_path({str(SOURCE)!r}); print(*sys.modules)"
+    environment = {**os.environ, **world.environment, "PYTHONPATH": str(ROOT)}
+    output = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in output.stdout.split()}
+    assert {"flask", "middle_auth_client", "orjson"} <= loaded
+    heavy = {"cloudvolume", "sklearn", "scipy", "numba", "pandas", "edt", "fastremap", "grpc"}
+    assert loaded & heavy == set()
+
+
 def test_a_function_that_is_configured_wrongly_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(pytest.fail.Exception, match="L2CACHE_DATASETS must be set"), running({}, tmp_path / "log"):
         pass

@@ -21,6 +21,7 @@ from typing import IO
 import click
 
 from infra.local.processes import ChildFailedError, ChildSpec, Supervisor, free_port
+from infra.local.world.parameters import TABLE as WORLD_TABLE
 from shared.datasets import Datasets
 from shared.errors import ConfigurationError
 
@@ -94,7 +95,7 @@ class LocalStack:
             Datasets.from_file(self.config)
             self._supervisor.start(self._children())
         except BaseException:
-            self._lock.close()
+            self.release()
             raise
         return self
 
@@ -102,6 +103,10 @@ class LocalStack:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._supervisor.stop()
+        self.release()
+
+    def release(self) -> None:
+        """Gives the state folder free for another stack."""
         self._lock.close()
 
     def _acquire_lock(self) -> IO[str]:
@@ -179,15 +184,22 @@ def wait_for_interrupt() -> None:
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
     help="YAML of your datasets: {name: {cv_path: graphene://..., l2cache_id: ...}}.",
+)
+@click.option(
+    "--world",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a made brain, instead of --config; see infra.local.world.build.",
 )
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".stack/main"), help="Folder for the tables.")
 @click.option("--workers", type=click.IntRange(min=1), help="Compute processes; one per core if not given.")
-def main(config: Path, state: Path, workers: int | None) -> None:
+def main(config: Path | None, world: Path | None, state: Path, workers: int | None) -> None:
     """Runs the three functions on this machine until Ctrl-C."""
+    if (config is None) == (world is None):
+        raise click.UsageError("give either --config (make stack CONFIG=datasets.yaml) or --world")
+    graph = None if world is None else GraphSource(WORLD_TABLE, ("--world", str(world)))
     try:
-        with LocalStack(state, config, workers=workers) as stack:
+        with LocalStack(state, config, graph, workers) as stack:
             click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/")
             click.echo(f"ingest:   {stack.ingest_url}  (POST /start, GET /status)")
             click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")

@@ -1,0 +1,151 @@
+"""The stack on a made brain: the demo as a user runs it, and a stack that is killed in the middle of an ingest."""
+
+import contextlib
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from infra.local.stack import GraphSource, LocalStack, StackInUseError
+from infra.local.world.build import build
+from infra.local.world.parameters import TABLE, WorldParameters
+from shared.geometry import GraphGeometry
+from shared.ids import is_l2
+from shared.types import UInt64Array
+from tests.e2e.stack_client import answer, rows, start_ingest, status, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+L2CACHE_ID = f"l2cache_{TABLE}_v1"
+
+
+def test_the_demo_runs_from_ingest_to_edit(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "infra.local.demo", "--exit", "--state", str(tmp_path / "demo")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for expected in (
+        "100%",
+        " 0 failed chunks",
+        "were missing, all of them served",
+        "rep_coord_nm",
+        "new L2 ids, all of",
+    ):
+        assert expected in done.stdout
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world") / "world"
+    build(folder, WorldParameters(size_voxels=(150, 140, 130), chunk_size_voxels=(32, 32, 32)))
+    return folder
+
+
+def l2_ids_of(world: Path) -> UInt64Array:
+    with gzip.open(world / "graph.ndjson.gz", "rt") as lines:
+        next(lines)
+        keys = {json.loads(line)["k"] for line in lines}
+    ids = np.array(sorted(int(key) for key in keys if key.isdigit()), dtype=np.uint64)
+    return ids[is_l2(ids, GraphGeometry.from_info(json.loads((world / "info.json").read_text())).layout)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, bytes]]:
+    """The rows of an ingest that nothing disturbs."""
+    with LocalStack(tmp_path_factory.mktemp("undisturbed"), graph=GraphSource(TABLE, ("--world", str(world)))) as stack:
+        start_ingest(stack.ingest_url, TABLE)
+        wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "an undisturbed ingest")
+        return rows(stack.state, L2CACHE_ID, l2_ids_of(world))
+
+
+@contextlib.contextmanager
+def stack_process(world: Path, state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The stack as a process of its own, and the address of its ingest function."""
+    command = [
+        sys.executable,
+        "-m",
+        "infra.local.stack",
+        "--world",
+        str(world),
+        "--state",
+        str(state),
+        "--workers",
+        "1",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        address = process.stdout.readline().split()[1]
+        yield process, address
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        process.stdout.close()
+
+
+def children_of(pid: int) -> dict[int, str]:
+    """The child processes of a process, with their command lines."""
+    children = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # processes end while they are listed
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == pid:
+                children[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+    return children
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+
+
+@needs_proc
+def test_a_stack_killed_in_the_middle_of_an_ingest_ends_with_the_rows_of_an_undisturbed_run(
+    world: Path, undisturbed: dict[int, dict[str, bytes]], tmp_path: Path
+) -> None:
+    def progress(address: str) -> int:
+        return int(status(address, TABLE)["completed_chunks"])
+
+    with stack_process(world, tmp_path) as (process, address):
+        total = start_ingest(address, TABLE)["total_chunks"]
+        wait_until(lambda: progress(address) > total // 5, "a fifth of the chunks")
+        orphans = children_of(process.pid)
+        assert len(orphans) == 5  # graph server, three functions, dispatcher
+        process.kill()
+        process.wait()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "the children to end themselves")
+    with stack_process(world, tmp_path) as (_, address):
+        assert not status(address, TABLE)["finished"]
+        wait_until(lambda: status(address, TABLE)["finished"], "the ingest going on where it was")
+        assert status(address, TABLE)["failed_chunks"] == 0
+    assert rows(tmp_path, L2CACHE_ID, l2_ids_of(world)) == undisturbed
+
+
+@needs_proc
+def test_a_function_that_dies_is_started_again(world: Path, tmp_path: Path) -> None:
+    with stack_process(world, tmp_path) as (process, address):
+        for pid, command in children_of(process.pid).items():
+            if "infra.local.dispatch" in command or "--target ingest" in command:
+                os.killpg(pid, signal.SIGKILL)
+
+        def alive() -> bool:
+            with contextlib.suppress(requests.ConnectionError):
+                return bool(answer(requests.get(f"{address}/healthz", timeout=5)))
+            return False
+
+        wait_until(alive, "the ingest function to come back")
+        start_ingest(address, TABLE, test=True)
+        wait_until(lambda: status(address, TABLE)["finished"], "a test ingest")
+
+
+def test_two_stacks_do_not_share_a_state_folder(world: Path, tmp_path: Path) -> None:
+    graph = GraphSource(TABLE, ("--world", str(world)))
+    first = LocalStack(tmp_path, graph=graph)
+    with pytest.raises(StackInUseError, match=str(tmp_path)):
+        LocalStack(tmp_path, graph=graph)
+    first.release()
+    LocalStack(tmp_path, graph=graph).release()

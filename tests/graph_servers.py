@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import threading
@@ -73,6 +74,7 @@ class Flaky:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         request = Request(environ)
+        environ["wsgi.input"] = io.BytesIO(request.get_data())  # a plan may have a look as well
         with self._lock:
             self.requests.append(request)
             try:
@@ -82,7 +84,6 @@ class Flaky:
                 raise
         if answer is None:
             return self._app(environ, start_response)
-        request.get_data()
         return answer(environ, start_response)
 
     def paths(self) -> list[str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-from shared.compute.chunk import LoadedChunk, disjoint_passes
+from shared.compute.chunk import LoadedChunk, Membership, disjoint_memberships
 from shared.compute.outcome import ChunkOutcome, NodesOutcome
 from shared.datasets import Dataset, Datasets
 from shared.errors import DeadlineError, L2CacheError, StorageUnavailableError
-from shared.features import Features, chunk_features
+from shared.features import Features, supervoxel_features
 from shared.geometry import GraphGeometry
 from shared.graph import Graph, GraphSource
 from shared.ids import is_l2, l2_id_range
@@ -46,7 +46,7 @@ class ComputeService:
       graphs: the chunked graphs.
       volumes: the volumes of supervoxels.
       threads: threads of the feature engine.
-      budget_s: time after which `compute_nodes` begins no further chunk.
+      budget_s: time after which `compute_nodes` begins no further chunk; one is computed in any case.
       clock: seconds, ever growing.
     """
 
@@ -63,6 +63,7 @@ class ComputeService:
 
         Nodes that have a row are left alone, since it is true for ever: so a message that took too long goes on from
         where it stopped when it is delivered again. A chunk that fails does not keep the others from being computed.
+        Once `budget_s` is over no further chunk is begun, which is one failure, a `DeadlineError`.
 
         Args:
           graph_id: the dataset.
@@ -82,12 +83,15 @@ class ComputeService:
         wanted = np.setdiff1d(distinct[possible], cached, assume_unique=True)
         chunks: dict[Triple, ChunkOutcome] = {}
         failures: dict[Triple, L2CacheError] = {}
-        for coordinate, ids in source.geometry.group_by_chunk(wanted):
+        groups = source.geometry.group_by_chunk(wanted)
+        for number, (coordinate, ids) in enumerate(groups):
+            if number and self.clock() > end_s:
+                left = len(groups) - number
+                failures[coordinate] = DeadlineError(
+                    f"after {self.budget_s:g} s {left} chunks are left for another try"
+                )
+                break
             try:
-                if self.clock() > end_s:
-                    raise DeadlineError(
-                        f"the nodes take more than {self.budget_s:g} s; the rest is for the next delivery"
-                    )
                 chunks[coordinate] = self._compute_some(source, coordinate, ids)
             except StorageUnavailableError:
                 raise
@@ -112,10 +116,11 @@ class ComputeService:
           ConfigurationError: if the graph's description or the volume cannot be used.
         """
         with steps.step("read"):
-            return LoadedChunk.from_voxels(coordinate, self._source(graph_id).volume.read_chunk(coordinate))
+            voxels = self._source(graph_id).volume.read_chunk(coordinate)
+            return LoadedChunk.from_voxels(coordinate, voxels, self.threads)
 
     def chunk_rows(self, graph_id: str, loaded: LoadedChunk, timestamp: datetime | None, steps: StepTimer) -> Features:
-        """Features of the nodes that hold a chunk's supervoxels (the steps `map`, which asks the graph, and `features`).
+        """Features of the nodes that hold a chunk's supervoxels (steps `map`, which asks the graph, and `features`).
 
         Args:
           graph_id: the dataset.
@@ -131,12 +136,9 @@ class ComputeService:
         if loaded.is_empty:
             return Features.empty()
         with steps.step("map"):
-            nodes = np.zeros(len(loaded.supervoxels), dtype=np.uint64)
-            nodes[1:] = source.graph.l2_of_supervoxels(loaded.supervoxels[1:], timestamp)
-            _drop_strangers(nodes, loaded.coordinate, source)
-            labels = loaded.labels(nodes)
-        with steps.step("features"):
-            return chunk_features(labels, source.geometry.resolution_nm, threads=self.threads)
+            nodes = source.graph.l2_of_supervoxels(loaded.supervoxels, timestamp)
+            nodes = _without_strangers(nodes, loaded.coordinate, source)
+        return self._features_of(source, loaded, [Membership(loaded.supervoxels, nodes)], steps)
 
     def write_rows(self, graph_id: str, features: Features, steps: StepTimer) -> None:
         """Writes rows (the step `write`). When it returns, they are durable.
@@ -162,7 +164,7 @@ class ComputeService:
             members = source.graph.supervoxels_of(l2_ids)
         unknown = tuple(l2_id for l2_id, supervoxels in members.items() if not len(supervoxels))
         known = {l2_id: supervoxels for l2_id, supervoxels in members.items() if len(supervoxels)}
-        features = self._features_of(source, loaded, known, steps)
+        features = self._features_of(source, loaded, disjoint_memberships(known), steps)
         voxelless = np.setdiff1d(np.array(list(known), dtype=np.uint64), features.node_ids)
         self.write_rows(graph_id, features, steps)
         if len(voxelless):
@@ -172,17 +174,16 @@ class ComputeService:
         return self._logged(source, coordinate, outcome)
 
     def _features_of(
-        self, source: _Source, loaded: LoadedChunk, members: dict[int, UInt64Array], steps: StepTimer
+        self, source: _Source, loaded: LoadedChunk, memberships: Sequence[Membership], steps: StepTimer
     ) -> Features:
-        """Features of nodes given by their supervoxels; those without voxels are left out."""
-        parts = []
-        for group in disjoint_passes(members):
-            with steps.step("map"):
-                labels = loaded.labels(loaded.nodes_of(group))
-            with steps.step("features"):
-                ids = np.array(list(group), dtype=np.uint64)
-                parts.append(chunk_features(labels, source.geometry.resolution_nm, ids, threads=self.threads))
-        return Features.concatenate(parts)
+        """Features of the nodes of all memberships (the step `features`); those without voxels are left out."""
+        resolution_nm = source.geometry.resolution_nm
+        with steps.step("features"):
+            parts = [
+                supervoxel_features(loaded.runs, part.supervoxels, part.nodes, resolution_nm, self.threads)
+                for part in memberships
+            ]
+            return Features.concatenate(parts)
 
     def _source(self, graph_id: str) -> _Source:
         dataset = self.datasets.get(graph_id)
@@ -205,12 +206,11 @@ class ComputeService:
         return outcome
 
 
-def _drop_strangers(nodes: UInt64Array, coordinate: Triple, source: _Source) -> None:
-    """Sets to 0 the nodes of other chunks: the volume and the graph disagree there, and a row would be wrong."""
+def _without_strangers(nodes: UInt64Array, coordinate: Triple, source: _Source) -> UInt64Array:
+    """The nodes, 0 in place of those of other chunks: volume and graph disagree there, and a row would be wrong."""
     first, last = l2_id_range(coordinate, source.geometry.layout)
     strangers = (nodes != 0) & ((nodes < np.uint64(first)) | (nodes > np.uint64(last)))
     if strangers.any():
-        nodes[strangers] = 0
         event(
             _logger,
             logging.ERROR,
@@ -219,6 +219,7 @@ def _drop_strangers(nodes: UInt64Array, coordinate: Triple, source: _Source) -> 
             chunk=coordinate,
             supervoxels=int(strangers.sum()),
         )
+    return np.where(strangers, np.uint64(0), nodes)
 
 
 def _reasons(l2_ids: UInt64Array, geometry: GraphGeometry) -> dict[int, str]:

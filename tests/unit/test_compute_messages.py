@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.cloud_events import PushedMessage
+from shared.compute import MessageHandler, Verdict
+from shared.errors import GraphResponseError, GraphUnavailableError, VolumeUnavailableError
+from tests.small_graph import GRAPH_ID, TABLE_ID, SmallCache, failing, node_id
+
+A, B = (0, 0, 0), (1, 0, 0)
+
+
+class Rig:
+    def __init__(self, cache: SmallCache, caplog: pytest.LogCaptureFixture) -> None:
+        self.cache, self._caplog = cache, caplog
+        self.handler = MessageHandler(cache.service)
+
+    def handle(self, data: bytes, **attributes: str) -> Verdict:
+        return self.handler.handle(PushedMessage("15", {"table_id": GRAPH_ID, **attributes}, data), trace="abc")
+
+    def miss(self, *l2_ids: int, table: str = TABLE_ID) -> Verdict:
+        return self.handle(np.array(l2_ids, dtype="<u8").tobytes(), l2_cache_id=table)
+
+    def edit(self, *l2_ids: int) -> Verdict:
+        edit = {"operation_id": 1, "new_lvl2_ids": list(l2_ids), "new_root_ids": [], "old_root_ids": []}
+        return self.handle(pickle.dumps(edit), user_id="0", remesh="true", remesh_priority="true")
+
+    def logged(self, level: int) -> list[dict[str, Any]]:
+        """Fields of the records of that level or above, except those about single chunks."""
+        return [
+            {"message": record.getMessage(), **vars(record).get("fields", {})}
+            for record in self._caplog.records
+            if record.levelno >= level and not record.getMessage().startswith("chunk")
+        ]
+
+
+@pytest.fixture
+def rig(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
+    caplog.set_level(logging.DEBUG)
+    cache = SmallCache(tmp_path)
+    yield Rig(cache, caplog)
+    cache.store.close()
+
+
+def test_a_miss_and_an_edit_are_computed(rig: Rig) -> None:
+    missed, made = rig.cache.graph.add(A, 1, {1}), rig.cache.graph.add(B, 2, {2})
+    assert rig.miss(missed) is Verdict.DONE
+    assert rig.edit(made) is Verdict.DONE
+    assert set(rig.cache.rows()) == {missed, made}
+    assert rig.handler.counts() == {"done": 2, "not ours": 0, "failed": 0, "retry": 0}
+    first, second = rig.logged(logging.INFO)
+    assert (first["kind"], second["kind"]) == ("miss", "edit")
+    assert (first["message_id"], first["dataset"], first["trace"], first["nodes"]) == ("15", GRAPH_ID, "abc", 1)
+    assert first["message_ms"] > 0
+
+
+def test_the_same_message_twice_leaves_the_same_rows(rig: Rig) -> None:
+    node = rig.cache.graph.add(A, 1, {1})
+    assert rig.edit(node) is Verdict.DONE
+    rows = rig.cache.rows()
+    assert rig.edit(node) is Verdict.DONE
+    assert rig.cache.rows() == rows
+
+
+def test_a_miss_without_ids_is_acknowledged(rig: Rig) -> None:
+    assert rig.miss() is Verdict.DONE
+    assert rig.cache.volume.reads == []
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", pickle.dumps(print)])
+def test_messages_of_other_datasets_are_acknowledged_without_looking_into_them(rig: Rig, data: bytes) -> None:
+    assert rig.handle(data, table_id="elsewhere") is Verdict.NOT_OURS
+    assert rig.logged(logging.INFO) == []
+
+
+def test_a_miss_for_another_cache_of_the_same_graph_is_left_to_it(rig: Rig) -> None:
+    node = rig.cache.graph.add(A, 1, {1})
+    assert rig.miss(node, table="l2cache_small_v2") is Verdict.NOT_OURS
+    assert rig.cache.rows() == {}
+    assert rig.logged(logging.INFO) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "attributes"),
+    [
+        (b"12345", {"l2_cache_id": TABLE_ID}),
+        (b"no pickle", {}),
+        (pickle.dumps({"new_lvl2_ids": print}), {}),
+        (json.dumps({"operation_id": 1}).encode(), {}),
+        (b"", {"table_id": ""}),
+    ],
+)
+def test_what_cannot_be_decoded_is_acknowledged_counted_and_logged_with_its_reason(
+    rig: Rig, data: bytes, attributes: dict[str, str]
+) -> None:
+    assert rig.handle(data, **attributes) is Verdict.FAILED
+    assert rig.handler.counts()["failed"] == 1
+    (record,) = rig.logged(logging.ERROR)
+    assert record["error"] == "BadMessageError"
+    assert record["reason"]
+
+
+def test_ids_that_cannot_exist_are_reported_and_the_others_computed(rig: Rig) -> None:
+    node, outside = rig.cache.graph.add(A, 1, {1}), node_id(2, (9, 9, 9), 1)
+    assert rig.miss(node, outside) is Verdict.DONE
+    assert set(rig.cache.rows()) == {node}
+    (record,) = rig.logged(logging.ERROR)
+    assert record["refused_ids"] == {outside: "its chunk lies outside the volume"}
+
+
+def test_a_message_of_nothing_but_impossible_ids_can_never_succeed(rig: Rig) -> None:
+    assert rig.miss(node_id(1, A, 1), node_id(2, (9, 9, 9), 1)) is Verdict.FAILED
+    assert rig.logged(logging.ERROR)
+
+
+def test_ids_that_the_graph_does_not_know_are_reported_and_not_retried(rig: Rig) -> None:
+    unknown = node_id(2, A, 7)
+    assert rig.miss(unknown) is Verdict.DONE
+    (record,) = rig.logged(logging.ERROR)
+    assert record["unknown_ids"] == [unknown]
+
+
+@pytest.mark.parametrize("part", ["graph", "volume"])
+def test_what_may_pass_is_retried_and_then_done(rig: Rig, part: str) -> None:
+    made = [rig.cache.graph.add(coordinate, 1, {1}) for coordinate in (A, B)]
+    error = GraphUnavailableError("away") if part == "graph" else VolumeUnavailableError("away")
+    getattr(rig.cache, part).fail = failing(error, A)
+    assert rig.edit(*made) is Verdict.RETRY
+    assert set(rig.cache.rows()) == {made[1]}
+    getattr(rig.cache, part).fail = lambda _: None
+    assert rig.edit(*made) is Verdict.DONE
+    assert set(rig.cache.rows()) == set(made)
+    assert rig.handler.counts() == {"done": 1, "not ours": 0, "failed": 0, "retry": 1}
+
+
+def test_a_failure_that_lasts_is_acknowledged_after_the_rest_is_done(rig: Rig) -> None:
+    made = [rig.cache.graph.add(coordinate, 1, {1}) for coordinate in (A, B)]
+    rig.cache.graph.fail = failing(GraphResponseError("no such table"), A)
+    assert rig.edit(*made) is Verdict.FAILED
+    assert set(rig.cache.rows()) == {made[1]}
+
+
+def test_as_long_as_any_chunk_may_succeed_the_message_is_retried(rig: Rig) -> None:
+    made = [rig.cache.graph.add(coordinate, 1, {1}) for coordinate in (A, B)]
+    rig.cache.graph.fail = failing(GraphResponseError("lasting"), A)
+    rig.cache.volume.fail = failing(VolumeUnavailableError("passing"), B)
+    assert rig.edit(*made) is Verdict.RETRY
+
+
+def test_without_its_table_a_datasets_message_can_never_succeed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(SmallCache(tmp_path, table=False), caplog)
+    assert rig.edit(rig.cache.graph.add(A, 1, {1})) is Verdict.FAILED
+    (record,) = rig.logged(logging.ERROR)
+    assert (record["dataset"], record["error"]) == (GRAPH_ID, "TableNotFoundError")
+    assert TABLE_ID in record["reason"]
+    rig.cache.store.close()
+
+
+def test_a_fault_of_our_own_is_neither_acknowledged_nor_hidden(rig: Rig) -> None:
+    def fault(_: object) -> None:
+        raise ZeroDivisionError
+
+    rig.cache.graph.fail = fault
+    with pytest.raises(ZeroDivisionError):
+        rig.edit(rig.cache.graph.add(A, 1, {1}))

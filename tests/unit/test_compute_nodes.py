@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.attributes import VOXELLESS_SIZE, feature_cells
+from shared.errors import (
+    DeadlineError,
+    GraphResponseError,
+    GraphUnavailableError,
+    L2CacheError,
+    OutsideVolumeError,
+    StorageUnavailableError,
+    TableNotFoundError,
+    UnknownDatasetError,
+    VolumeUnavailableError,
+)
+from shared.features import chunk_features
+from shared.log import StepTimer
+from shared.types import Triple, UInt64Array
+from tests.small_graph import (
+    EMPTY,
+    GEOMETRY,
+    GRAPH_ID,
+    SUPERVOXELS_PER_CHUNK,
+    TABLE_ID,
+    SmallCache,
+    failing,
+    node_id,
+    voxels_of,
+)
+
+ALL = range(1, SUPERVOXELS_PER_CHUNK + 1)
+A, B, C = (0, 0, 0), (1, 0, 0), (1, 1, 2)
+VOXELLESS_ROW = {"size_nm3": VOXELLESS_SIZE}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[SmallCache]:
+    made = SmallCache(tmp_path)
+    yield made
+    made.store.close()
+
+
+def ids(*l2_ids: int) -> UInt64Array:
+    return np.array(l2_ids, dtype=np.uint64)
+
+
+def row_by_itself(cache: SmallCache, l2_id: int) -> dict[str, bytes]:
+    """The row of a node, from a label array that has nothing but its voxels."""
+    ((coordinate, _),) = GEOMETRY.group_by_chunk(ids(l2_id))
+    voxels = voxels_of(coordinate)
+    alone = np.where(np.isin(voxels, cache.graph.members[l2_id]), np.uint64(l2_id), np.uint64(0))
+    return dict(feature_cells(chunk_features(alone, GEOMETRY.resolution_nm)))[l2_id]
+
+
+def test_nodes_get_the_rows_that_each_would_get_by_itself_and_each_chunk_is_read_once(cache: SmallCache) -> None:
+    made = [cache.graph.add(A, 1, {1, 2, 3}), cache.graph.add(C, 4, {5}), cache.graph.add(A, 2, {7, 8})]
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(*made, made[0]))
+    assert cache.rows() == {l2_id: row_by_itself(cache, l2_id) for l2_id in made}
+    assert sorted(cache.volume.reads) == [A, C]
+    assert (outcome.n_nodes, outcome.n_voxelless, outcome.refused, outcome.failures) == (3, 0, {}, {})
+    assert set(outcome.chunks[A].steps_ms) == {"read", "map", "features", "write"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sets(st.sampled_from(ALL), min_size=1), min_size=1, max_size=8))
+def test_nodes_that_overlap_get_their_own_rows_each(
+    tmp_path_factory: pytest.TempPathFactory, members: list[set[int]]
+) -> None:
+    cache = SmallCache(tmp_path_factory.mktemp("cache"))
+    made = [cache.graph.add(A, segment, supervoxels) for segment, supervoxels in enumerate(members, 1)]
+    cache.service.compute_nodes(GRAPH_ID, ids(*made))
+    assert cache.rows() == {l2_id: row_by_itself(cache, l2_id) for l2_id in made}
+    assert cache.volume.reads == [A]
+    cache.store.close()
+
+
+def test_an_empty_chunk_gives_voxelless_rows_without_asking_the_graph(cache: SmallCache) -> None:
+    wanted = [node_id(2, EMPTY, 1), node_id(2, EMPTY, 30)]
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(*wanted))
+    assert {l2_id: {"size_nm3": row["size_nm3"]} for l2_id, row in cache.rows().items()} == dict.fromkeys(
+        wanted, VOXELLESS_ROW
+    )
+    assert cache.graph.asked == []
+    assert outcome.n_voxelless == 2
+
+
+def test_a_node_whose_supervoxels_have_no_voxels_is_voxelless(cache: SmallCache) -> None:
+    node, ghost = cache.graph.add(A, 1, {1}), cache.graph.add(A, 2, {SUPERVOXELS_PER_CHUNK + 5})
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(node, ghost))
+    rows = cache.rows()
+    assert rows[node] == row_by_itself(cache, node)
+    assert rows[ghost]["size_nm3"] == VOXELLESS_SIZE
+    assert (outcome.n_nodes, outcome.n_voxelless) == (1, 1)
+
+
+def test_a_node_that_the_graph_does_not_know_gets_no_row_and_is_reported(cache: SmallCache) -> None:
+    node, unknown = cache.graph.add(A, 1, {1}), node_id(2, A, 9)
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(unknown, node))
+    assert set(cache.rows()) == {node}
+    assert outcome.unknown_ids == (unknown,)
+
+
+def test_ids_that_cannot_exist_are_refused_with_their_reason_and_the_others_computed(cache: SmallCache) -> None:
+    node = cache.graph.add(A, 1, {1})
+    outside, supervoxel, root = node_id(2, (3, 0, 0), 1), node_id(1, A, 1), node_id(3, A, 1)
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(0, outside, node, supervoxel, root))
+    assert outcome.refused == {
+        0: "not an L2 id",
+        supervoxel: "not an L2 id",
+        root: "not an L2 id",
+        outside: "its chunk lies outside the volume",
+    }
+    assert set(cache.rows()) == {node}
+    assert cache.volume.reads == [A]
+
+
+def test_nodes_that_have_a_row_are_left_alone(cache: SmallCache) -> None:
+    first, second = cache.graph.add(A, 1, {1}), cache.graph.add(B, 1, {1})
+    cache.service.compute_nodes(GRAPH_ID, ids(first))
+    before = cache.rows()[first]
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(first, second))
+    assert cache.volume.reads == [A, B]
+    assert cache.rows()[first] == before
+    assert (outcome.n_cached, outcome.n_nodes) == (1, 1)
+
+
+@pytest.mark.parametrize("part", ["graph", "volume"])
+@pytest.mark.parametrize("error", [GraphUnavailableError("away"), VolumeUnavailableError("away")])
+def test_a_chunk_that_fails_keeps_no_other_from_its_rows_and_is_done_next_time(
+    cache: SmallCache, part: str, error: L2CacheError
+) -> None:
+    made = [cache.graph.add(coordinate, 1, {1, 2}) for coordinate in (A, B, C)]
+    getattr(cache, part).fail = failing(error, B)
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(*made))
+    assert set(cache.rows()) == {made[0], made[2]}
+    assert outcome.failures == {B: error}
+    assert outcome.transient_failure is error
+    getattr(cache, part).fail = lambda _: None
+    assert cache.service.compute_nodes(GRAPH_ID, ids(*made)).failures == {}
+    assert cache.rows() == {l2_id: row_by_itself(cache, l2_id) for l2_id in made}
+
+
+def test_a_failure_that_lasts_is_told_apart_from_one_that_may_pass(cache: SmallCache) -> None:
+    made = [cache.graph.add(coordinate, 1, {1}) for coordinate in (A, B)]
+    cache.graph.fail = failing(GraphResponseError("no such table"))
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(*made))
+    assert set(outcome.failures) == {A, B}
+    assert outcome.transient_failure is None
+
+
+def test_what_does_not_fit_into_the_time_is_done_next_time(tmp_path: Path) -> None:
+    now_s = iter(range(0, 1000, 100))
+    cache = SmallCache(tmp_path, budget_s=15, clock=lambda: float(next(now_s)))
+    made = [cache.graph.add(coordinate, 1, {1}) for coordinate in (A, B, C)]
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(*made))
+    assert set(outcome.chunks) == {A}
+    assert isinstance(outcome.transient_failure, DeadlineError)
+    assert "2 chunks" in str(outcome.transient_failure)
+    for _ in range(2):
+        outcome = cache.service.compute_nodes(GRAPH_ID, ids(*made))
+    assert outcome.failures == {}
+    assert set(cache.rows()) == set(made)
+    cache.store.close()
+
+
+def test_without_the_table_nothing_is_computed(tmp_path: Path) -> None:
+    cache = SmallCache(tmp_path, table=False)
+    with pytest.raises(TableNotFoundError):
+        cache.service.compute_nodes(GRAPH_ID, ids(cache.graph.add(A, 1, {1})))
+    assert cache.volume.reads == []
+    cache.store.close()
+
+
+def test_a_storage_that_is_away_ends_the_whole(cache: SmallCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise StorageUnavailableError("away")
+
+    made = [cache.graph.add(coordinate, 1, {1}) for coordinate in (A, B)]
+    monkeypatch.setattr(cache.store, "write_features", away)
+    with pytest.raises(StorageUnavailableError):
+        cache.service.compute_nodes(GRAPH_ID, ids(*made))
+    assert cache.volume.reads == [A]
+
+
+def test_an_unknown_dataset_is_refused(cache: SmallCache) -> None:
+    with pytest.raises(UnknownDatasetError, match="nowhere"):
+        cache.service.compute_nodes("nowhere", ids(1))
+
+
+def compute_chunk(cache: SmallCache, coordinate: Triple) -> int:
+    steps = StepTimer()
+    loaded = cache.service.load_chunk(GRAPH_ID, coordinate, steps)
+    features = cache.service.chunk_rows(GRAPH_ID, loaded, datetime(2026, 1, 1, tzinfo=UTC), steps)
+    cache.service.write_rows(GRAPH_ID, features, steps)
+    return len(features)
+
+
+def test_a_whole_chunk_has_a_row_per_current_node(cache: SmallCache) -> None:
+    old, *new = (cache.graph.add(A, 1, {1, 2, 3}), cache.graph.add(A, 2, {1}), cache.graph.add(A, 3, {2, 3, 4}))
+    assert compute_chunk(cache, A) == 2
+    assert cache.rows() == {l2_id: row_by_itself(cache, l2_id) for l2_id in new}
+    assert old not in cache.rows()
+
+
+def test_a_whole_chunk_and_its_nodes_one_by_one_have_the_same_rows(cache: SmallCache, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = SmallCache(tmp_path / "other")
+    for coordinate in np.ndindex(GEOMETRY.grid_shape):
+        for segment in range(1, 7):
+            for each in (cache, other):
+                each.graph.add(coordinate, segment, {2 * segment - 1, 2 * segment})
+        compute_chunk(cache, coordinate)
+    other.service.compute_nodes(GRAPH_ID, ids(*other.graph.members))
+    assert cache.rows() == {l2_id: row for l2_id, row in other.rows().items() if row["size_nm3"] != VOXELLESS_SIZE}
+    assert len(cache.rows()) > 60
+    other.store.close()
+
+
+def test_an_empty_chunk_is_nothing_to_write(cache: SmallCache) -> None:
+    assert compute_chunk(cache, EMPTY) == 0
+    assert cache.rows() == {}
+
+
+def test_supervoxels_without_a_node_are_background(cache: SmallCache) -> None:
+    node = cache.graph.add(A, 1, {3})
+    compute_chunk(cache, A)
+    assert cache.rows() == {node: row_by_itself(cache, node)}
+
+
+def test_a_node_of_another_chunk_never_gets_a_row_from_this_one(
+    cache: SmallCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    own, stranger = cache.graph.add(A, 1, {3}), node_id(2, B, 1)
+    cache.graph.members[stranger] = [node_id(1, A, 4)]
+    compute_chunk(cache, A)
+    assert set(cache.rows()) == {own}
+    assert "other chunks" in caplog.text
+
+
+def test_a_chunk_outside_the_grid_is_refused(cache: SmallCache) -> None:
+    with pytest.raises(OutsideVolumeError):
+        compute_chunk(cache, (3, 0, 0))
+
+
+def test_a_chunk_without_a_table_says_so(tmp_path: Path) -> None:
+    cache = SmallCache(tmp_path, table=False)
+    cache.graph.add(A, 1, {1})
+    with pytest.raises(TableNotFoundError, match=TABLE_ID):
+        compute_chunk(cache, A)
+    cache.store.close()

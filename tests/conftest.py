@@ -11,6 +11,7 @@ import pytest
 
 from infra.local import emulators
 from infra.local.emulators import Emulator, EmulatorMissingError
+from shared.bigtable import DataClients
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +41,16 @@ def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulat
 def tasks_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """A Cloud Tasks emulator for all tests: each makes queues of its own, with names never used before."""
     yield from _started(emulators.tasks_emulator, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def bigtable_clients(bigtable_emulator: Emulator) -> Iterator[DataClients]:
+    """Clients of the emulator; the variables that send Google's clients to it are set for the whole test file."""
+    clients = DataClients()
+    with pytest.MonkeyPatch.context() as environment:
+        _pointed_at(bigtable_emulator, environment)
+        yield clients
+        clients.close()
 
 
 @pytest.fixture

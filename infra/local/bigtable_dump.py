@@ -38,7 +38,7 @@ def create_table(address: TableAddress, families: Mapping[str, str | None]) -> N
       google.api_core.exceptions.AlreadyExists: if there is such a table.
       ConfigurationError: if a rule is none of these, or no emulator is named.
     """
-    _require_emulator()
+    _emulator()
     from google.cloud.bigtable import Client
 
     table = Client(project=address.project, admin=True).instance(address.instance).table(address.table)
@@ -46,18 +46,28 @@ def create_table(address: TableAddress, families: Mapping[str, str | None]) -> N
 
 
 def write_cells(address: TableAddress, cells: Iterable[Cell]) -> int:
-    """Writes cells with their timestamps, those of a row that follow each other at once; returns the number of rows."""
-    _require_emulator()
-    from google.cloud.bigtable.data import BigtableDataClient
+    """Writes cells with their timestamps, those of a row that follow each other at once; returns the number of rows.
 
+    Raises:
+      google.api_core.exceptions.GoogleAPICallError: if the emulator refuses a request, as for an unknown table.
+    """
+    endpoint = _emulator()
+    import grpc
+    from google.cloud.bigtable_v2 import BigtableClient, MutateRowsRequest
+    from google.cloud.bigtable_v2.services.bigtable.transports import BigtableGrpcTransport
+
+    name = f"projects/{address.project}/instances/{address.instance}/tables/{address.table}"
     rows = groupby(cells, key=lambda cell: cell.key)
     n_rows = 0
-    with BigtableDataClient(project=address.project) as client:
-        table = client.get_table(address.instance, address.table)
-        entries = (_entry(key, row) for key, row in rows)
-        while batch := list(islice(entries, ROWS_PER_REQUEST)):
-            table.bulk_mutate_rows(batch)
-            n_rows += len(batch)
+    with BigtableClient(transport=BigtableGrpcTransport(channel=grpc.insecure_channel(endpoint))) as client:
+        # Bare protocol buffers: the wrappers of Google's data client make this four times slower.
+        while entries := [_entry(key, row) for key, row in islice(rows, ROWS_PER_REQUEST)]:
+            request = MutateRowsRequest.wrap(MutateRowsRequest.pb()(table_name=name, entries=entries))
+            statuses = [entry.status for answer in client.mutate_rows(request) for entry in answer.entries]
+            refused = [status.message for status in statuses if status.code]
+            if refused:
+                raise ConfigurationError(f"{len(refused)} rows were refused by the emulator: {refused[0]}")
+            n_rows += len(entries)
     return n_rows
 
 
@@ -82,9 +92,21 @@ def restore_dump(path: Path, address: TableAddress) -> int:
 
 
 def _entry(key: str, row: Iterator[Cell]) -> Any:
-    from google.cloud.bigtable.data import RowMutationEntry, SetCell
+    from google.cloud.bigtable_v2 import MutateRowsRequest, Mutation
 
-    return RowMutationEntry(key, [SetCell(cell.family, cell.qualifier, cell.value, cell.timestamp_us) for cell in row])
+    set_cell = Mutation.SetCell.pb()
+    mutations = [
+        Mutation.pb()(
+            set_cell=set_cell(
+                family_name=cell.family,
+                column_qualifier=cell.qualifier.encode(),
+                timestamp_micros=cell.timestamp_us,
+                value=cell.value,
+            )
+        )
+        for cell in row
+    ]
+    return MutateRowsRequest.Entry.pb()(row_key=key.encode(), mutations=mutations)
 
 
 def _gc_rule(rule: str | None) -> Any:
@@ -99,6 +121,8 @@ def _gc_rule(rule: str | None) -> Any:
     raise ConfigurationError(f"a rule for collecting garbage that is not understood: {rule!r}")
 
 
-def _require_emulator() -> None:
-    if not os.environ.get("BIGTABLE_EMULATOR_HOST"):
+def _emulator() -> str:
+    endpoint = os.environ.get("BIGTABLE_EMULATOR_HOST")
+    if not endpoint:
         raise ConfigurationError("BIGTABLE_EMULATOR_HOST must name a Bigtable emulator")
+    return endpoint

@@ -1,0 +1,186 @@
+"""The graph's own Bigtable table, read in the emulator, against the graph server and against a slow reading of it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.local.bigtable_dump import restore_dump
+from infra.local.graph.server import GraphFiles, make_graph_server
+from infra.local.graph.table import read_dump
+from shared.bigtable import DataClients, TableAddress
+from shared.datasets import Dataset
+from shared.graph import Graphs
+from shared.graph.bigtable import GraphTable
+from shared.ids import IdLayout, compose_ids, node_coordinates
+from shared.settings import Settings
+from shared.types import Triple, UInt64Array
+
+MERGE = datetime(2026, 11, 22, 13, 3, 23, 878_000, tzinfo=UTC)
+MOMENTS = {
+    "before the graph": datetime(2025, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    "at the graph's first moment": datetime(2026, 1, 1, tzinfo=UTC),
+    "between graph and merge": datetime(2026, 6, 1, tzinfo=UTC),
+    "a microsecond before the merge": MERGE - timedelta(microseconds=1),
+    "at the merge's millisecond": MERGE,
+    "within the merge's millisecond": MERGE + timedelta(microseconds=999),
+    "long after": datetime(2027, 1, 1, tzinfo=UTC),
+    "now": None,
+}
+STATES = ("before_merge", "after_merge")
+LAYOUT = IdLayout(8, ((1, 10), (2, 10), (3, 2), (4, 1), (5, 1)))
+MERGE_US = 1_795_352_603_878_000
+UNKNOWN_SEGMENT = 60_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RealGraph:
+    """The real graph in one state: its table in the emulator, a graph server over it, and its dump."""
+
+    def __init__(self, data: Path, state: str) -> None:
+        self.state = state
+        dump = data / "tables" / f"graph_{state}.ndjson.gz"
+        self.address = TableAddress("project", "instance", f"graph-{uuid.uuid4().hex[:8]}")
+        restore_dump(dump, self.address)
+        self.server = make_graph_server(GraphFiles(dump, data / "graphene_info.json"), "127.0.0.1", 0)
+        self.parents: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self.l2_ids: list[int] = []
+        self.new_l2_ids: list[int] = []
+        for cell in read_dump(dump)[1]:
+            if cell.qualifier == "parents":
+                self.parents[int(cell.key)].append((cell.timestamp_us, int.from_bytes(cell.value, "little")))
+            elif cell.qualifier == "children" and int(cell.key) >> 56 == 2:
+                (self.new_l2_ids if cell.timestamp_us == MERGE_US else self.l2_ids).append(int(cell.key))
+
+    @property
+    def cv_path(self) -> str:
+        return f"graphene://http://127.0.0.1:{self.server.server_port}/segmentation/table/rig_graph"
+
+    def supervoxels_by_chunk(self) -> dict[Triple, UInt64Array]:
+        """All supervoxels of each chunk of the grid."""
+        ids = np.array([node for node in self.parents if node >> 56 == 1], dtype=np.uint64)
+        coordinates = node_coordinates(ids, 1, LAYOUT)
+        grid = np.ndindex(4, 4, 8)
+        return {chunk: ids[(coordinates == chunk).all(axis=1)] for chunk in grid}
+
+    def l2_of(self, supervoxel: int, timestamp: datetime | None) -> int:
+        """The L2 node of a supervoxel, by following `parents` cell by cell."""
+        node = supervoxel
+        while node >> 56 < 2:
+            cells = [
+                (written_us, parent)
+                for written_us, parent in self.parents.get(node, [])
+                if timestamp is None or EPOCH + timedelta(microseconds=written_us) <= timestamp
+            ]
+            if not cells:
+                return 0
+            node = max(cells)[1]
+        return node if node >> 56 == 2 else 0
+
+
+@pytest.fixture(scope="module", params=STATES)
+def real(request: pytest.FixtureRequest, shared_data: Path, bigtable_clients: DataClients) -> Iterator[RealGraph]:
+    graph = RealGraph(shared_data, request.param)
+    thread = threading.Thread(target=graph.server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield graph
+    graph.server.shutdown()
+    thread.join()
+    graph.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def chunks(real: RealGraph) -> dict[Triple, UInt64Array]:
+    """Of each chunk its supervoxels in a wild order, and among them background, an unknown one and a repetition."""
+    random = np.random.default_rng(4)
+    asked = {}
+    for chunk, supervoxels in real.supervoxels_by_chunk().items():
+        unknown = compose_ids(1, np.array([chunk]), np.array([UNKNOWN_SEGMENT], dtype=np.uint64), LAYOUT)
+        ids = np.concatenate([supervoxels, unknown, supervoxels[:1], np.zeros(1, dtype=np.uint64)])
+        asked[chunk] = random.permutation(ids)
+    return asked
+
+
+@pytest.fixture(scope="module")
+def registry(bigtable_clients: DataClients) -> Graphs:
+    """Opens graphs as the functions do."""
+    nowhere = "sqlite:///none"
+    return Graphs(Settings(Path("none"), nowhere, nowhere, nowhere, graph_token=uuid.uuid4().hex))
+
+
+def dataset(real: RealGraph, graph_table: TableAddress | None) -> Dataset:
+    return Dataset("rig_graph", real.cv_path, "cache", graph_table)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_every_chunk_is_mapped_as_by_the_graph_server_and_by_following_parents(
+    real: RealGraph, chunks: dict[Triple, UInt64Array], registry: Graphs, moment: str
+) -> None:
+    timestamp = MOMENTS[moment]
+    table, server = registry.get(dataset(real, real.address)), registry.get(dataset(real, None))
+    assert isinstance(table, GraphTable)
+    mapped = {chunk: table.l2_of_supervoxels(ids, timestamp) for chunk, ids in chunks.items()}
+    assert len(mapped) == 128
+    for chunk, ids in chunks.items():
+        followed = [real.l2_of(supervoxel, timestamp) for supervoxel in ids.tolist()]
+        assert mapped[chunk].tolist() == followed, chunk
+    everything = np.concatenate(list(chunks.values()))
+    served = server.l2_of_supervoxels(everything, timestamp)
+    np.testing.assert_array_equal(np.concatenate(list(mapped.values())), served)
+    assert bool(served.any()) == (moment != "before the graph")
+
+
+def recorded_exchanges(data: Path, state: str) -> Iterator[tuple[UInt64Array, UInt64Array]]:
+    """What was sent to the real graph server's `roots_binary?stop_layer=2`, and what it answered."""
+    http = data / "http"
+    if state == "before_merge":
+        exchanges = [json.loads(line) for line in (http / "graph_server_cloudvolume.jsonl").read_text().splitlines()]
+    else:
+        exchanges = json.loads((http / "graph_server_requests.json").read_text())
+    for exchange in exchanges:
+        if exchange["request"]["path"].endswith("roots_binary?stop_layer=2"):
+            yield ids_in(exchange["request"]), ids_in(exchange["response"])
+
+
+def ids_in(message: dict[str, Any]) -> UInt64Array:
+    body = message["body"] or {"text": ""}
+    content = base64.b64decode(body["base64"]) if "base64" in body else body["text"].encode("latin-1")
+    if "gzip" in message["headers"].get("Content-Encoding", ""):
+        content = gzip.decompress(content)
+    return np.frombuffer(content, dtype="<u8")
+
+
+def test_the_real_graph_servers_recorded_answers_are_met(real: RealGraph, registry: Graphs, shared_data: Path) -> None:
+    table = registry.get(dataset(real, real.address))
+    exchanges = list(recorded_exchanges(shared_data, real.state))
+    for asked, answered in exchanges:
+        supervoxels = asked >> 56 == 1
+        expected = np.where(answered[supervoxels] >> 56 == 2, answered[supervoxels], 0)
+        np.testing.assert_array_equal(table.l2_of_supervoxels(asked[supervoxels], None), expected)
+    if real.state == "before_merge":
+        assert max(len(asked) for asked, _ in exchanges) == 61_465
+
+
+def test_supervoxels_of_nodes_are_those_of_the_graph_server(real: RealGraph, registry: Graphs) -> None:
+    table, server = registry.get(dataset(real, real.address)), registry.get(dataset(real, None))
+    unknown = compose_ids(2, np.array([(1, 1, 1)]), np.array([UNKNOWN_SEGMENT], dtype=np.uint64), LAYOUT)
+    some = np.random.default_rng(2).permutation(np.array(real.l2_ids, dtype=np.uint64))[:2_500]
+    asked = np.concatenate([some, unknown, some[:3], np.array(real.new_l2_ids, dtype=np.uint64)])
+    found, served = table.supervoxels_of(asked), server.supervoxels_of(asked)
+    assert found.keys() == served.keys() == set(asked.tolist())
+    for l2_id, supervoxels in found.items():
+        np.testing.assert_array_equal(supervoxels, served[l2_id])
+    assert found[int(unknown[0])].size == 0
+    assert len(real.new_l2_ids) == (7 if real.state == "after_merge" else 0)
+    assert table.supervoxels_of(np.empty(0, dtype=np.uint64)) == {}

@@ -49,7 +49,7 @@ class Settings:
     max_body_bytes: int = 16 * 1024 * 1024
     max_ids: int = 100_000
     miss_pause_s: float = 60.0
-    message_bytes: int = 256_000
+    message_bytes: int = 4_000
     retry_after_s: int = 10
     graph_timeout_s: float = 60.0
     graph_attempts: int = 5

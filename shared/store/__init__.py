@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from shared.errors import ConfigurationError
 from shared.store.protocol import CachedCells, CacheStore, TableMeta
 
 __all__ = ["CacheStore", "CachedCells", "TableMeta", "open_store"]
+
+_BIGTABLE = re.compile(r"bigtable://(?P<project>[a-z0-9][a-z0-9.:-]*)/(?P<instance>[a-z][a-z0-9-]*)")
 
 
 def open_store(address: str) -> CacheStore:
     """The store at an address.
 
     Args:
-      address: `sqlite:///ABSOLUTE/FILE`.
+      address: `sqlite:///ABSOLUTE/FILE` or `bigtable://PROJECT/INSTANCE`.
 
     Raises:
       ConfigurationError: if there is no such kind of store, or the address is malformed.
@@ -23,5 +27,12 @@ def open_store(address: str) -> CacheStore:
         from shared.store.sqlite import SQLiteStore
 
         return SQLiteStore(sqlite_path(address))
+    if scheme == "bigtable":
+        from shared.store.bigtable import BigtableStore
+
+        place = _BIGTABLE.fullmatch(address)
+        if place is None:
+            raise ConfigurationError("a Bigtable store's address must be bigtable://PROJECT/INSTANCE")
+        return BigtableStore(place["project"], place["instance"])
     # nothing of the address is repeated: it may hold a password
-    raise ConfigurationError("L2CACHE_STORE must be sqlite:///ABSOLUTE/FILE")
+    raise ConfigurationError("L2CACHE_STORE must be sqlite:///ABSOLUTE/FILE or bigtable://PROJECT/INSTANCE")

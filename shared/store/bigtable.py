@@ -1,0 +1,251 @@
+"""Cache tables in Cloud Bigtable, as PCGL2Cache lays them out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, feature_cells, select
+from shared.bigtable import DataClients
+from shared.bigtable.admin import create_table
+from shared.bigtable.errors import storage_errors
+from shared.errors import TableNotFoundError
+from shared.once import Once
+from shared.store.protocol import CachedCells, TableMeta
+from shared.store.table_format import (
+    FAMILIES,
+    FAMILY,
+    MARK_FAMILY,
+    MARK_QUALIFIER,
+    META_KEY,
+    META_QUALIFIER,
+    after_prefix,
+    check_table_id,
+    decode_meta,
+    first_cells,
+    is_table_id,
+    mark_key,
+    mark_of,
+    node_key,
+)
+from shared.types import UInt64Array
+
+if TYPE_CHECKING:
+    from google.cloud.bigtable.data import Row, RowMutationEntry, Table
+    from google.cloud.bigtable.data.row_filters import RowFilter
+
+    from shared.features import Features
+
+_READS_AT_ONCE = 8
+_KEYS_PER_READ = 1000
+# 8 mutations a row; a request takes 100,000
+_ROWS_PER_WRITE = 5000
+_ATTEMPT_TIMEOUT_S = 30.0
+
+
+class BigtableStore:
+    """The `CacheStore` of a Bigtable instance: one client for all tables, made when it is first needed."""
+
+    def __init__(
+        self,
+        project: str,
+        instance: str,
+        clients: DataClients | None = None,
+        read_timeout_s: float = 60.0,
+        write_timeout_s: float = 120.0,
+    ) -> None:
+        """Nothing is connected before the first use, so that a server process can fork before.
+
+        Args:
+          project: Google Cloud project.
+          instance: Bigtable instance.
+          clients: where the client comes from, if it is shared with others.
+          read_timeout_s: how long a read is tried before it fails.
+          write_timeout_s: how long a write is tried before it fails.
+        """
+        self._timeouts_s = read_timeout_s, write_timeout_s
+        self._project, self._instance = project, instance
+        self._clients = clients or DataClients()
+        self._lock = threading.Lock()
+        self._tables: dict[str, Table] = {}
+        self._readers = Once(lambda: ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="bigtable-read"))
+
+    def create_table(self, table_id: str, meta: TableMeta) -> bool:
+        """As `CacheStore.create_table`. A table whose making was cut short before it had its meta gets it now.
+
+        Raises:
+          ConfigurationError: if no table can have that name.
+        """
+        check_table_id(table_id)
+        with storage_errors(table_id):
+            is_new = create_table(self._project, self._instance, table_id, FAMILIES)
+        if is_new or self._meta_cell(table_id) is None:
+            self._write(
+                table_id,
+                (_row(key, FAMILY, {name: value}) for key, (name, value) in first_cells(meta).items()),
+            )
+        return is_new
+
+    def read_meta(self, table_id: str) -> TableMeta:
+        """As `CacheStore.read_meta`."""
+        return decode_meta(table_id, self._meta_cell(table_id))
+
+    def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
+        """As `CacheStore.read_cells`; many ids are read in several streams at once."""
+        wanted = select(attributes)
+        ids = np.unique(np.asarray(l2_ids, dtype=np.uint64))
+        # every row of ours has a size, so that asking for it too tells a row without the wanted cells from none
+        read = tuple(attribute for attribute in ATTRIBUTES if attribute in wanted or attribute == SIZE)
+        found = self._read_nodes(table_id, ids, _newest(read))
+        if read != ATTRIBUTES and len(found) < len(ids):
+            missing = ids[~np.isin(ids, np.fromiter(found, np.uint64, len(found)))]
+            others = self._read_nodes(table_id, missing, _presence())
+            found |= {l2_id: {} for l2_id in others}
+        order = sorted(found)
+        names = [(attribute.name, attribute.name.encode()) for attribute in wanted]
+        columns = {name: [found[l2_id].get(qualifier, b"") for l2_id in order] for name, qualifier in names}
+        return CachedCells(np.array(order, dtype=np.uint64), columns)
+
+    def write_features(self, table_id: str, features: Features) -> None:
+        """As `CacheStore.write_features`; each row is written whole or not at all."""
+        self._write(table_id, (_row(node_key(l2_id), FAMILY, cells) for l2_id, cells in feature_cells(features)))
+
+    def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
+        """As `CacheStore.write_voxelless`."""
+        cells = {SIZE.name: VOXELLESS_SIZE}
+        self._write(table_id, (_row(node_key(l2_id), FAMILY, cells) for l2_id in l2_ids.tolist()))
+
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+        """As `CacheStore.write_marks`."""
+        self._write(table_id, (_mark(key, value) for key, value in marks.items()))
+
+    def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
+        """As `CacheStore.read_marks`."""
+        from google.cloud.bigtable.data import ReadRowsQuery, RowRange
+        from google.cloud.bigtable.data.row_filters import CellsColumnLimitFilter
+
+        start = mark_key(prefix)
+        query = ReadRowsQuery(row_ranges=RowRange(start, after_prefix(start)), row_filter=CellsColumnLimitFilter(1))
+        with storage_errors(table_id):
+            rows = self._table(table_id).read_rows(query)
+        return {mark_of(row.row_key): _value(row, MARK_FAMILY, MARK_QUALIFIER) or b"" for row in rows}
+
+    def delete_marks(self, table_id: str, keys: Iterable[str]) -> None:
+        """As `CacheStore.delete_marks`."""
+        from google.cloud.bigtable.data import DeleteAllFromRow, RowMutationEntry
+
+        self._write(table_id, (RowMutationEntry(mark_key(key), [DeleteAllFromRow()]) for key in keys))
+
+    def close(self) -> None:
+        """As `CacheStore.close`."""
+        self._readers().shutdown()
+        with self._lock:
+            for table in self._tables.values():
+                table.close()
+            self._tables.clear()
+        self._clients.close()
+
+    def _table(self, table_id: str) -> Table:
+        if not is_table_id(table_id):
+            raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
+        with self._lock:
+            if table_id not in self._tables:
+                read_s, write_s = self._timeouts_s
+                self._tables[table_id] = self._clients.get(self._project).get_table(
+                    self._instance,
+                    table_id,
+                    default_read_rows_attempt_timeout=min(read_s, _ATTEMPT_TIMEOUT_S),
+                    default_read_rows_operation_timeout=read_s,
+                    default_mutate_rows_attempt_timeout=min(write_s, _ATTEMPT_TIMEOUT_S),
+                    default_mutate_rows_operation_timeout=write_s,
+                )
+            return self._tables[table_id]
+
+    def _meta_cell(self, table_id: str) -> bytes | None:
+        from google.cloud.bigtable.data.row_filters import CellsColumnLimitFilter
+
+        with storage_errors(table_id):
+            row = self._table(table_id).read_row(META_KEY, row_filter=CellsColumnLimitFilter(1))
+        return None if row is None else _value(row, FAMILY, META_QUALIFIER)
+
+    def _read_nodes(self, table_id: str, ids: UInt64Array, row_filter: RowFilter) -> dict[int, dict[bytes, bytes]]:
+        """The cells of those ids that have any that pass the filter: {id: {qualifier: value}}."""
+        from google.cloud.bigtable.data import ReadRowsQuery
+
+        def read(part: list[bytes]) -> list[tuple[int, dict[bytes, bytes]]]:
+            with storage_errors(table_id):
+                stream = table.read_rows_stream(ReadRowsQuery(list(part), row_filter=row_filter))
+                return [(int(row.row_key), {cell.qualifier: cell.value for cell in row.cells}) for row in stream]
+
+        with storage_errors(table_id):
+            table = self._table(table_id)
+        keys = [node_key(l2_id) for l2_id in ids.tolist()]
+        parts = [keys[start : start + _KEYS_PER_READ] for start in range(0, len(keys), _KEYS_PER_READ)]
+        answers = self._readers().map(read, parts) if len(parts) > 1 else map(read, parts)
+        return {l2_id: cells for answer in answers for l2_id, cells in answer}
+
+    def _write(self, table_id: str, entries: Iterable[RowMutationEntry]) -> None:
+        rows = list(entries)
+        for start in range(0, len(rows), _ROWS_PER_WRITE):
+            with storage_errors(table_id):
+                self._table(table_id).bulk_mutate_rows(rows[start : start + _ROWS_PER_WRITE])
+
+
+def _newest(attributes: Sequence[Attribute]) -> RowFilter:
+    """Lets the newest cell of each of the attributes pass.
+
+    Ranges of one qualifier instead of a regular expression: the emulator compiles an expression for every cell, and so
+    needs seven times as long.
+    """
+    from google.cloud.bigtable.data.row_filters import CellsColumnLimitFilter, RowFilterChain, RowFilterUnion
+
+    if len(attributes) == len(ATTRIBUTES):
+        columns: RowFilter = _columns(ATTRIBUTES[0], ATTRIBUTES[-1])
+    elif len(attributes) == 1:
+        columns = _columns(attributes[0], attributes[0])
+    else:
+        columns = RowFilterUnion([_columns(attribute, attribute) for attribute in attributes])
+    return RowFilterChain([columns, CellsColumnLimitFilter(1)])
+
+
+def _presence() -> RowFilter:
+    """Lets one cell of any attribute pass, without its value."""
+    from google.cloud.bigtable.data.row_filters import CellsRowLimitFilter, RowFilterChain, StripValueTransformerFilter
+
+    columns = _columns(ATTRIBUTES[0], ATTRIBUTES[-1])
+    return RowFilterChain([columns, CellsRowLimitFilter(1), StripValueTransformerFilter(True)])
+
+
+def _columns(first: Attribute, last: Attribute) -> RowFilter:
+    from google.cloud.bigtable.data.row_filters import ColumnRangeFilter
+
+    return ColumnRangeFilter(FAMILY, first.name.encode(), last.name.encode())
+
+
+def _row(row_key: bytes, family: str, cells: Mapping[str, bytes]) -> RowMutationEntry:
+    from google.cloud.bigtable.data import RowMutationEntry, SetCell
+
+    now_us = time.time_ns() // 1_000_000 * 1000
+    return RowMutationEntry(row_key, [SetCell(family, name, value, now_us) for name, value in cells.items()])
+
+
+def _mark(key: str, value: bytes) -> RowMutationEntry:
+    from google.cloud.bigtable.data import DeleteAllFromFamily, RowMutationEntry, SetCell
+
+    # the old cell goes first: what a clock that runs ahead has written would hide the new one
+    now_us = time.time_ns() // 1_000_000 * 1000
+    return RowMutationEntry(
+        mark_key(key), [DeleteAllFromFamily(MARK_FAMILY), SetCell(MARK_FAMILY, MARK_QUALIFIER, value, now_us)]
+    )
+
+
+def _value(row: Row, family: str, qualifier: str) -> bytes | None:
+    """The newest value in a column."""
+    for cell in row.get_cells(family, qualifier):
+        return bytes(cell.value)
+    return None

@@ -1,11 +1,18 @@
 """The feature engine: labels of a chunk -> the eight attributes of every node in it.
 
 Pure computation: arrays in, arrays out; no I/O and no knowledge of graphs or volumes.
+
+- `api.py` is what others call; `result.py` what they get; `memory.py` what it costs.
+- `runs.py` turns a chunk into runs of equal labels along x, `engine.py` runs into `Features`, `pca.py` does the axes.
+- Compiled kernels: `scan.py` (runs), `sums.py` (what runs alone tell), `distance.py` (the transform along an axis, with
+  the vectors of `lanes.py`), `measure.py` (distances per label), `passes.py` (the order of it all, plane by plane).
+  `compiled.py` says how they are compiled and cached.
 """
 
 from __future__ import annotations
 
-from shared.features.engine import chunk_features, chunk_memory_bytes
+from shared.features.api import chunk_features, supervoxel_features, supervoxel_runs
+from shared.features.memory import chunk_memory_bytes
 from shared.features.result import Features
 
-__all__ = ["Features", "chunk_features", "chunk_memory_bytes"]
+__all__ = ["Features", "chunk_features", "chunk_memory_bytes", "supervoxel_features", "supervoxel_runs"]

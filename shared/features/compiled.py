@@ -1,0 +1,118 @@
+"""`kernel`: a function compiled by numba, once for all machines, into a cache that can be shipped.
+
+Two things differ from plain `numba.njit(cache=True)`:
+
+- On x86-64 the code is made for the x86-64-v3 level (AVX2), not for the machine at hand, so that a cache made where a
+  function is packaged serves where it runs.
+- A cache entry is valid for the content of the kernels' sources, not for their file times, which packaging changes.
+
+The cache lies in `NUMBA_CACHE_DIR` if that is set, else in the `__pycache__` next to the kernels if that can be
+written or holds a cache already (a function's code folder is read-only), else in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from llvmlite import binding as llvm
+from numba.core import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.registry import cpu_target
+
+X86_64_V3_FEATURES = "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+x87,+xsave"
+
+
+# No kernel allocates, so none needs numba's reference counting; less code is compiled sooner.
+_OPTIONS = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
+
+
+@cache
+def sources_hash() -> str:
+    """Hash of all sources of this package: a kernel's code includes that of the kernels it calls."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept."""
+    if config.CACHE_DIR:
+        return Path(config.CACHE_DIR)
+    beside = Path(__file__).parent / "__pycache__"
+    if any(beside.glob("*.nbi")) or os.access(beside if beside.exists() else beside.parent, os.W_OK):
+        return beside
+    return Path(config.CACHE_DIR or Path.home() / ".cache") / "l2cache-kernels"
+
+
+@cache
+def target_portable_code() -> None:
+    """Let numba's code generator of this process make code for x86-64-v3, where the machine is one.
+
+    The generator takes its target when it is first used; afterwards the settings are as they were.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64") or config.CPU_NAME is not None:
+        return
+    host = llvm.get_host_cpu_features()
+    if not all(host.get(feature[1:], True) for feature in X86_64_V3_FEATURES.split(",")):
+        return
+    config.CPU_NAME, config.CPU_FEATURES = "x86-64-v3", X86_64_V3_FEATURES
+    try:
+        cpu_target.target_context.codegen()
+    finally:
+        config.CPU_NAME, config.CPU_FEATURES = None, None
+
+
+class _ContentLocator(_CacheLocator):  # type: ignore[misc]
+    """Finds a kernel's cache by the content of the sources."""
+
+    def __init__(self, line: int) -> None:
+        self._line = line
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return sources_hash()
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _ContentLocator:
+        return cls(py_func.__code__.co_firstlineno)
+
+
+class _Implementation(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_ContentLocator,)
+
+
+class _ShippableCache(FunctionCache):  # type: ignore[misc]
+    """Cache whose keys name the machine code's real target."""
+
+    _impl_class = _Implementation
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return sig, codegen.magic_tuple()[0], codegen._tm_features
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function on its first call, or load it from the cache; it runs without the interpreter lock."""
+    target_portable_code()
+    dispatcher = numba.njit(nogil=True, **_OPTIONS)(function)
+    dispatcher._cache = _ShippableCache(function)
+    return dispatcher
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a function that only kernels call: it becomes part of theirs."""
+    target_portable_code()
+    return numba.njit(**_OPTIONS, no_cpython_wrapper=True)(function)

@@ -1,0 +1,179 @@
+"""`LabelRuns`: a chunk of labels as runs along x, which is all the engine needs to know of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.features.scan import EMPTY, TILE, fill_labels, renumber, scan_rows
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRuns:
+    """Runs of equal labels along x; rows are numbered y + ny * z.
+
+    Attributes:
+      shape: (nx, ny, nz) of the chunk, in voxels.
+      ranges: uint32[2, ny * nz], numbers of each row's first run, and of the one after its last.
+      run_end: uint16[m], x after each run's last voxel; a run begins where its predecessor in the row ends.
+      run_label: uint32[m], each run's position in `ids`.
+      ids: uint64[k], the labels in no particular order, without repetition; ids[0] is 0, the background.
+    """
+
+    shape: tuple[int, int, int]
+    ranges: npt.NDArray[np.uint32]
+    run_end: npt.NDArray[np.uint16]
+    run_label: npt.NDArray[np.uint32]
+    ids: npt.NDArray[np.uint64]
+
+    def labels(self) -> npt.NDArray[np.uint64]:
+        """uint64[n], labels of the chunk but 0, ascending."""
+        return np.sort(self.ids[1:])
+
+    def dense(self) -> npt.NDArray[np.uint32]:
+        """uint32[nx, ny, nz] in Fortran order: each voxel's position in `ids`."""
+        flat = np.empty(int(np.prod(self.shape)), np.uint32)
+        fill_labels(self.ranges, self.run_end, self.run_label, self.shape[0], flat)
+        return flat.reshape(self.shape, order="F")
+
+    def mapped(self, labels: npt.NDArray[np.uint64], to: npt.NDArray[np.uint64]) -> LabelRuns:
+        """The same chunk with other labels.
+
+        Args:
+          labels: uint64[n], ascending.
+          to: uint64[n], the new label of each; a label of the chunk that is not in `labels` becomes 0.
+        """
+        new = np.zeros(len(self.ids), np.uint64)
+        if len(labels):
+            position = np.minimum(np.searchsorted(labels, self.ids), len(labels) - 1)
+            new = np.where(labels[position] == self.ids, to[position], new)
+        new[0] = 0
+        new_ids, numbers = np.unique(new, return_inverse=True)
+        ranges, run_end, run_label = (np.empty_like(old) for old in (self.ranges, self.run_end, self.run_label))
+        runs = renumber(
+            self.ranges, self.run_end, self.run_label, numbers.astype(np.uint32), ranges, run_end, run_label
+        )
+        return LabelRuns(self.shape, ranges, run_end[:runs], run_label[:runs], new_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """A chunk's memory as a sequence of rows along x, in an order in which it is read without jumps.
+
+    `layout` is that of `scan_rows`; `count` the number of rows.
+    """
+
+    flat: npt.NDArray[Any]
+    width: int
+    layout: npt.NDArray[np.int64]
+    count: int
+
+
+def in_ranges(task: Callable[[int, int], T], count: int, threads: int) -> list[T]:
+    """Results of task(begin, end) for up to `threads` equal ranges of `count`, computed at the same time."""
+    bounds = [count * i // threads for i in range(threads + 1)]
+    ranges = [(begin, end) for begin, end in itertools.pairwise(bounds) if end > begin]
+    if len(ranges) <= 1:
+        return [task(begin, end) for begin, end in ranges]
+    with ThreadPoolExecutor(len(ranges)) as pool:
+        return list(pool.map(lambda limits: task(*limits), ranges))
+
+
+def find_runs(labels: npt.NDArray[Any], wanted: npt.NDArray[np.uint64] | None = None, threads: int = 1) -> LabelRuns:
+    """Runs of a chunk of labels.
+
+    Args:
+      labels: unsigned integers [x, y, z], at least one voxel, in any memory order.
+      wanted: uint64[k] without repetition, the labels to keep; others become 0. All are kept if None.
+      threads: how many threads to use.
+    """
+    rows = _rows(labels)
+    ranges = np.empty((2, rows.count), np.uint32)
+    parts = in_ranges(lambda begin, end: _scan(rows, begin, end, wanted, ranges), rows.count, threads)
+    shape = (int(labels.shape[0]), int(labels.shape[1]), int(labels.shape[2]))
+    if len(parts) == 1:
+        return LabelRuns(shape, ranges, *parts[0])
+    return _joined(shape, rows, ranges, parts)
+
+
+def _scan(
+    rows: _Rows, begin: int, end: int, wanted: npt.NDArray[np.uint64] | None, ranges: npt.NDArray[np.uint32]
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
+    """run_end, run_label, ids of some rows, numbered from 0; arrays grow as they fill up."""
+    known = 1 if wanted is None else 1 + len(wanted)
+    ids = np.zeros(max(1024, known + rows.width), np.uint64)
+    if wanted is not None:
+        ids[1:known] = wanted
+    run_end = np.empty(max(4 * rows.width, (end - begin) * rows.width // 16), np.uint16)
+    run_label = np.empty(len(run_end), np.uint32)
+    tile = np.empty(TILE * rows.width, rows.flat.dtype)
+    runs = 0
+    while True:
+        table = np.full(2 ** (2 * len(ids) - 1).bit_length(), EMPTY, np.uint32)
+        begin, known, runs = scan_rows(
+            rows.flat, rows.width, rows.layout, tile, begin, end, wanted is not None, table, ids, known, runs,
+            ranges, run_end, run_label,
+        )  # fmt: skip
+        if begin == end:
+            return run_end[:runs], run_label[:runs], ids[:known]
+        if known + rows.width > len(ids):
+            ids = _grown(ids)
+        if runs + rows.width > len(run_end):
+            run_end, run_label = _grown(run_end), _grown(run_label)
+
+
+def _grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    larger = np.empty(3 * len(array), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def _joined(
+    shape: tuple[int, int, int],
+    rows: _Rows,
+    ranges: npt.NDArray[np.uint32],
+    parts: list[tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32], npt.NDArray[np.uint64]]],
+) -> LabelRuns:
+    """One `LabelRuns` of the runs of consecutive ranges of rows, each with numbers of its own."""
+    ids = np.unique(np.concatenate([part_ids for _, _, part_ids in parts]))
+    run_label = [np.searchsorted(ids, part_ids).astype(np.uint32)[numbers] for _, numbers, part_ids in parts]
+    _, _, _, inner_count, inner_step, outer_step = rows.layout
+    p = np.arange(rows.count)
+    numbers = p % inner_count * inner_step + p // inner_count * outer_step
+    offset = 0
+    for i, (run_end, _, _) in enumerate(parts):
+        ranges[:, numbers[rows.count * i // len(parts) : rows.count * (i + 1) // len(parts)]] += np.uint32(offset)
+        offset += len(run_end)
+    run_end = np.concatenate([part_end for part_end, _, _ in parts])
+    return LabelRuns(shape, ranges, run_end, np.concatenate(run_label), ids)
+
+
+def _rows(labels: npt.NDArray[Any]) -> _Rows:
+    """Rows of an array, in the order in which y and z lie in memory.
+
+    An array with strides that are negative, or no multiples of an element's size, is copied first.
+    """
+    if not labels.dtype.isnative:
+        labels = labels.astype(labels.dtype.newbyteorder("="))
+    size = labels.itemsize
+    if any(stride < 0 or stride % size for stride in labels.strides):
+        labels = np.ascontiguousarray(labels)
+    width, height, depth = labels.shape
+    stride_x, stride_y, stride_z = (stride // size for stride in labels.strides)
+    if width == 1:
+        stride_x = 1
+    if depth == 1 or (height > 1 and stride_y <= stride_z):
+        layout = [stride_x, stride_y, stride_z, height, 1, height]
+    else:
+        layout = [stride_x, stride_z, stride_y, depth, height, 1]
+    length = 1 + (width - 1) * stride_x + (height - 1) * stride_y + (depth - 1) * stride_z
+    flat = np.lib.stride_tricks.as_strided(labels, (length,), (size,), writeable=False)
+    return _Rows(flat, width, np.array(layout, np.int64), height * depth)

@@ -19,9 +19,10 @@ class Settings:
 
     Attributes:
       datasets_file: YAML of the datasets (`L2CACHE_DATASETS`).
-      store: address of the cache tables, `sqlite:///FILE` (`L2CACHE_STORE`).
-      bus: address that misses are published to, `sqlite:///FILE` (`L2CACHE_BUS`).
-      queue: address of the task queue, `sqlite:///FILE` (`L2CACHE_QUEUE`).
+      store: address of the cache tables, `sqlite:///FILE` or `bigtable://PROJECT/INSTANCE` (`L2CACHE_STORE`).
+      bus: address that misses are published to, `sqlite:///FILE` or `pubsub://PROJECT/TOPIC` (`L2CACHE_BUS`).
+      queue: address of the task queue, `sqlite:///FILE` or
+        `cloudtasks://PROJECT/LOCATION/QUEUE?compute=URL&ingest=URL&service_account=EMAIL` (`L2CACHE_QUEUE`).
       url_prefix: first part of the look-up's paths (`PCGL2CACHE_URL_PREFIX`).
       auth_service_namespace: namespace of tables at the authentication service (`AUTH_SERVICE_NAMESPACE`).
       max_body_bytes: largest request body, packed and unpacked (`L2CACHE_MAX_BODY_BYTES`).

@@ -12,7 +12,9 @@ def open_queue(address: str) -> TaskQueue:
     """The queue at an address.
 
     Args:
-      address: `sqlite:///ABSOLUTE/FILE`.
+      address: `sqlite:///ABSOLUTE/FILE`, or
+        `cloudtasks://PROJECT/LOCATION/QUEUE?compute=URL&ingest=URL&service_account=EMAIL` with the base addresses of
+        the functions and the account of the OIDC tokens; `CloudTasksAddress` tells of more options.
 
     Raises:
       ConfigurationError: if there is no such kind of queue, or the address is malformed.
@@ -23,5 +25,9 @@ def open_queue(address: str) -> TaskQueue:
         from shared.tasks.sqlite import SQLiteTaskQueue
 
         return SQLiteTaskQueue(sqlite_path(address))
+    if scheme == "cloudtasks":
+        from shared.tasks.cloudtasks import CloudTasksAddress, CloudTasksQueue
+
+        return CloudTasksQueue(CloudTasksAddress.parse(address))
     # nothing of the address is repeated: it may hold a password
-    raise ConfigurationError("L2CACHE_QUEUE must be sqlite:///ABSOLUTE/FILE")
+    raise ConfigurationError("L2CACHE_QUEUE must be sqlite:///ABSOLUTE/FILE or cloudtasks://PROJECT/LOCATION/QUEUE?...")

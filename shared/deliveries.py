@@ -1,8 +1,8 @@
 """Messages and tasks in a SQLite file until they are delivered: the durable heart of the embedded bus and queue.
 
-Producers `add`; a dispatcher takes what is due with `lease`, posts it, and tells the outcome with `acknowledge`,
-`retry` or `bury`. What is leased when a dispatcher is killed is given back by `release_leases` when the next one
-starts, so that everything is delivered at least once. The name of a task stays taken after it is done.
+Producers `add`; a dispatcher takes what is due with `lease`, posts it, and tells the outcome with `acknowledge` or
+`retry`. What is leased when a dispatcher is killed is given back by `release_leases` when the next one starts, so that
+everything is delivered at least once. The name of a task stays taken after it is done.
 """
 
 from __future__ import annotations
@@ -201,19 +201,15 @@ class Deliveries:
                 row = connection.execute("SELECT attempt FROM deliveries WHERE id = ?", (failure.id,)).fetchone()
                 if row is not None:
                     pause_s = max(self._policy.pause_s(row[0], random.random()), failure.pause_s or 0.0)
-                    state = _DEAD if row[0] >= self._policy.attempts else _WAITING
-                    _set_state(connection, failure.id, state, now_s + pause_s, failure.reason)
-
-        if batch:
-            self._file.write(work)
-
-    def bury(self, failures: Iterable[Failure]) -> None:
-        """Gives up deliveries that no retry will mend: they become dead letters at once."""
-        batch = list(failures)
-
-        def work(connection: sqlite3.Connection) -> None:
-            for failure in batch:
-                _set_state(connection, failure.id, _DEAD, 0.0, failure.reason)
+                    connection.execute(
+                        "UPDATE deliveries SET state = ?, due_s = ?, reason = ? WHERE id = ?",
+                        (
+                            _DEAD if row[0] >= self._policy.attempts else _WAITING,
+                            now_s + pause_s,
+                            failure.reason,
+                            failure.id,
+                        ),
+                    )
 
         if batch:
             self._file.write(work)
@@ -225,15 +221,6 @@ class Deliveries:
                 connection.execute("UPDATE deliveries SET state = ? WHERE state = ?", (_WAITING, _LEASED)).rowcount
             )
         )
-
-    def next_due_s(self) -> float | None:
-        """When the next delivery is due, in seconds since 1970; None if none waits."""
-        row = self._file.read(
-            lambda connection: connection.execute(
-                "SELECT min(due_s) FROM deliveries WHERE state = ?", (_WAITING,)
-            ).fetchone()
-        )
-        return None if row[0] is None else float(row[0])
 
     def counts(self) -> dict[Kind, Counts]:
         """How many deliveries of each kind are in which state; kinds that never were are left out."""
@@ -278,12 +265,6 @@ class Deliveries:
 
 def _take_name(connection: sqlite3.Connection, name: str) -> bool:
     return connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,)).rowcount == 1
-
-
-def _set_state(connection: sqlite3.Connection, delivery_id: int, state: str, due_s: float, reason: str) -> None:
-    connection.execute(
-        "UPDATE deliveries SET state = ?, due_s = ?, reason = ? WHERE id = ?", (state, due_s, reason, delivery_id)
-    )
 
 
 def _lease(row: tuple[int, Kind, str, str, str, bytes, int]) -> Lease:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from shared.address import unknown_scheme
 from shared.bus.protocol import Publisher
 from shared.errors import ConfigurationError
 
@@ -34,5 +35,7 @@ def open_bus(address: str) -> Publisher:
         if place is None:
             raise ConfigurationError("a Pub/Sub bus's address must be pubsub://PROJECT/TOPIC")
         return PubSubPublisher(place["project"], place["topic"])
-    # nothing of the address is repeated: it may hold a password
-    raise ConfigurationError("L2CACHE_BUS must be sqlite:///ABSOLUTE/FILE or pubsub://PROJECT/TOPIC")
+    # no more of the address is repeated: it may hold a password
+    raise ConfigurationError(
+        f"L2CACHE_BUS must be sqlite:///ABSOLUTE/FILE or pubsub://PROJECT/TOPIC; {unknown_scheme(address)}"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from shared.address import unknown_scheme
 from shared.errors import ConfigurationError
 from shared.store.protocol import CachedCells, CacheStore, TableMeta
 
@@ -34,5 +35,7 @@ def open_store(address: str) -> CacheStore:
         if place is None:
             raise ConfigurationError("a Bigtable store's address must be bigtable://PROJECT/INSTANCE")
         return BigtableStore(place["project"], place["instance"])
-    # nothing of the address is repeated: it may hold a password
-    raise ConfigurationError("L2CACHE_STORE must be sqlite:///ABSOLUTE/FILE or bigtable://PROJECT/INSTANCE")
+    # no more of the address is repeated: it may hold a password
+    raise ConfigurationError(
+        f"L2CACHE_STORE must be sqlite:///ABSOLUTE/FILE or bigtable://PROJECT/INSTANCE; {unknown_scheme(address)}"
+    )

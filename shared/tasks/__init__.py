@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.address import unknown_scheme
 from shared.errors import ConfigurationError
 from shared.tasks.protocol import Task, TaskQueue
 
@@ -29,5 +30,8 @@ def open_queue(address: str) -> TaskQueue:
         from shared.tasks.cloudtasks import CloudTasksAddress, CloudTasksQueue
 
         return CloudTasksQueue(CloudTasksAddress.parse(address))
-    # nothing of the address is repeated: it may hold a password
-    raise ConfigurationError("L2CACHE_QUEUE must be sqlite:///ABSOLUTE/FILE or cloudtasks://PROJECT/LOCATION/QUEUE?...")
+    # no more of the address is repeated: it may hold a password
+    raise ConfigurationError(
+        "L2CACHE_QUEUE must be sqlite:///ABSOLUTE/FILE or cloudtasks://PROJECT/LOCATION/QUEUE?...; "
+        f"{unknown_scheme(address)}"
+    )

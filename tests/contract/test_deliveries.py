@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.local import dead_letters
 from shared.deliveries import Counts, Deliveries, Delivery, Failure, RetryPolicy
 
 POLICY = RetryPolicy(attempts=3, first_pause_s=10, longest_pause_s=15, jitter=0.5)
@@ -58,9 +60,7 @@ def test_the_most_urgent_kinds_come_first_and_only_the_wanted_ones(deliveries: D
 def test_nothing_is_leased_before_it_is_due(deliveries: Deliveries) -> None:
     deliveries.add([message(b"later")], NOW_S + 5)
     assert deliveries.lease(1, NOW_S) == []
-    assert deliveries.next_due_s() == NOW_S + 5
     assert len(deliveries.lease(1, NOW_S + 5)) == 1
-    assert deliveries.next_due_s() is None
 
 
 def test_an_acknowledged_delivery_is_over_but_its_name_is_taken(deliveries: Deliveries) -> None:
@@ -95,7 +95,8 @@ def test_the_receiver_may_ask_for_a_longer_pause(deliveries: Deliveries) -> None
     deliveries.add([task("a")], NOW_S)
     (lease,) = deliveries.lease(1, NOW_S)
     deliveries.retry([Failure(lease.id, "status 429", pause_s=100)], NOW_S)
-    assert deliveries.next_due_s() == NOW_S + 100
+    assert deliveries.lease(1, NOW_S + 99.9) == []
+    assert len(deliveries.lease(1, NOW_S + 100)) == 1
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
@@ -116,17 +117,11 @@ def test_what_fails_again_and_again_becomes_a_dead_letter_with_its_reason(delive
     assert deliveries.counts() == {"compute": Counts(dead=1)}
 
 
-def test_what_no_retry_mends_is_a_dead_letter_at_once(deliveries: Deliveries) -> None:
-    deliveries.add([task("a")], NOW_S)
-    deliveries.bury([Failure(lease.id, "status 400") for lease in deliveries.lease(1, NOW_S)])
-    assert [dead.reason for dead in deliveries.dead_letters()] == ["status 400"]
-    assert deliveries.lease(1, NOW_S + 10_000) == []
-
-
-def test_dead_letters_can_be_replayed_with_all_attempts(deliveries: Deliveries) -> None:
+def test_dead_letters_can_be_replayed_with_all_attempts(tmp_path: Path) -> None:
+    deliveries = Deliveries(tmp_path / "deliveries.db", RetryPolicy(attempts=1))
     deliveries.add([task("a"), task("b"), task("c")], NOW_S)
     leases = deliveries.lease(3, NOW_S)
-    deliveries.bury([Failure(lease.id, "bad") for lease in leases])
+    deliveries.retry([Failure(lease.id, "bad") for lease in leases], NOW_S)
     assert deliveries.replay(NOW_S, [leases[1].id, 12345]) == 1
     assert [(lease.name, lease.attempt) for lease in deliveries.lease(3, NOW_S)] == [("b", 1)]
     assert [dead.lease.name for dead in deliveries.dead_letters()] == ["a", "c"]
@@ -134,6 +129,7 @@ def test_dead_letters_can_be_replayed_with_all_attempts(deliveries: Deliveries) 
     assert deliveries.replay(NOW_S) == 2
     assert deliveries.dead_letters() == []
     assert deliveries.replay(NOW_S) == 0
+    deliveries.close()
 
 
 def test_a_new_dispatcher_takes_over_what_the_killed_one_had_leased(deliveries: Deliveries, tmp_path: Path) -> None:
@@ -168,7 +164,6 @@ def test_an_outcome_of_what_is_over_is_ignored(deliveries: Deliveries) -> None:
     (lease,) = deliveries.lease(1, NOW_S)
     deliveries.acknowledge([lease.id])
     deliveries.retry([Failure(lease.id, "late")], NOW_S)
-    deliveries.bury([Failure(lease.id, "late")])
     assert deliveries.counts() == {"compute": Counts(done=1)}
 
 
@@ -180,3 +175,23 @@ def test_a_message_that_was_published_survives_a_kill(deliveries: Deliveries, tm
     command = [sys.executable, "-c", program, str(tmp_path / "deliveries.db")]
     assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -9
     assert [(lease.attributes, lease.body) for lease in deliveries.lease(5, 1e12)] == [({"a": "b"}, b"data")]
+
+
+def test_an_operator_lists_dead_letters_and_replays_them(tmp_path: Path) -> None:
+    file = tmp_path / "deliveries.db"
+    deliveries = Deliveries(file, RetryPolicy(attempts=1))
+    deliveries.add([task("chunk-7"), message(b"12345678")], NOW_S)
+    deliveries.retry([Failure(lease.id, "status 503") for lease in deliveries.lease(2, NOW_S)], NOW_S)
+    listed = CliRunner().invoke(dead_letters.main, ["--deliveries", str(file)])
+    assert [line.split("\t")[1:] for line in listed.output.splitlines()] == [
+        ["compute", "chunk-7", "2 bytes", "1 attempts", "status 503"],
+        ["message", "table_id=graph", "8 bytes", "1 attempts", "status 503"],
+    ]
+    first_id = listed.output.split("\t", 1)[0]
+    replayed = CliRunner().invoke(dead_letters.main, ["--deliveries", str(file), "--replay", first_id])
+    assert replayed.output == "1 will be delivered again\n"
+    assert [lease.name for lease in deliveries.lease(5, 1e12)] == ["chunk-7"]
+    rest = CliRunner().invoke(dead_letters.main, ["--deliveries", str(file), "--replay"])
+    assert rest.output == "1 will be delivered again\n"
+    assert [lease.kind for lease in deliveries.lease(5, 1e12)] == ["message"]
+    deliveries.close()

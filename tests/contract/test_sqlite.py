@@ -209,3 +209,10 @@ def test_an_unusable_address_is_refused_without_repeating_it(opening: object, ad
     with pytest.raises(ConfigurationError) as caught:
         opening(address)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opening", [open_store, open_bus, open_queue])
+def test_an_address_of_an_unknown_kind_is_refused_by_its_scheme(opening: object) -> None:
+    assert callable(opening)
+    with pytest.raises(ConfigurationError, match="mysql:// is not known"):
+        opening("mysql://user:password@host/database")

@@ -1,0 +1,114 @@
+# The instance of the cache tables. The tables themselves are made by the ingest function: they are data, not
+# infrastructure, and a `terraform destroy` shall not know of them.
+
+locals {
+  datasets = yamldecode(file(var.datasets_file))
+
+  bigtable_instance = var.bigtable_instance == "" ? google_bigtable_instance.this[0].name : var.bigtable_instance
+  tables_path       = "projects/${var.project}/instances/${local.bigtable_instance}/tables"
+  cache_tables      = toset([for dataset in values(local.datasets) : dataset.l2cache_id])
+
+  # Who does what with the rows of the cache tables.
+  table_roles = {
+    lookup  = "roles/bigtable.reader"
+    compute = "roles/bigtable.user"
+    ingest  = "roles/bigtable.user"
+  }
+
+  # The graphs' own tables, where datasets name them: bigtable://PROJECT/INSTANCE/TABLE.
+  graph_tables = {
+    for address in toset([for dataset in values(local.datasets) : dataset.graph_table if try(dataset.graph_table, null) != null]) :
+    address => zipmap(["project", "instance", "table"], regex("^bigtable://([^/]+)/([^/]+)/([^/]+)$", address))
+  }
+}
+
+resource "google_bigtable_instance" "this" {
+  count = var.bigtable_instance == "" ? 1 : 0
+
+  name                = "${var.name}-tables"
+  display_name        = "L2 cache tables"
+  deletion_protection = var.bigtable_deletion_protection
+  labels              = local.labels
+
+  cluster {
+    cluster_id   = "${var.name}-tables-1"
+    zone         = var.bigtable_zone
+    storage_type = "SSD"
+
+    autoscaling_config {
+      min_nodes  = var.bigtable_nodes.min
+      max_nodes  = var.bigtable_nodes.max
+      cpu_target = var.bigtable_nodes.cpu_percent
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [cluster[0].num_nodes]
+  }
+  depends_on = [google_project_service.this]
+}
+
+# Rows: in the configured cache tables only, which need not exist yet; other tables of the instance stay closed.
+resource "google_bigtable_instance_iam_member" "cache_tables" {
+  for_each = {
+    for pair in setproduct(keys(local.table_roles), local.cache_tables) :
+    "${pair[0]} ${pair[1]}" => { who = pair[0], table = pair[1] }
+  }
+
+  instance = local.bigtable_instance
+  role     = local.table_roles[each.value.who]
+  member   = local.members[each.value.who]
+
+  condition {
+    title      = "table ${each.value.table}"
+    expression = "resource.type == \"bigtableadmin.googleapis.com/Table\" && resource.name == \"${local.tables_path}/${each.value.table}\""
+  }
+}
+
+# Connections are opened and warmed on the instance, before any table is named.
+resource "google_project_iam_custom_role" "connect" {
+  role_id     = replace("${var.name}_bigtable_connect", "-", "_")
+  title       = "${var.name}: open Bigtable connections"
+  permissions = ["bigtable.instances.get", "bigtable.instances.ping"]
+}
+
+resource "google_bigtable_instance_iam_member" "connect" {
+  for_each = local.table_roles
+
+  instance = local.bigtable_instance
+  role     = google_project_iam_custom_role.connect.id
+  member   = local.members[each.key]
+}
+
+# Making a table is asked of the instance. No role of Google's allows just that.
+resource "google_project_iam_custom_role" "create_tables" {
+  role_id     = replace("${var.name}_bigtable_create_tables", "-", "_")
+  title       = "${var.name}: create Bigtable tables"
+  permissions = ["bigtable.tables.create", "bigtable.tables.get", "bigtable.tables.list"]
+}
+
+resource "google_bigtable_instance_iam_member" "create_tables" {
+  instance = local.bigtable_instance
+  role     = google_project_iam_custom_role.create_tables.id
+  member   = local.members["ingest"]
+}
+
+# Graph tables are read by the compute function. One in another project is named in the plan's error if whoever applies
+# this may not grant access there.
+resource "google_bigtable_table_iam_member" "graph_tables" {
+  for_each = local.graph_tables
+
+  project  = each.value.project
+  instance = each.value.instance
+  table    = each.value.table
+  role     = "roles/bigtable.reader"
+  member   = local.members["compute"]
+}
+
+resource "google_storage_bucket_iam_member" "segmentation" {
+  for_each = var.segmentation_buckets
+
+  bucket = each.value
+  role   = "roles/storage.objectViewer"
+  member = local.members["compute"]
+}

@@ -1,0 +1,168 @@
+# The three functions, 2nd generation. Each is a Cloud Run service of the same name, whose address follows from name,
+# project number and region: so a function can be told its own address, and that of the others, before it exists.
+
+locals {
+  package = jsondecode(file("${var.dist}/package.json"))
+
+  functions = {
+    lookup = merge(var.lookup, {
+      description = "L2 cache: answers look-ups"
+      ingress     = "ALLOW_ALL"
+      environment = merge(local.auth_environment, {
+        THREADS = tostring(var.lookup.concurrency)
+      })
+    })
+    compute = merge(var.compute, {
+      description = "L2 cache: computes the nodes of messages and the chunks of ingests"
+      ingress     = var.compute_ingress
+      environment = {
+        THREADS                   = tostring(var.compute.concurrency)
+        L2CACHE_THREADS           = tostring(max(1, floor(var.compute.cpu / var.compute.concurrency)))
+        L2CACHE_BUDGET_S          = tostring(floor(var.push.deadline_s * var.push.budget_share))
+        L2CACHE_DEAD_LETTERS      = "pubsub://${var.project}/${google_pubsub_topic.dead_letters.name}"
+        L2CACHE_DELIVERY_ATTEMPTS = tostring(var.push.attempts)
+      }
+    })
+    ingest = merge(var.ingest, {
+      description = "L2 cache: plans, starts and watches ingests"
+      ingress     = var.ingest_ingress
+      environment = {
+        THREADS = tostring(var.ingest.concurrency)
+      }
+    })
+  }
+
+  urls = {
+    for name in ["lookup", "compute", "ingest"] :
+    name => "https://${var.name}-${name}-${data.google_project.this.number}.${var.region}.run.app"
+  }
+
+  auth_environment = var.auth_url == "" ? { AUTH_DISABLED = "true" } : merge(
+    { AUTH_URL = var.auth_url, AUTH_SERVICE_NAMESPACE = var.auth_service_namespace },
+    var.sticky_auth_url == "" ? {} : { STICKY_AUTH_URL = var.sticky_auth_url },
+  )
+
+  environment = merge({
+    L2CACHE_DATASETS     = "/etc/l2cache/datasets.yaml"
+    L2CACHE_STORE        = "bigtable://${var.project}/${local.bigtable_instance}"
+    L2CACHE_BUS          = "pubsub://${element(split("/", local.misses_topic), 1)}/${element(split("/", local.misses_topic), 3)}"
+    L2CACHE_QUEUE        = "cloudtasks://${var.project}/${var.region}/${join(",", google_cloud_tasks_queue.this[*].name)}"
+    GOOGLE_CLOUD_PROJECT = var.project
+  }, var.settings)
+
+  # Who may call what. The function's own identity is never among them.
+  invokers = merge(
+    { "compute push" = { function = "compute", member = local.members["push"] } },
+    { "compute tasks" = { function = "compute", member = local.members["tasks-compute"] } },
+    { "ingest tasks" = { function = "ingest", member = local.members["tasks-ingest"] } },
+    { for member in var.operators : "ingest ${member}" => { function = "ingest", member = member } },
+    { for member in local.lookup_invokers : "lookup ${member}" => { function = "lookup", member = member } },
+  )
+  lookup_invokers = coalesce(var.lookup_invokers, var.auth_url == "" ? [] : ["allUsers"])
+}
+
+resource "google_storage_bucket" "sources" {
+  name                        = "${var.project}-${var.name}-sources"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  labels                      = local.labels
+  force_destroy               = true # sources only; they are in git
+
+  versioning {
+    enabled = true
+  }
+  depends_on = [google_project_service.this]
+}
+
+resource "google_storage_bucket_object" "sources" {
+  for_each = local.functions
+
+  bucket = google_storage_bucket.sources.name
+  name   = "${each.key}-${filesha256("${var.dist}/${each.key}.zip")}.zip"
+  source = "${var.dist}/${each.key}.zip"
+}
+
+resource "google_cloudfunctions2_function" "this" {
+  for_each = local.functions
+
+  name        = "${var.name}-${each.key}"
+  location    = var.region
+  description = each.value.description
+  labels      = local.labels
+
+  build_config {
+    runtime         = local.package.runtime
+    entry_point     = each.key
+    service_account = google_service_account.this["build"].id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.sources.name
+        object = google_storage_bucket_object.sources[each.key].name
+      }
+    }
+  }
+
+  service_config {
+    available_memory                 = each.value.memory
+    available_cpu                    = tostring(each.value.cpu)
+    max_instance_request_concurrency = each.value.concurrency
+    timeout_seconds                  = each.value.timeout_s
+    min_instance_count               = each.value.min_instances
+    max_instance_count               = each.value.max_instances
+    ingress_settings                 = each.value.ingress
+    all_traffic_on_latest_revision   = true
+    service_account_email            = google_service_account.this[each.key].email
+    environment_variables            = merge(local.environment, each.value.environment)
+
+    secret_volumes {
+      mount_path = "/etc/l2cache"
+      project_id = var.project
+      secret     = google_secret_manager_secret.datasets.secret_id
+
+      versions {
+        path    = "datasets.yaml"
+        version = google_secret_manager_secret_version.datasets.version
+      }
+    }
+
+    dynamic "secret_environment_variables" {
+      for_each = var.graph_token_secret == "" ? [] : [var.graph_token_secret]
+      content {
+        key        = "L2CACHE_GRAPH_TOKEN"
+        project_id = var.project
+        secret     = secret_environment_variables.value
+        version    = var.graph_token_version
+      }
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = var.auth_url != "" || !contains(local.lookup_invokers, "allUsers")
+      error_message = "Without auth_url the look-up asks for no token: allUsers must not be among lookup_invokers."
+    }
+    precondition {
+      condition     = length("${var.name}-${each.key}-${data.google_project.this.number}") <= 63
+      error_message = "The name is too long for an address of Cloud Run: choose a shorter one."
+    }
+  }
+
+  depends_on = [
+    google_project_iam_member.build,
+    google_project_iam_member.build_reads_sources,
+    google_secret_manager_secret_iam_member.datasets,
+    google_secret_manager_secret_iam_member.graph_token,
+  ]
+}
+
+# The platform checks signature, audience and identity of every caller's token before the function hears of the request.
+resource "google_cloud_run_service_iam_member" "invokers" {
+  for_each = local.invokers
+
+  location = var.region
+  service  = google_cloudfunctions2_function.this[each.value.function].name
+  role     = "roles/run.invoker"
+  member   = each.value.member
+}

@@ -1,0 +1,136 @@
+# Three ways for messages into the compute function: misses (from the look-up), edits (from the chunked graph), and
+# replayed dead letters. Edits and misses may share a topic; a miss carries the attribute l2_cache_id, an edit does not.
+# Replays have a topic of their own, since others listen on the exchange of the edits.
+#
+# The compute function is an HTTP function that push subscriptions post to, instead of an Eventarc trigger: so attempts,
+# back-off, dead letters and filters are ours to set.
+
+locals {
+  misses_topic = var.misses_topic == "" ? google_pubsub_topic.misses[0].id : (
+    startswith(var.misses_topic, "projects/") ? var.misses_topic : "projects/${var.project}/topics/${var.misses_topic}"
+  )
+  edits_topic = var.edits_topic == "" || startswith(var.edits_topic, "projects/") ? var.edits_topic : (
+    "projects/${var.project}/topics/${var.edits_topic}"
+  )
+
+  edits_subscription = local.edits_topic == "" ? {} : {
+    edits = {
+      topic  = local.edits_topic
+      filter = join(" AND ", compact(["NOT attributes:l2_cache_id", var.edits_filter == "" ? "" : "(${var.edits_filter})"]))
+    }
+  }
+  subscriptions = merge(local.edits_subscription, {
+    misses = { topic = local.misses_topic, filter = "attributes:l2_cache_id" }
+    replay = { topic = google_pubsub_topic.replay.id, filter = "" }
+  })
+
+  day_s = 24 * 60 * 60
+}
+
+resource "google_pubsub_topic" "misses" {
+  count = var.misses_topic == "" ? 1 : 0
+
+  name       = "${var.name}-misses"
+  labels     = local.labels
+  depends_on = [google_project_service.this]
+}
+
+resource "google_pubsub_topic" "replay" {
+  name       = "${var.name}-replay"
+  labels     = local.labels
+  depends_on = [google_project_service.this]
+}
+
+resource "google_pubsub_topic" "dead_letters" {
+  name       = "${var.name}-dead-letters"
+  labels     = local.labels
+  depends_on = [google_project_service.this]
+}
+
+resource "google_pubsub_subscription" "push" {
+  for_each = local.subscriptions
+
+  name                       = "${var.name}-${each.key}"
+  topic                      = each.value.topic
+  filter                     = each.value.filter
+  labels                     = local.labels
+  ack_deadline_seconds       = var.push.deadline_s
+  message_retention_duration = "${var.push.keep_days * local.day_s}s"
+
+  push_config {
+    push_endpoint = local.urls.compute
+
+    oidc_token {
+      service_account_email = google_service_account.this["push"].email
+      audience              = local.urls.compute
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = "${var.push.min_pause_s}s"
+    maximum_backoff = "${var.push.max_pause_s}s"
+  }
+
+  dead_letter_policy {
+    dead_letter_topic     = google_pubsub_topic.dead_letters.id
+    max_delivery_attempts = var.push.attempts
+  }
+
+  expiration_policy {
+    ttl = "" # never, however long nobody edits
+  }
+
+  depends_on = [google_cloud_run_service_iam_member.invokers, google_pubsub_topic_iam_member.dead_letters]
+}
+
+# Here dead letters wait for `python -m infra.deadletters`.
+resource "google_pubsub_subscription" "dead_letters" {
+  name                       = "${var.name}-dead-letters"
+  topic                      = google_pubsub_topic.dead_letters.id
+  labels                     = local.labels
+  ack_deadline_seconds       = 600
+  message_retention_duration = "${var.dead_letters_keep_days * local.day_s}s"
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+resource "google_pubsub_topic_iam_member" "lookup_publishes_misses" {
+  topic  = local.misses_topic
+  role   = "roles/pubsub.publisher"
+  member = local.members["lookup"]
+}
+
+# Pub/Sub itself moves messages to the dead letters, and compute those whose reason it knows.
+resource "google_pubsub_topic_iam_member" "dead_letters" {
+  for_each = { pubsub = local.pubsub_agent, compute = local.members["compute"] }
+
+  topic  = google_pubsub_topic.dead_letters.id
+  role   = "roles/pubsub.publisher"
+  member = each.value
+}
+
+resource "google_pubsub_subscription_iam_member" "pubsub_takes_failed" {
+  for_each = google_pubsub_subscription.push
+
+  subscription = each.value.name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "operators_take_dead_letters" {
+  for_each = var.operators
+
+  subscription = google_pubsub_subscription.dead_letters.name
+  role         = "roles/pubsub.subscriber"
+  member       = each.value
+}
+
+resource "google_pubsub_topic_iam_member" "operators_replay" {
+  for_each = var.operators
+
+  topic  = google_pubsub_topic.replay.id
+  role   = "roles/pubsub.publisher"
+  member = each.value
+}

@@ -1,0 +1,51 @@
+output "urls" {
+  description = "Addresses of the functions."
+  value       = local.urls
+}
+
+output "lookup_server" {
+  description = "What CAVEclient calls the server address of the L2 cache."
+  value       = local.urls.lookup
+}
+
+output "topics" {
+  description = "Topics and subscriptions: misses are published to the first, dead letters wait in the last."
+  value = {
+    misses       = local.misses_topic
+    edits        = local.edits_topic
+    replay       = google_pubsub_topic.replay.id
+    dead_letters = google_pubsub_subscription.dead_letters.id
+  }
+}
+
+output "queues" {
+  description = "Task queues of ingests."
+  value       = google_cloud_tasks_queue.this[*].id
+}
+
+output "bigtable_instance" {
+  description = "Where the cache tables are."
+  value       = "projects/${var.project}/instances/${local.bigtable_instance}"
+}
+
+output "identities" {
+  description = "Service accounts, for granting access to buckets and tables of other projects."
+  value       = { for key, account in google_service_account.this : key => account.email }
+}
+
+output "dashboard" {
+  description = "The dashboard's page."
+  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${basename(google_monitoring_dashboard.this.id)}?project=${var.project}"
+}
+
+output "commands" {
+  description = "First things to try."
+  value = {
+    look_up      = "curl ${local.urls.lookup}/l2cache/api/v1/table_mapping"
+    test_ingest  = "curl -H \"Authorization: Bearer $(gcloud auth print-identity-token)\" -H 'Content-Type: application/json' -d '{\"dataset\": \"${keys(local.datasets)[0]}\", \"test\": true}' ${local.urls.ingest}/start"
+    status       = "curl -H \"Authorization: Bearer $(gcloud auth print-identity-token)\" '${local.urls.ingest}/status?dataset=${keys(local.datasets)[0]}'"
+    dead_letters = "python -m infra.deadletters list ${google_pubsub_subscription.dead_letters.id}"
+    replay       = "python -m infra.deadletters replay ${google_pubsub_subscription.dead_letters.id} --topic ${google_pubsub_topic.replay.id}"
+    logs         = "gcloud logging read 'resource.type=\"cloud_run_revision\" AND resource.labels.service_name:\"${var.name}-\" AND severity>=WARNING' --project ${var.project} --limit 20"
+  }
+}

@@ -1,0 +1,314 @@
+# --- where -----------------------------------------------------------------------------------------------------------
+
+variable "project" {
+  description = "Id of the Google Cloud project that everything is made in."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of functions, queues and secrets. Near the segmentation's bucket and the graph server is fastest and cheapest."
+  type        = string
+  default     = "us-east1"
+}
+
+variable "name" {
+  description = "First part of all names; another one makes a second deployment in the same project."
+  type        = string
+  default     = "l2cache"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{2,13}$", var.name))
+    error_message = "name must be 3-14 lower-case letters, digits and hyphens, starting with a letter."
+  }
+}
+
+variable "labels" {
+  description = "Labels of everything that can have some, beside `app`."
+  type        = map(string)
+  default     = {}
+}
+
+# --- what ------------------------------------------------------------------------------------------------------------
+
+variable "datasets_file" {
+  description = "Path of the datasets' YAML: {graph id: {cv_path, l2cache_id[, graph_table]}}. It becomes a version of a secret, which the functions mount."
+  type        = string
+}
+
+variable "dist" {
+  description = "Folder that `make package` filled."
+  type        = string
+  default     = "../../dist"
+}
+
+variable "segmentation_buckets" {
+  description = "Cloud Storage buckets of the segmentation that the compute function is to be allowed to read. Public buckets need no entry."
+  type        = set(string)
+  default     = []
+}
+
+# --- secrets and authentication --------------------------------------------------------------------------------------
+
+variable "graph_token_secret" {
+  description = "Id of a secret in Secret Manager that holds the graph server's token; empty if the server wants none. Its value never enters Terraform's state."
+  type        = string
+  default     = ""
+}
+
+variable "graph_token_version" {
+  description = "Version of that secret, a number, so that a new token is a deployment that can be rolled back."
+  type        = string
+  default     = "1"
+}
+
+variable "auth_url" {
+  description = "The CAVE authentication service without `https://`, for example `global.daf-apis.com/auth`. Empty switches the look-up's own authentication off; then only `lookup_invokers` may call it, with Google identity tokens."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = !strcontains(var.auth_url, "://")
+    error_message = "auth_url is written without https://."
+  }
+}
+
+variable "sticky_auth_url" {
+  description = "The authentication service that browsers are sent to, if it is another one."
+  type        = string
+  default     = ""
+}
+
+variable "auth_service_namespace" {
+  description = "Namespace of the tables at the authentication service."
+  type        = string
+  default     = "pychunkedgraph"
+}
+
+variable "lookup_invokers" {
+  description = "Who may call the look-up function, as IAM members. Everybody by default where `auth_url` is set, since the function then asks for a CAVE token itself; nobody otherwise."
+  type        = set(string)
+  default     = null
+  nullable    = true
+}
+
+variable "operators" {
+  description = "IAM members (user:..., group:..., serviceAccount:...) who may start and watch ingests, and replay dead letters."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setintersection(var.operators, ["allUsers", "allAuthenticatedUsers"])) == 0
+    error_message = "operators are persons, groups and service accounts, never everybody."
+  }
+}
+
+# --- Bigtable --------------------------------------------------------------------------------------------------------
+
+variable "bigtable_instance" {
+  description = "Name of an existing Bigtable instance in the project that is to hold the cache tables; empty to make one."
+  type        = string
+  default     = ""
+}
+
+variable "bigtable_zone" {
+  description = "Zone of the cluster of a new instance."
+  type        = string
+  default     = "us-east1-b"
+}
+
+variable "bigtable_nodes" {
+  description = "Autoscaling of a new instance: fewest and most nodes, and the CPU share aimed at (percent). A node costs money whether it is used or not."
+  type = object({
+    min         = number
+    max         = number
+    cpu_percent = optional(number, 60)
+  })
+  default = { min = 1, max = 3 }
+
+  validation {
+    condition     = var.bigtable_nodes.min >= 1 && var.bigtable_nodes.max >= var.bigtable_nodes.min
+    error_message = "bigtable_nodes: 1 <= min <= max."
+  }
+  validation {
+    condition     = var.bigtable_nodes.cpu_percent >= 10 && var.bigtable_nodes.cpu_percent <= 80
+    error_message = "bigtable_nodes.cpu_percent must be 10 to 80."
+  }
+}
+
+variable "bigtable_deletion_protection" {
+  description = "Keeps `terraform destroy` from deleting a new instance, and all cache tables in it."
+  type        = bool
+  default     = true
+}
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+variable "edits_topic" {
+  description = "Existing topic that the chunked graph publishes edits to: a name in the project, or projects/PROJECT/topics/TOPIC. Empty: no edits are followed."
+  type        = string
+  default     = ""
+}
+
+variable "edits_filter" {
+  description = "Further condition on edits, in Pub/Sub's filter language, where many graphs share the topic: `hasPrefix(attributes.table_id, \"minnie\")`. The function drops foreign datasets in any case. Changing it replaces the subscription, and what waits in it is lost."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = length(var.edits_filter) <= 220
+    error_message = "Pub/Sub allows 256 bytes for the whole filter: at most 220 are left for edits_filter."
+  }
+}
+
+variable "misses_topic" {
+  description = "Existing topic for misses, where they are to share one with others: a name in the project, or projects/PROJECT/topics/TOPIC. Empty makes one."
+  type        = string
+  default     = ""
+}
+
+variable "push" {
+  description = "Delivery of messages: attempts until a message becomes a dead letter (5-100), first and longest pause between them in seconds (0-600), seconds until a delivery without an answer counts as failed (10-600), and days that messages are kept."
+  type = object({
+    attempts     = optional(number, 30)
+    min_pause_s  = optional(number, 10)
+    max_pause_s  = optional(number, 600)
+    deadline_s   = optional(number, 600)
+    keep_days    = optional(number, 7)
+    budget_share = optional(number, 0.8)
+  })
+  default = {}
+
+  validation {
+    condition     = var.push.attempts >= 5 && var.push.attempts <= 100
+    error_message = "push.attempts must be 5 to 100."
+  }
+  validation {
+    condition     = var.push.deadline_s >= 60 && var.push.deadline_s <= 600
+    error_message = "push.deadline_s must be 60 to 600."
+  }
+  validation {
+    condition     = var.push.budget_share > 0.1 && var.push.budget_share < 0.95
+    error_message = "push.budget_share, the share of the deadline after which no further chunk is begun, must be 0.1 to 0.95."
+  }
+}
+
+variable "dead_letters_keep_days" {
+  description = "Days that dead letters are kept (at most 31)."
+  type        = number
+  default     = 31
+}
+
+# --- task queues -----------------------------------------------------------------------------------------------------
+
+variable "queues" {
+  description = "Cloud Tasks queues of ingests: how many, tasks per second and at a time of each (at most 500 and 5000), and how a failed task is retried. `count * concurrent` should not exceed the compute function's `max_instances * concurrency`."
+  type = object({
+    count       = optional(number, 1)
+    per_second  = optional(number, 50)
+    concurrent  = optional(number, 20)
+    attempts    = optional(number, 20)
+    min_pause_s = optional(number, 5)
+    max_pause_s = optional(number, 600)
+  })
+  default = {}
+
+  validation {
+    condition     = var.queues.count >= 1 && var.queues.per_second <= 500 && var.queues.concurrent <= 5000
+    error_message = "queues: at least one; at most 500 tasks per second and 5000 at a time in each."
+  }
+}
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+variable "lookup" {
+  description = "The look-up function: memory, CPUs, requests at a time in one instance, time-out in seconds, fewest and most instances. A min_instances of 1 saves users the cold start."
+  type = object({
+    memory        = optional(string, "1Gi")
+    cpu           = optional(number, 1)
+    concurrency   = optional(number, 40)
+    timeout_s     = optional(number, 60)
+    min_instances = optional(number, 0)
+    max_instances = optional(number, 20)
+  })
+  default = {}
+}
+
+variable "compute" {
+  description = "The compute function. Memory covers the worst chunk of 256 x 256 x 512 voxels (`shared.features.chunk_memory_bytes`) and the chunks read ahead, for one request at a time."
+  type = object({
+    memory        = optional(string, "8Gi")
+    cpu           = optional(number, 2)
+    concurrency   = optional(number, 1)
+    timeout_s     = optional(number, 1800)
+    min_instances = optional(number, 0)
+    max_instances = optional(number, 50)
+  })
+  default = {}
+
+  validation {
+    condition     = var.compute.timeout_s >= 600 && var.compute.timeout_s <= 3600
+    error_message = "compute.timeout_s must be 600 (a push) to 3600."
+  }
+}
+
+variable "ingest" {
+  description = "The ingest function. Its concurrency serves operators while tasks expand."
+  type = object({
+    memory        = optional(string, "1Gi")
+    cpu           = optional(number, 1)
+    concurrency   = optional(number, 8)
+    timeout_s     = optional(number, 600)
+    min_instances = optional(number, 0)
+    max_instances = optional(number, 10)
+  })
+  default = {}
+}
+
+variable "compute_ingress" {
+  description = "From where the compute function can be reached at all; IAM decides in any case. Pub/Sub and Cloud Tasks of the project count as internal."
+  type        = string
+  default     = "ALLOW_INTERNAL_ONLY"
+
+  validation {
+    condition     = contains(["ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB", "ALLOW_ALL"], var.compute_ingress)
+    error_message = "compute_ingress must be ALLOW_INTERNAL_ONLY, ALLOW_INTERNAL_AND_GCLB or ALLOW_ALL."
+  }
+}
+
+variable "ingest_ingress" {
+  description = "From where the ingest function can be reached at all; IAM decides in any case. ALLOW_INTERNAL_ONLY suits operators inside the project's network."
+  type        = string
+  default     = "ALLOW_ALL"
+
+  validation {
+    condition     = contains(["ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB", "ALLOW_ALL"], var.ingest_ingress)
+    error_message = "ingest_ingress must be ALLOW_INTERNAL_ONLY, ALLOW_INTERNAL_AND_GCLB or ALLOW_ALL."
+  }
+}
+
+variable "settings" {
+  description = "Further environment variables of all functions, as the README's Configuration lists them: { L2CACHE_MAX_IDS = \"200000\" }."
+  type        = map(string)
+  default     = {}
+}
+
+# --- watching --------------------------------------------------------------------------------------------------------
+
+variable "alert_emails" {
+  description = "Addresses that alerts are sent to."
+  type        = set(string)
+  default     = []
+}
+
+variable "alerts" {
+  description = "When alerts fire: share of failing requests, age of the oldest waiting message in seconds, and Bigtable's CPU load, as shares of 1."
+  type = object({
+    error_ratio      = optional(number, 0.02)
+    message_age_s    = optional(number, 1800)
+    bigtable_cpu     = optional(number, 0.9)
+    error_for_s      = optional(number, 300)
+    bigtable_for_s   = optional(number, 900)
+    dead_letter_from = optional(number, 0)
+  })
+  default = {}
+}

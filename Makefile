@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 CONFIG ?=
 
-.PHONY: demo stack test check format bench clean
+.PHONY: demo stack test check format bench package lock clean
 
 demo: $(VENV)/installed
 	$(RUN) -m infra.local.demo $(ARGS)
@@ -27,6 +27,12 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(RUN) -m tests.bench $(ARGS)
+
+package: $(VENV)/installed
+	$(RUN) -m infra.package $(ARGS)
+
+lock: $(VENV)/installed
+	$(RUN) -m infra.lock
 
 clean:
 	rm -rf .stack dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

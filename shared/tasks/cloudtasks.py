@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _TARGETS: tuple[Target, ...] = ("compute", "ingest")
 _FORM = re.compile(r"cloudtasks://[^/?#]+/[^/?#]+/[^/?#]+\?[^#]+")
-_OPTIONS = {*_TARGETS, *(f"{target}_audience" for target in _TARGETS), "service_account", "deadline_s"}
+_OF_A_TARGET = ("audience", "service_account")
+_OPTIONS = {*_TARGETS, *(f"{t}_{name}" for t in _TARGETS for name in _OF_A_TARGET), "service_account", "deadline_s"}
 _MAX_NAME = 500
 _CREATIONS_AT_ONCE = 16
 _ATTEMPT_TIMEOUT_S = 10.0
@@ -37,21 +38,22 @@ class CloudTasksAddress:
       queue: `projects/PROJECT/locations/LOCATION/queues/QUEUE`.
       urls: base address of each function.
       audiences: the audience of each function's tokens.
-      service_account: e-mail of the account that the tokens are of; None for no tokens.
+      service_accounts: e-mail of the account that each function's tokens are of; None for no tokens.
       deadline_s: how long a function may take for a task before it is tried again.
     """
 
     queue: str
     urls: Mapping[Target, str]
     audiences: Mapping[Target, str]
-    service_account: str | None
+    service_accounts: Mapping[Target, str | None]
     deadline_s: int
 
     @classmethod
     def parse(cls, address: str) -> CloudTasksAddress:
         """The address in `cloudtasks://PROJECT/LOCATION/QUEUE?compute=URL&ingest=URL&service_account=EMAIL`.
 
-        Further options: `compute_audience`, `ingest_audience` (a function's URL if left out) and `deadline_s` (600).
+        Further options: `compute_audience`, `ingest_audience` (a function's URL if left out), `compute_service_account`,
+        `ingest_service_account` (so that an account may call one function only) and `deadline_s` (600).
 
         Raises:
           ConfigurationError: naming the part that is missing or wrong.
@@ -71,7 +73,7 @@ class CloudTasksAddress:
             queue=f"projects/{parts.netloc}/locations/{location}/queues/{queue}",
             urls=urls,
             audiences={target: options.get(f"{target}_audience", urls[target]) for target in _TARGETS},
-            service_account=options.get("service_account") or None,
+            service_accounts={target: _service_account(options, target) for target in _TARGETS},
             deadline_s=_deadline_s(options.get("deadline_s", "600")),
         )
 
@@ -125,10 +127,9 @@ class CloudTasksQueue:
             headers={"Content-Type": "application/json"},
             body=task.body,
         )
-        if address.service_account:
-            request.oidc_token = OidcToken(
-                service_account_email=address.service_account, audience=address.audiences[task.target]
-            )
+        account = address.service_accounts[task.target]
+        if account:
+            request.oidc_token = OidcToken(service_account_email=account, audience=address.audiences[task.target])
         return CreateTaskRequest(
             parent=address.queue,
             task=CloudTask(
@@ -150,6 +151,10 @@ def _url(options: Mapping[str, str], target: Target) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         raise ConfigurationError(f"L2CACHE_QUEUE must give the URL of the {target} function: {target}=https://...")
     return url
+
+
+def _service_account(options: Mapping[str, str], target: Target) -> str | None:
+    return options.get(f"{target}_service_account") or options.get("service_account") or None
 
 
 def _deadline_s(text: str) -> int:

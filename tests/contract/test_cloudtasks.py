@@ -137,7 +137,7 @@ def test_an_address_gives_everything_a_task_needs() -> None:
     assert address.queue == "projects/project/locations/us-east1/queues/chunks"
     assert address.urls == {"compute": "https://compute.run.app", "ingest": "https://ingest.run.app"}
     assert address.audiences == address.urls
-    assert address.service_account == "tasks@project.iam.gserviceaccount.com"
+    assert set(address.service_accounts.values()) == {"tasks@project.iam.gserviceaccount.com"}
     assert address.deadline_s == 600
 
 
@@ -158,3 +158,8 @@ def test_an_address_gives_everything_a_task_needs() -> None:
 def test_an_address_that_lacks_something_is_refused_by_name(address: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         open_queue(address)
+
+
+def test_each_function_may_have_a_sender_of_its_own() -> None:
+    address = CloudTasksAddress.parse(address_of("queue", compute_service_account="c@p", service_account="both@p"))
+    assert address.service_accounts == {"compute": "c@p", "ingest": "both@p"}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.features.runs import LabelRuns
 
 LONGEST_AXIS_VOXELS = 2**16 - 1
+LARGEST_VOXEL_NM = 18_000.0  # so that no distance in a chunk leaves int32
 
 
 def chunk_features(
@@ -111,6 +112,8 @@ def _features(runs: LabelRuns, resolution_nm: npt.NDArray[np.float64], threads: 
 
 def _resolution(resolution_nm: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     resolution = np.asarray(resolution_nm, np.float64)
-    if resolution.shape != (3,) or not np.all(np.isfinite(resolution) & (resolution > 0)):
-        raise ValueError(f"resolution_nm must be three positive numbers, not {resolution_nm!r}")
+    if resolution.shape != (3,) or not np.all((resolution > 0) & (resolution <= LARGEST_VOXEL_NM)):
+        raise ValueError(
+            f"resolution_nm must be three positive numbers up to {LARGEST_VOXEL_NM}, not {resolution_nm!r}"
+        )
     return resolution

@@ -6,12 +6,14 @@ Two things differ from plain `numba.njit(cache=True)`:
   function is packaged serves where it runs.
 - A cache entry is valid for the content of the kernels' sources, not for their file times, which packaging changes.
 
-The cache lies in `NUMBA_CACHE_DIR` if that is set, else in the `__pycache__` next to the kernels if that can be
-written or holds a cache already (a function's code folder is read-only), else in the user's cache folder.
+The cache lies in `NUMBA_CACHE_DIR` if that is set, else in the folder `kernels` here if there is one (made by
+`python -m shared.features.warm`, shipped with the package), else in `__pycache__` here if that can be written, else in
+the user's cache folder. A cache that cannot be written is no error: the code is then compiled by every process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -26,8 +28,11 @@ from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.registry import cpu_target
 
-X86_64_V3_FEATURES = "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+x87,+xsave"
-
+SHIPPED = "kernels"
+X86_64_V3_FEATURES = (
+    "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sahf,"
+    "+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+x87,+xsave"
+)
 
 # No kernel allocates, so none needs numba's reference counting; less code is compiled sooner.
 _OPTIONS = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
@@ -47,10 +52,12 @@ def cache_folder() -> Path:
     """Where compiled kernels are kept."""
     if config.CACHE_DIR:
         return Path(config.CACHE_DIR)
-    beside = Path(__file__).parent / "__pycache__"
-    if any(beside.glob("*.nbi")) or os.access(beside if beside.exists() else beside.parent, os.W_OK):
-        return beside
-    return Path(config.CACHE_DIR or Path.home() / ".cache") / "l2cache-kernels"
+    here = Path(__file__).parent
+    if (here / SHIPPED).is_dir():
+        return here / SHIPPED
+    if os.access(here / "__pycache__" if (here / "__pycache__").is_dir() else here, os.W_OK):
+        return here / "__pycache__"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "l2cache-kernels"
 
 
 @cache
@@ -72,7 +79,7 @@ def target_portable_code() -> None:
 
 
 class _ContentLocator(_CacheLocator):  # type: ignore[misc]
-    """Finds a kernel's cache by the content of the sources."""
+    """Finds a kernel's cache, and tells by the content of the sources whether it is valid."""
 
     def __init__(self, line: int) -> None:
         self._line = line
@@ -96,12 +103,16 @@ class _Implementation(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _ShippableCache(FunctionCache):  # type: ignore[misc]
-    """Cache whose keys name the machine code's real target."""
+    """Cache whose keys name the machine code's real target; one that cannot be written stays as it is."""
 
     _impl_class = _Implementation
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return sig, codegen.magic_tuple()[0], codegen._tm_features
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

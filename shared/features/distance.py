@@ -10,6 +10,8 @@ larger than its own. Terms with weight * k^2 >= the best so far cannot win, whic
 Each axis' result is rounded to float32 as the `edt` wheel stores it, so that the whole is identical to it bit by bit.
 """
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 from __future__ import annotations
 
 import numpy as np
@@ -23,11 +25,12 @@ ENVELOPE_COST = 60  # of sixteen columns, per row, in steps of the search
 
 
 @part
-def along_x(ranges, run_end, run_label, row, width, weight, labels, squared, at):
+def along_x(runs, row, width, weight, labels, squared, at):
     """Labels and squared distances along x of one row of runs, written from position `at`.
 
     A run that ends at the chunk's end has no boundary there.
     """
+    ranges, run_end, run_label = runs
     start = np.int64(0)
     for run in range(ranges[0, row], ranges[1, row]):
         end = np.int64(run_end[run])
@@ -53,13 +56,15 @@ def along_x(ranges, run_end, run_label, row, width, weight, labels, squared, at)
 
 
 @part
-def _search(labels, squared, rows, row, own, low, step, last, weight):
-    """Lower `low` by the terms of steps [step, last] around a row of a tile, as far as they can win.
+def _search(labels, squared, rows, row, own, last, weight):
+    """Minimum over the terms of up to `last` steps around a row of a tile, as far as they can win.
 
     Returns:
-      the lowered lanes, their largest value, and the next step.
+      the minimum in each lane, the largest of those, and the next step.
     """
+    low = load(squared, row * LANES)
     top = largest(low)
+    step = 1
     both = min(row, rows - 1 - row)
     while step <= last and step * step * weight < top:
         term = np.int32(step * step * weight)
@@ -122,7 +127,7 @@ def envelope(labels, squared, first, stride, rows, weight, out, out_first, out_s
 
 
 @part
-def _lower_tile(labels, squared, rows, weight, out, first, stride, waiting, parabolas):
+def _lower_tile(labels, squared, waiting, rows, weight, out, first, stride, parabolas):
     """One tile: sixteen columns, packed row by row. Writes row r to out[first + r * stride:][:16].
 
     Rows whose search is not over after `PATIENCE` steps wait; if what is left of them costs more than the envelope of
@@ -132,9 +137,8 @@ def _lower_tile(labels, squared, rows, weight, out, first, stride, waiting, para
     left = 0.0
     for row in range(rows):
         own = load(labels, row * LANES)
-        low = load(squared, row * LANES)
         last = max(row, rows - 1 - row)
-        low, top, step = _search(labels, squared, rows, row, own, low, 1, min(last, PATIENCE), weight)
+        low, top, step = _search(labels, squared, rows, row, own, min(last, PATIENCE), weight)
         store(out, first + row * stride, as_float32(low))
         if step <= last and step * step * weight < top:
             waiting[count] = row
@@ -147,25 +151,24 @@ def _lower_tile(labels, squared, rows, weight, out, first, stride, waiting, para
     for i in range(count):
         row = np.int64(waiting[i])
         own = load(labels, row * LANES)
-        low = load(squared, row * LANES)
-        last = max(row, rows - 1 - row)
-        low, top, step = _search(labels, squared, rows, row, own, low, 1, last, weight)
+        low, _, _ = _search(labels, squared, rows, row, own, max(row, rows - 1 - row), weight)
         store(out, first + row * stride, as_float32(low))
 
 
 @part
-def lower_rows(labels, squared, rows, width, weight, out, first, stride, tile_labels, tile_squared, waiting, parabolas):
+def lower_rows(labels, squared, rows, width, weight, out, first, stride, tiles, parabolas):
     """Take one axis into a plane of rows: labels, squared: int32[rows * width]; row r goes to out[first + r * stride:].
 
-    Where a tile has no label at all nothing is written. Scratch: int32[rows * LANES] twice, int32[rows],
+    Where a tile has no label at all nothing is written. Scratch: tiles int32[3, rows * LANES], parabolas
     float64[3, rows + 2].
     """
     if width < LANES:
         for x in range(width):
             envelope(labels, squared, x, width, rows, weight, out, first + x, stride, parabolas)
         return
+    tile_labels, tile_squared, waiting = tiles[0], tiles[1], tiles[2]
     for tile in range((width + LANES - 1) // LANES):
-        x = min(tile * LANES, width - LANES)
+        x = min(tile * LANES, width - LANES)  # the last tile may overlap the one before
         seen = load(labels, x)
         for row in range(rows):
             own = load(labels, row * width + x)
@@ -173,4 +176,4 @@ def lower_rows(labels, squared, rows, width, weight, out, first, stride, tile_la
             store(tile_labels, row * LANES, own)
             store(tile_squared, row * LANES, where_any(own, load(squared, row * width + x)))
         if largest(seen) > 0:
-            _lower_tile(tile_labels, tile_squared, rows, weight, out, first + x, stride, waiting, parabolas)
+            _lower_tile(tile_labels, tile_squared, waiting, rows, weight, out, first + x, stride, parabolas)

@@ -6,6 +6,8 @@ Planes are cut to the rows with labels and one row of background on either side.
 row, and so no boundary.
 """
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 from __future__ import annotations
 
 import numpy as np
@@ -16,8 +18,9 @@ from shared.features.measure import measure_row
 
 
 @part
-def _labelled(ranges, run_label, row, rows, step):
+def _labelled(runs, row, rows, step):
     """Range of the labelled ones among `rows` rows, `step` apart, widened by one each side; empty if there is none."""
+    ranges, _, run_label = runs
     low, high = rows, -1
     for i in range(rows):
         here = row + i * step
@@ -30,115 +33,52 @@ def _labelled(ranges, run_label, row, rows, step):
 
 
 @kernel
-def transform_planes(ranges, run_end, run_label, shape, z_from, z_to, weights, volume, scratch, parabolas):
-    """Squared distances in the planes z_from <= z < z_to, into `volume`, int32[ny * nz * nx] in order [y][z][x]."""
+def transform_planes(runs, shape, z_from, z_to, weights, volume, scratch):
+    """Squared distances in the planes z_from <= z < z_to, into `volume`, int32[ny * nz * nx] in order [y][z][x].
+
+    Weights: int64[3], squared voxel size. Scratch: int32[3, n], and that of `lower_rows`.
+    """
     width, height, depth = shape[0], shape[1], shape[2]
-    labels, squared, tile_labels, tile_squared, waiting = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    planes, tiles, parabolas = scratch
+    labels, squared = planes[0], planes[1]
     for z in range(z_from, z_to):
-        low, high = _labelled(ranges, run_label, height * z, height, np.int64(1))
+        low, high = _labelled(runs, height * z, height, np.int64(1))
         for y in range(low, high):
-            row = y + height * z
-            along_x(ranges, run_end, run_label, row, width, weights[0], labels, squared, (y - low) * width)
+            along_x(runs, y + height * z, width, weights[0], labels, squared, (y - low) * width)
         first = (low * depth + z) * width
         lower_rows(
-            labels,
-            squared,
-            high - low,
-            width,
-            weights[1],
-            volume,
-            first,
-            depth * width,
-            tile_labels,
-            tile_squared,
-            waiting,
-            parabolas,
-        )
+            labels, squared, high - low, width, weights[1], volume, first, depth * width, tiles, parabolas
+        )  # fmt: skip
 
 
 @kernel
-def measure_planes(
-    ranges,
-    run_end,
-    run_label,
-    shape,
-    y_from,
-    y_to,
-    weights,
-    volume,
-    scratch,
-    parabolas,
-    resolution,
-    centres,
-    farthest,
-    sums,
-    weight,
-    key,
-):
-    """Finish the transform in the planes y_from <= y < y_to, and measure the whole distances there."""
+def measure_planes(runs, shape, y_from, y_to, weights, unit, volume, scratch, place, sums, best):
+    """Finish the transform in the planes y_from <= y < y_to, and measure the whole distances there.
+
+    Squared distances are in units of `unit` nm2, a power of 4, so that the scaling is exact in floating point.
+    """
     width, height, depth = shape[0], shape[1], shape[2]
-    labels, squared, tile_labels, tile_squared, waiting = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
-    distances = scratch[5]
+    planes, tiles, parabolas = scratch
+    labels, squared, distances = planes[0], planes[1], planes[2]
+    unit_nm2 = np.float32(unit)
     for y in range(y_from, y_to):
-        low, high = _labelled(ranges, run_label, y, depth, height)
+        low, high = _labelled(runs, y, depth, height)
         for z in range(low, high):
-            row = y + height * z
-            along_x(ranges, run_end, run_label, row, width, weights[0], labels, squared, (z - low) * width)
+            along_x(runs, y + height * z, width, weights[0], labels, squared, (z - low) * width)
         begin = (y * depth + low) * width
         for i in range((high - low) * width):
             squared[i] = volume[begin + i]
         lower_rows(
-            labels,
-            squared,
-            high - low,
-            width,
-            weights[2],
-            distances,
-            np.int64(0),
-            width,
-            tile_labels,
-            tile_squared,
-            waiting,
-            parabolas,
-        )
+            labels, squared, high - low, width, weights[2], distances, np.int64(0), width, tiles, parabolas
+        )  # fmt: skip
         for i in range((high - low) * width):
-            distances[i] = np.int32(np.sqrt(np.float32(distances[i])))
+            distances[i] = np.int32(np.sqrt(np.float32(distances[i]) * unit_nm2))
         for z in range(low, high):
-            measure_row(
-                distances,
-                (z - low) * width,
-                y + height * z,
-                y,
-                z,
-                ranges,
-                run_end,
-                run_label,
-                resolution,
-                centres,
-                farthest,
-                sums,
-                weight,
-                key,
-            )
+            measure_row(distances, (z - low) * width, runs, y + height * z, y, z, place, sums, best)
 
 
 @kernel
-def measure_given(
-    ranges,
-    run_end,
-    run_label,
-    shape,
-    y_from,
-    y_to,
-    given,
-    distances,
-    resolution,
-    centres,
-    farthest,
-    sums,
-    weight,
-    key,
-):
+def measure_given(runs, shape, y_from, y_to, given, distances, place, sums, best):
     """Measure given distances, float32[nx * ny * nz] in order [z][y][x], in the planes y_from <= y < y_to.
 
     Scratch: distances, int32[nx].
@@ -150,19 +90,4 @@ def measure_given(
             begin = row * width
             for x in range(width):
                 distances[x] = np.int32(given[begin + x])
-            measure_row(
-                distances,
-                np.int64(0),
-                row,
-                y,
-                z,
-                ranges,
-                run_end,
-                run_label,
-                resolution,
-                centres,
-                farthest,
-                sums,
-                weight,
-                key,
-            )
+            measure_row(distances, np.int64(0), runs, row, y, z, place, sums, best)

@@ -21,13 +21,16 @@ class LabelRuns:
     """Runs of equal labels along x; rows are numbered y + ny * z.
 
     Attributes:
-      shape: (nx, ny, nz) of the chunk, in voxels.
+      axes: the chunk's axes that are called x, y, z here: another order than (0, 1, 2) where the chunk is one voxel
+        thick along x, as a voxel is too short for a run.
+      shape: (nx, ny, nz), in voxels.
       ranges: uint32[2, ny * nz], numbers of each row's first run, and of the one after its last.
       run_end: uint16[m], x after each run's last voxel; a run begins where its predecessor in the row ends.
       run_label: uint32[m], each run's position in `ids`.
       ids: uint64[k], the labels in no particular order, without repetition; ids[0] is 0, the background.
     """
 
+    axes: tuple[int, int, int]
     shape: tuple[int, int, int]
     ranges: npt.NDArray[np.uint32]
     run_end: npt.NDArray[np.uint16]
@@ -57,11 +60,15 @@ class LabelRuns:
             new = np.where(labels[position] == self.ids, to[position], new)
         new[0] = 0
         new_ids, numbers = np.unique(new, return_inverse=True)
-        ranges, run_end, run_label = (np.empty_like(old) for old in (self.ranges, self.run_end, self.run_label))
+        ranges, run_end, run_label = (
+            np.empty_like(self.ranges),
+            np.empty_like(self.run_end),
+            np.empty_like(self.run_label),
+        )
         runs = renumber(
             self.ranges, self.run_end, self.run_label, numbers.astype(np.uint32), ranges, run_end, run_label
         )
-        return LabelRuns(self.shape, ranges, run_end[:runs], run_label[:runs], new_ids)
+        return LabelRuns(self.axes, self.shape, ranges, run_end[:runs], run_label[:runs], new_ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +102,15 @@ def find_runs(labels: npt.NDArray[Any], wanted: npt.NDArray[np.uint64] | None = 
       wanted: uint64[k] without repetition, the labels to keep; others become 0. All are kept if None.
       threads: how many threads to use.
     """
+    axes = _axes(labels.shape)
+    labels = labels.transpose(axes)
     rows = _rows(labels)
     ranges = np.empty((2, rows.count), np.uint32)
     parts = in_ranges(lambda begin, end: _scan(rows, begin, end, wanted, ranges), rows.count, threads)
     shape = (int(labels.shape[0]), int(labels.shape[1]), int(labels.shape[2]))
     if len(parts) == 1:
-        return LabelRuns(shape, ranges, *parts[0])
-    return _joined(shape, rows, ranges, parts)
+        return LabelRuns(axes, shape, ranges, *parts[0])
+    return _joined(axes, shape, rows, ranges, parts)
 
 
 def _scan(
@@ -136,7 +145,18 @@ def _grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return larger
 
 
+def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Order of axes in which runs are longer than a voxel if they can be.
+
+    An axis of one voxel has no boundary, so its place among the others changes no distance, weight or order.
+    """
+    if shape[0] > 1 or max(shape) == 1:
+        return 0, 1, 2
+    return (1, 0, 2) if shape[1] > 1 else (2, 0, 1)
+
+
 def _joined(
+    axes: tuple[int, int, int],
     shape: tuple[int, int, int],
     rows: _Rows,
     ranges: npt.NDArray[np.uint32],
@@ -153,7 +173,7 @@ def _joined(
         ranges[:, numbers[rows.count * i // len(parts) : rows.count * (i + 1) // len(parts)]] += np.uint32(offset)
         offset += len(run_end)
     run_end = np.concatenate([part_end for part_end, _, _ in parts])
-    return LabelRuns(shape, ranges, run_end, np.concatenate(run_label), ids)
+    return LabelRuns(axes, shape, ranges, run_end, np.concatenate(run_label), ids)
 
 
 def _rows(labels: npt.NDArray[Any]) -> _Rows:

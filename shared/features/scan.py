@@ -1,5 +1,7 @@
 """Kernels that find the runs of equal labels along x, and number the labels."""
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 from __future__ import annotations
 
 import numpy as np

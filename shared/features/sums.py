@@ -4,6 +4,8 @@ Of a run [a, b) along x, count, sum and sum of squares of x have closed forms. F
 a voxel has two sides along an axis; those on the chunk's outside and those towards the same label are no faces.
 """
 
+# mypy: allow-untyped-defs, no-check-untyped-defs
+
 from __future__ import annotations
 
 import numpy as np
@@ -38,8 +40,9 @@ COLUMNS = 21
 
 
 @part
-def _add_shared_sides(row, other, ranges, run_end, run_label, sums, column):
+def _add_shared_sides(runs, row, other, sums, column):
     """Add to `column` how many voxels of each label have the same label beside them in the other row."""
+    ranges, run_end, run_label = runs
     i, j = np.int64(ranges[0, row]), np.int64(ranges[0, other])
     i_last, j_last = np.int64(ranges[1, row]), np.int64(ranges[1, other])
     if i + 1 == i_last and run_label[i] == 0:
@@ -55,13 +58,42 @@ def _add_shared_sides(row, other, ranges, run_end, run_label, sums, column):
         j += j_end == end
 
 
+@part
+def _add_run(to, start, end, y, z, shape):
+    """Add a run [start, end) to its label's sums."""
+    n = end - start
+    x = (start + end - 1) * n // 2
+    to[COUNT] += n
+    to[SUM_X] += x
+    to[SUM_Y] += n * y
+    to[SUM_Z] += n * z
+    to[SUM_XX] += (end * (end - 1) * (2 * end - 1) - start * (start - 1) * (2 * start - 1)) // 6
+    to[SUM_YY] += n * y * y
+    to[SUM_ZZ] += n * z * z
+    to[SUM_XY] += x * y
+    to[SUM_XZ] += x * z
+    to[SUM_YZ] += n * y * z
+    to[RUNS] += 1
+    to[LOW_X] += start == 0
+    to[HIGH_X] += end == shape[0]
+    if y == 0:
+        to[LOW_Y] += n
+    if y == shape[1] - 1:
+        to[HIGH_Y] += n
+    if z == 0:
+        to[LOW_Z] += n
+    if z == shape[2] - 1:
+        to[HIGH_Z] += n
+
+
 @kernel
-def add_runs(ranges, run_end, run_label, shape, z_from, z_to, sums):
+def add_runs(runs, shape, z_from, z_to, sums):
     """Add the runs of the rows z_from <= z < z_to to `sums`, int64[k, COLUMNS], a row per label.
 
     A row's neighbour in y or z is that of the higher coordinate, so each pair of rows is seen once.
     """
-    width, height, depth = shape[0], shape[1], shape[2]
+    ranges, run_end, run_label = runs
+    height, depth = shape[1], shape[2]
     for z in range(z_from, z_to):
         for y in range(height):
             row = y + height * z
@@ -70,35 +102,12 @@ def add_runs(ranges, run_end, run_label, shape, z_from, z_to, sums):
                 end = np.int64(run_end[run])
                 label = run_label[run]
                 if label != 0:
-                    n = end - start
-                    x = (start + end - 1) * n // 2
-                    to = sums[label]
-                    to[COUNT] += n
-                    to[SUM_X] += x
-                    to[SUM_Y] += n * y
-                    to[SUM_Z] += n * z
-                    to[SUM_XX] += (end * (end - 1) * (2 * end - 1) - start * (start - 1) * (2 * start - 1)) // 6
-                    to[SUM_YY] += n * y * y
-                    to[SUM_ZZ] += n * z * z
-                    to[SUM_XY] += x * y
-                    to[SUM_XZ] += x * z
-                    to[SUM_YZ] += n * y * z
-                    to[RUNS] += 1
-                    to[LOW_X] += start == 0
-                    to[HIGH_X] += end == width
-                    if y == 0:
-                        to[LOW_Y] += n
-                    if y == height - 1:
-                        to[HIGH_Y] += n
-                    if z == 0:
-                        to[LOW_Z] += n
-                    if z == depth - 1:
-                        to[HIGH_Z] += n
+                    _add_run(sums[label], start, end, y, z, shape)
                 start = end
             if y + 1 < height:
-                _add_shared_sides(row, row + 1, ranges, run_end, run_label, sums, np.int64(PAIRS_Y))
+                _add_shared_sides(runs, row, row + 1, sums, np.int64(PAIRS_Y))
             if z + 1 < depth:
-                _add_shared_sides(row, row + height, ranges, run_end, run_label, sums, np.int64(PAIRS_Z))
+                _add_shared_sides(runs, row, row + height, sums, np.int64(PAIRS_Z))
 
 
 @part
@@ -114,11 +123,12 @@ def squared_distance(x, y, z, centre, resolution):
 
 
 @kernel
-def find_farthest(ranges, run_end, run_label, shape, z_from, z_to, resolution, centres, farthest):
+def find_farthest(runs, shape, z_from, z_to, resolution, centroids, farthest):
     """Raise `farthest`, float64[k], to each label's largest squared distance to its centroid.
 
     Along a run the distance is convex: its largest value is at one of the ends.
     """
+    ranges, run_end, run_label = runs
     height = shape[1]
     for z in range(z_from, z_to):
         for y in range(height):
@@ -128,7 +138,7 @@ def find_farthest(ranges, run_end, run_label, shape, z_from, z_to, resolution, c
                 end = np.int64(run_end[run])
                 label = run_label[run]
                 if label != 0:
-                    centre = centres[label]
+                    centre = centroids[label]
                     low = squared_distance(start, y, z, centre, resolution)
                     high = squared_distance(end - 1, y, z, centre, resolution)
                     farthest[label] = max(farthest[label], low, high)

@@ -127,7 +127,7 @@ def run(demo: Demo) -> None:
     with demo.step("Show the neuron"):
         demo.show_neuron(root)
     with demo.step("Merge two neurons"):
-        demo.merge(demo.world["merges"][0])
+        demo.merge(demo.world["merges"][1])
 
 
 @click.command()

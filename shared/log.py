@@ -12,11 +12,21 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.trace import current_trace
+
 _ROOT = "l2cache"
 
 
 class JsonFormatter(logging.Formatter):
-    """A log record as one line of JSON: severity, time, message, and the fields given to `event`."""
+    """A log record as one line of JSON: severity, time, message, trace, and the fields given to `event`.
+
+    Args:
+      project: Google Cloud project of the traces; without one records name their trace in `trace` only.
+    """
+
+    def __init__(self, project: str = "") -> None:
+        super().__init__()
+        self._project = project
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -27,16 +37,27 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
+        trace = line.get("trace") or current_trace()
+        if trace:
+            line["trace"] = trace
+            if self._project:
+                # https://cloud.google.com/logging/docs/structured-logging#structured_logging_special_fields
+                line["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 
-def configure(level: str) -> None:
-    """Sends the records of this system to stderr as JSON; called once by each function when it starts."""
+def configure(level: str, project: str = "") -> None:
+    """Sends the records of this system to stderr as JSON; called once by each function when it starts.
+
+    Args:
+      level: DEBUG, INFO, WARNING or ERROR.
+      project: Google Cloud project of the traces, empty outside of one.
+    """
     logger = logging.getLogger(_ROOT)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(project))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False

@@ -21,6 +21,8 @@ from shared.types import UInt64Array
 
 GRAPH_ATTRIBUTE = "table_id"
 CACHE_ATTRIBUTE = "l2_cache_id"
+TRACE_ATTRIBUTE = "googclient_traceparent"
+"""Where Google's clients put the trace that a message was published in, as a W3C `traceparent`."""
 
 _ID_BYTES = 8
 _MAX_ID = 2**64 - 1

@@ -27,6 +27,8 @@ class Settings:
       auth_service_namespace: namespace of tables at the authentication service (`AUTH_SERVICE_NAMESPACE`).
       max_body_bytes: largest request body, packed and unpacked (`L2CACHE_MAX_BODY_BYTES`).
       max_ids: most ids in one look-up (`L2CACHE_MAX_IDS`).
+      requests_per_minute: look-ups of one user in a minute that an instance answers, 0 for no limit
+        (`L2CACHE_REQUESTS_PER_MINUTE`).
       miss_pause_s: an instance does not publish the same missing id again within this time (`L2CACHE_MISS_PAUSE_S`).
       message_bytes: most data in one miss message (`L2CACHE_MESSAGE_BYTES`).
       retry_after_s: what `Retry-After` says when storage is away (`L2CACHE_RETRY_AFTER_S`).
@@ -41,6 +43,7 @@ class Settings:
       log_level: DEBUG, INFO, WARNING or ERROR (`L2CACHE_LOG_LEVEL`).
     """
 
+      project: Google Cloud project whose traces log records name; empty outside of one (`GOOGLE_CLOUD_PROJECT`).
     datasets_file: Path
     store: str
     bus: str
@@ -51,6 +54,7 @@ class Settings:
     max_ids: int = 100_000
     miss_pause_s: float = 60.0
     message_bytes: int = 4_000
+    requests_per_minute: int = 600
     retry_after_s: int = 10
     graph_timeout_s: float = 60.0
     graph_attempts: int = 5
@@ -63,6 +67,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+    project: str = ""
         """Settings from environment variables.
 
         Raises:
@@ -81,6 +86,7 @@ class Settings:
             miss_pause_s=read.decimal("L2CACHE_MISS_PAUSE_S", cls.miss_pause_s, 0),
             message_bytes=read.whole("L2CACHE_MESSAGE_BYTES", cls.message_bytes, 8),
             retry_after_s=read.whole("L2CACHE_RETRY_AFTER_S", cls.retry_after_s, 0),
+            requests_per_minute=read.whole("L2CACHE_REQUESTS_PER_MINUTE", cls.requests_per_minute, 0),
             graph_timeout_s=read.decimal("L2CACHE_GRAPH_TIMEOUT_S", cls.graph_timeout_s, 0.001),
             graph_attempts=read.whole("L2CACHE_GRAPH_ATTEMPTS", cls.graph_attempts, 1),
             graph_token=environment.get("L2CACHE_GRAPH_TOKEN", "").strip(),
@@ -93,6 +99,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
+            project=environment.get("GOOGLE_CLOUD_PROJECT", "").strip(),
 class _Reader:
     environment: Mapping[str, str]
 

@@ -37,7 +37,7 @@ def create_lookup(environment: Mapping[str, str]) -> Callable[[flask.Request], f
       ConfigurationError: naming the variable that is missing or wrong.
     """
     settings = Settings.from_environment(environment)
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.project)
     keep_queries_out_of_access_logs()
     datasets = Datasets.from_file(settings.datasets_file)
     authorize = middle_auth(environment)

@@ -16,6 +16,7 @@ from shared.datasets import Dataset
 from shared.errors import BadMessageError, L2CacheError, PermanentError, TransientError
 from shared.log import StepTimer, event, get_logger
 from shared.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
+from shared.trace import in_trace
 
 _logger = get_logger("compute")
 _LOGGED_IDS = 20
@@ -62,7 +63,7 @@ class MessageHandler:
             fields["trace"] = trace
         timer = StepTimer()
         try:
-            with timer.step("message"):
+            with in_trace(trace), timer.step("message"):
                 verdict = self._handle(message, fields)
         except PermanentError as error:
             verdict = self.reject(error, **fields)

@@ -18,7 +18,15 @@ from shared.lookup.query import parse_query
 from shared.lookup.service import LookupService
 from shared.settings import Settings
 from shared.version import TITLE
-from shared.web import answer_errors, json_response, pack_answers, read_body, trace_id
+from shared.web import (
+    RateLimiter,
+    answer_errors,
+    caller_of_request,
+    json_response,
+    pack_answers,
+    read_body,
+    trace_id,
+)
 
 ServiceSource: TypeAlias = Callable[[], LookupService]
 
@@ -73,6 +81,8 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings) -
 def _add_attributes_route(
     app: flask.Flask, service: ServiceSource, datasets: Datasets, authorize: Authorizer, settings: Settings
 ) -> None:
+    limiter = RateLimiter(settings.requests_per_minute)
+
     def attributes(dataset: str) -> flask.Response:
         steps: StepTimer = flask.g.steps
         # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
@@ -82,6 +92,7 @@ def _add_attributes_route(
             refusal = authorize(known.graph_id)
         if refusal is not None:
             return refusal
+        limiter.take(caller_of_request())
         with steps.step("parse"):
             body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)

@@ -14,7 +14,8 @@ import numpy as np
 from shared.bus import Publisher
 from shared.datasets import Dataset
 from shared.log import get_logger
-from shared.messages import encode_misses
+from shared.messages import TRACE_ATTRIBUTE, encode_misses
+from shared.trace import current_trace, traceparent
 from shared.types import UInt64Array
 
 _LEDGER_IDS = 1_000_000
@@ -128,10 +129,13 @@ class MissPublisher:
         due = ledger.claim(l2_ids)
         if not due.size:
             return Publication()
+        trace = current_trace()
         messages = encode_misses(dataset.graph_id, dataset.l2cache_id, due, self._message_bytes)
         parts = []
         for attributes, data in messages:
             ids = np.frombuffer(data, dtype="<u8")
+            if trace:
+                attributes[TRACE_ATTRIBUTE] = traceparent(trace)
             parts.append((len(ids), self._threads.submit(self._publish, ledger, attributes, data, ids)))
         return Publication(tuple(parts))
 

@@ -4,11 +4,14 @@ from shared.web.answers import json_response, pack_answers
 from shared.web.body import read_body
 from shared.web.dispatch import serve
 from shared.web.errors import STATUSES, answer_errors, error_response, status_of
+from shared.web.rate import RateLimiter, caller_of_request
 from shared.web.trace import trace_id
 
 __all__ = [
     "STATUSES",
+    "RateLimiter",
     "answer_errors",
+    "caller_of_request",
     "error_response",
     "json_response",
     "pack_answers",

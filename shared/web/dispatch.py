@@ -9,7 +9,9 @@ import flask
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import run_wsgi_app
 
+from shared.trace import in_trace
 from shared.web.body import discard
+from shared.web.trace import trace_id
 
 _DISCARD_BYTES = 64 * 1024 * 1024
 
@@ -23,7 +25,8 @@ def serve(app: flask.Flask, request: flask.Request) -> flask.Response:
     body = request.stream
     request.stream = io.BytesIO()
     environ = {**request.environ, "wsgi.input": body, "wsgi.input_terminated": True}
-    pieces, status, headers = run_wsgi_app(app.wsgi_app, environ, buffered=True)
+    with in_trace(trace_id(request.headers)):
+        pieces, status, headers = run_wsgi_app(app.wsgi_app, environ, buffered=True)
     response = flask.Response(pieces, status, headers)
     with contextlib.suppress(ClientDisconnected):
         discard(body, _DISCARD_BYTES)

@@ -1,0 +1,82 @@
+"""What the look-up function refuses to do too much of, and the trace that joins it to what it sets off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.deliveries import Deliveries
+from shared.messages import TRACE_ATTRIBUTE
+from shared.store import TableMeta
+from tests.graph_servers import serving
+from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of
+
+INFO = {
+    "data_dir": "file:///nowhere",
+    "graph": {"chunk_size": [64, 64, 64], "spatial_bit_masks": {"1": 8, "2": 8, "3": 4}},
+    "scales": [{"size": [250, 250, 250], "voxel_offset": [0, 0, 0], "resolution": [8, 8, 40]}],
+}
+MISSING = np.array([(2 << 56) | 77], dtype=np.uint64).tobytes()
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with serving(graph_app(INFO)) as url:
+        world = World(tmp_path, url)
+        store = world.store
+        store.create_table(TABLE, TableMeta(DATASET, world.cv_path, datetime(2026, 1, 1, tzinfo=UTC)))
+        store.close()
+        yield world
+
+
+def test_too_many_requests_of_one_caller_are_told_when_to_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="3")
+    answers = [client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    assert json_of(answers[-1])["code"] == 429
+    assert "3 requests" in json_of(answers[-1])["message"]
+
+
+def test_other_callers_and_what_needs_no_storage_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="1")
+    for address, expected in (("203.0.113.1", 200), ("203.0.113.1", 429), ("203.0.113.2", 200)):
+        headers = {**RAW, "X-Forwarded-For": f"192.0.2.{expected % 7}, {address}"}
+        assert client.post(ATTRIBUTES_PATH, data=MISSING, headers=headers).status_code == expected
+    assert [client.get(path).status_code for path in ("/healthz", "/l2cache/api/v1/table_mapping")] == [200, 200]
+
+
+def test_zero_switches_the_limit_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="0")
+    assert {client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW).status_code for _ in range(700)} == {200}
+
+
+@pytest.mark.parametrize("header", ["traceparent", "X-Cloud-Trace-Context"])
+def test_a_miss_carries_the_trace_of_the_look_up_that_found_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    value = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "X-Cloud-Trace-Context": f"{trace}/1;o=1"}[header]
+    client = world.client(monkeypatch)
+    assert client.post(ATTRIBUTES_PATH, data=MISSING, headers={**RAW, header: value}).status_code == 200
+    deliveries = Deliveries(world.folder / "bus.db")
+    (lease,) = deliveries.lease(10, time.time() + 1)
+    deliveries.close()
+    assert lease.attributes[TRACE_ATTRIBUTE].split("-")[1] == trace
+    assert lease.attributes[TRACE_ATTRIBUTE].split("-")[2] != "00f067aa0ba902b7"
+
+
+def test_without_a_trace_a_miss_carries_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.client(monkeypatch).post(ATTRIBUTES_PATH, data=MISSING, headers=RAW)
+    deliveries = Deliveries(world.folder / "bus.db")
+    (lease,) = deliveries.lease(10, time.time() + 1)
+    deliveries.close()
+    assert sorted(lease.attributes) == ["l2_cache_id", "table_id"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import lcm
 from typing import Any
 
 import numpy as np
 
 from shared.errors import ConfigurationError, OutsideVolumeError
 from shared.ids import IdLayout, chunk_coordinates, is_l2
+from shared.precomputed import file_size_voxels
 from shared.types import BoolArray, Int64Array, Triple, UInt64Array
 
 
@@ -51,6 +53,7 @@ class GraphGeometry:
       resolution_nm: size of a voxel.
       mip: scale of `data_dir` that the graph was made from.
       data_dir: address of the precomputed volume of supervoxels.
+      file_size_voxels: extent of what one file of that volume holds; the files' grid starts where the chunks' does.
     """
 
     layout: IdLayout
@@ -60,6 +63,7 @@ class GraphGeometry:
     resolution_nm: tuple[float, float, float]
     mip: int
     data_dir: str
+    file_size_voxels: Triple = (1, 1, 1)
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any]) -> GraphGeometry:
@@ -80,11 +84,13 @@ class GraphGeometry:
                 resolution_nm=_resolution(scale["resolution"]),
                 mip=mip,
                 data_dir=str(info["data_dir"]),
+                file_size_voxels=file_size_voxels(scale) if "chunk_sizes" in scale else (1, 1, 1),
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ConfigurationError(f"the graph's info lacks a usable field: {error!r}") from error
-        if min(*geometry.chunk_size_voxels, *geometry.volume_size_voxels, *geometry.resolution_nm) <= 0:
-            raise ConfigurationError("chunk_size, size and resolution in the graph's info must be positive")
+        sizes = geometry.chunk_size_voxels + geometry.volume_size_voxels + geometry.file_size_voxels
+        if min(*sizes, *geometry.resolution_nm) <= 0:
+            raise ConfigurationError("chunk sizes, size and resolution in the graph's info must be positive")
         return geometry
 
     @property
@@ -92,6 +98,13 @@ class GraphGeometry:
         """Number of chunks along x, y, z: `ceil(volume size / chunk size)`."""
         return as_triple(
             -(-size // chunk) for size, chunk in zip(self.volume_size_voxels, self.chunk_size_voxels, strict=True)
+        )
+
+    @property
+    def chunks_per_file(self) -> Triple:
+        """Along each axis, after how many chunks a border between chunks is one between files again."""
+        return as_triple(
+            lcm(file, chunk) // chunk for file, chunk in zip(self.file_size_voxels, self.chunk_size_voxels, strict=True)
         )
 
     @property

@@ -36,9 +36,11 @@ class Settings:
       graph_attempts: tries of one request to the graph server (`L2CACHE_GRAPH_ATTEMPTS`).
       graph_token: token for the graph server; empty means the one in CloudVolume's secrets (`L2CACHE_GRAPH_TOKEN`).
       cloud_volume_dir: CloudVolume's folder, None for its default (`CLOUD_VOLUME_DIR`).
-      budget_s: a message or a chunk task begins no further chunk after this time, and leaves the rest to the next
-        delivery; well below the time-outs of bus and queue (`L2CACHE_BUDGET_S`).
-      leaf_chunks: chunks in one leaf task of an ingest (`L2CACHE_LEAF_CHUNKS`).
+      budget_s: a message begins no further chunk after this time, and leaves the rest to the next delivery; well below
+        the time-out of the bus (`L2CACHE_BUDGET_S`).
+      leaf_chunks: most chunks in one leaf task of an ingest (`L2CACHE_LEAF_CHUNKS`).
+      leaf_budget_s: a leaf task begins no further chunk after this time, and hands the rest on as a new task; well
+        below the deadline of the queue's tasks (`L2CACHE_LEAF_BUDGET_S`).
       threads: threads of the feature engine (`L2CACHE_THREADS`).
       log_level: DEBUG, INFO, WARNING or ERROR (`L2CACHE_LOG_LEVEL`).
     """
@@ -61,7 +63,8 @@ class Settings:
     graph_token: str = field(default="", repr=False)
     cloud_volume_dir: Path | None = None
     budget_s: float = 480.0
-    leaf_chunks: int = 16
+    leaf_chunks: int = 512
+    leaf_budget_s: float = 480.0
     threads: int = 1
     log_level: str = "INFO"
 
@@ -93,6 +96,7 @@ class Settings:
             cloud_volume_dir=read.folder("CLOUD_VOLUME_DIR"),
             budget_s=read.decimal("L2CACHE_BUDGET_S", cls.budget_s, 0.001),
             leaf_chunks=read.whole("L2CACHE_LEAF_CHUNKS", cls.leaf_chunks, 1),
+            leaf_budget_s=read.decimal("L2CACHE_LEAF_BUDGET_S", cls.leaf_budget_s, 0.001),
             threads=read.whole("L2CACHE_THREADS", cls.threads, 1),
             log_level=read.choice("L2CACHE_LOG_LEVEL", cls.log_level, _LOG_LEVELS),
         )

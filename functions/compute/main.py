@@ -25,8 +25,7 @@ from shared.compute import ComputeService, MessageHandler, Verdict
 from shared.datasets import Datasets
 from shared.errors import PermanentError, TransientError
 from shared.graph import Graphs
-from shared.ingest import LeafService
-from shared.ingest.run import DoneMark
+from shared.ingest import LeafOutcome, LeafService
 from shared.ingest.task import LEAF_PATH
 from shared.log import configure, event, get_logger
 from shared.once import Once
@@ -44,7 +43,7 @@ _logger = get_logger("compute")
 class LeafHandler(Protocol):
     """Does the leaf tasks of an ingest."""
 
-    def compute_block(self, body: bytes, attempt: int = 1) -> DoneMark:
+    def compute_block(self, body: bytes, attempt: int = 1) -> LeafOutcome:
         """Computes the chunks of a block; see `shared.ingest.LeafService`."""
 
 
@@ -94,7 +93,7 @@ def create_handlers(settings: Settings) -> tuple[MessageHandler, LeafHandler]:
         threads=settings.threads,
         budget_s=settings.budget_s,
     )
-    return MessageHandler(service), LeafService(service, store, open_queue(settings.queue), settings.budget_s)
+    return MessageHandler(service), LeafService(service, store, open_queue(settings.queue), settings.leaf_budget_s)
 
 
 def _acknowledged() -> flask.Response:

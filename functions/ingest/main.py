@@ -1,17 +1,16 @@
 """The ingest function, for operators and for the queue's expand tasks.
 
-POST /start    {"dataset": ..., "timestamp": ..., "bounding_box": ..., "unit": ..., "test": ...}
-GET  /status   ?dataset=...[&run=...]
-GET  /failed   ?dataset=...[&run=...]
-GET  /runs     ?dataset=...
-POST /expand   a task of the queue
+POST /plan /start /retry /cancel      a JSON object, see `shared.ingest.Operations`
+GET, POST /status /failed /runs       the same as parameters of the query or as a JSON object
+POST /                                {"operation": "start", ...}: what `gcloud functions call` can send
+POST /expand                          a task of the queue
 GET  /healthz
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 import flask
@@ -19,18 +18,20 @@ import functions_framework
 import orjson
 
 from shared.datasets import Dataset, Datasets
-from shared.errors import BadRequestError
+from shared.errors import BadRequestError, PermanentError
 from shared.geometry import GraphGeometry
 from shared.graph import Graphs
-from shared.ingest import IngestService, RunStatus, StartRequest
-from shared.ingest.run import TIMESTAMP_FORMAT, Run
+from shared.ingest import IngestService, Operations
 from shared.ingest.task import EXPAND_PATH
-from shared.log import configure
+from shared.log import configure, event, get_logger
 from shared.once import Once
 from shared.settings import Settings
 from shared.store import open_store
-from shared.tasks import open_queue
+from shared.tasks import addresses_of, open_queue
 from shared.web import answer_errors, json_response, pack_answers, read_body, serve
+
+READING = ("status", "failed", "runs")
+_logger = get_logger("ingest")
 
 
 def create_app(settings: Settings, service: IngestService) -> flask.Flask:
@@ -38,34 +39,41 @@ def create_app(settings: Settings, service: IngestService) -> flask.Flask:
     app = flask.Flask("ingest")
     answer_errors(app, settings.retry_after_s)
     pack_answers(app)
+    operations = Operations(service)
 
     @app.get("/healthz")
     def healthz() -> flask.Response:
         return json_response({"status": "ok"})
 
-    @app.post("/start")
-    def start() -> flask.Response:
-        document = _json(read_body(flask.request, settings.max_body_bytes))
-        request = StartRequest.from_document(document, datetime.now(UTC))
-        return json_response(_status(service.start(request)))
-
-    @app.get("/status")
-    def status() -> flask.Response:
-        return json_response(_status(service.status(*_run_of_query())))
-
-    @app.get("/failed")
-    def failed() -> flask.Response:
-        return json_response({"failed": service.failed(*_run_of_query())})
-
-    @app.get("/runs")
-    def runs() -> flask.Response:
-        dataset, _ = _run_of_query()
-        return json_response({"runs": [_run(run) for run in service.runs(dataset)]})
-
     @app.post(EXPAND_PATH)
     def expand() -> flask.Response:
-        return json_response({"new_tasks": service.expand(read_body(flask.request, settings.max_body_bytes))})
+        try:
+            new_tasks = service.expand(read_body(flask.request, settings.max_body_bytes))
+        except PermanentError as error:
+            # Delivering it again would not mend it.
+            reason, kind = str(error), type(error).__name__
+            event(_logger, logging.ERROR, "expand task can never succeed", reason=reason, error=kind)
+            return flask.Response(status=204)
+        return json_response({"new_tasks": new_tasks})
 
+    @app.post("/")
+    def call() -> flask.Response:
+        document = _json_object(read_body(flask.request, settings.max_body_bytes))
+        operation = document.pop("operation", None)
+        if not isinstance(operation, str):
+            raise BadRequestError(f"operation must be one of {', '.join(operations.names())}")
+        return json_response(operations.run(operation, document))
+
+    def operation(name: str) -> flask.Response:
+        if flask.request.method == "POST":
+            document = _json_object(read_body(flask.request, settings.max_body_bytes))
+        else:
+            document = flask.request.args.to_dict()
+        return json_response(operations.run(name, document))
+
+    for name in operations.names():
+        methods = ["GET", "POST"] if name in READING else ["POST"]
+        app.add_url_rule(f"/{name}", name, operation, methods=methods, defaults={"name": name})
     return app
 
 
@@ -82,44 +90,18 @@ def create_service(settings: Settings) -> IngestService:
         store=open_store(settings.store),
         queue=open_queue(settings.queue),
         leaf_chunks=settings.leaf_chunks,
+        n_queues=len(addresses_of(settings.queue)),
     )
 
 
-def _json(body: bytes) -> Any:
+def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        return orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequestError(f"the body is not JSON: {error}") from error
-
-
-def _run_of_query() -> tuple[str, str | None]:
-    dataset = flask.request.args.get("dataset")
-    if not dataset:
-        raise BadRequestError("the parameter dataset is missing")
-    return dataset, flask.request.args.get("run")
-
-
-def _run(run: Run) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "dataset": run.graph_id,
-        "table": run.table_id,
-        "timestamp": run.timestamp.strftime(TIMESTAMP_FORMAT),
-        "chunks": {"start": run.block.start, "stop": run.block.stop},
-        "started": datetime.fromtimestamp(run.started_s, UTC).strftime(TIMESTAMP_FORMAT),
-    }
-
-
-def _status(status: RunStatus) -> dict[str, Any]:
-    return {
-        **_run(status.run),
-        "total_chunks": status.total_chunks,
-        "completed_chunks": status.completed_chunks,
-        "failed_chunks": status.failed_chunks,
-        "rows": status.nodes,
-        "chunks_per_s": round(status.chunks_per_s, 3),
-        "finished": status.finished,
-    }
+    if not isinstance(document, dict):
+        raise BadRequestError("the body must be a JSON object")
+    return document
 
 
 _SETTINGS = Settings.from_environment(os.environ)

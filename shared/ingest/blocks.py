@@ -1,8 +1,10 @@
 """The tree of blocks that an ingest is cut into.
 
 A block is a box of chunk coordinates. It is halved along its longest axis until it holds few enough chunks for one
-leaf task; an expand task stands for several halvings at once. All of it is a function of the block alone, so that a
-task that is delivered twice makes the same children with the same names.
+leaf task; an expand task stands for several halvings at once. Where the volume's files hold several chunks, cuts go
+between files if one lies near the middle, so that the chunks of a file are read by one leaf. All of it is a function
+of the block and of the run's constants, so that a task that is delivered twice makes the same children with the same
+names.
 """
 
 from __future__ import annotations
@@ -15,8 +17,15 @@ from shared.errors import BadRequestError
 from shared.geometry import Box, as_triple
 from shared.types import Triple
 
-FAN_OUT = 64
-"""Children of one expand task at most: few enough for a request of seconds, many enough for a shallow tree."""
+FAN_OUT = 256
+"""Children of one expand task, about: few enough for a request of seconds, so many that expand tasks are below 1 % of
+all. The lowest expand tasks are the full ones, since there are most of them; the root takes what is left."""
+
+ONE_CHUNK: Triple = (1, 1, 1)
+
+PIPELINE_CHUNKS = 8
+LEAVES_AT_LEAST = 64
+LEAVES_ENOUGH = 8192
 
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)-(\d+)_(\d+)_(\d+)")
 
@@ -42,18 +51,41 @@ def parse_block(name: str) -> Box:
     return block
 
 
-def children(block: Box, leaf_chunks: int, fan_out: int = FAN_OUT) -> list[Box]:
-    """The blocks below `block`: at most `fan_out`, disjoint, covering it; halves of halves, none split below a leaf.
+def leaf_size(chunks_of_run: int, most: int) -> int:
+    """Most chunks in a leaf task of a run.
+
+    Small runs get small leaves, so that all workers have work to the end and progress is seen; more leaves than
+    `LEAVES_ENOUGH` only cost tasks and marks, and a few chunks are needed for reading and computing to overlap.
+
+    Args:
+      chunks_of_run: chunks in the whole run.
+      most: what fits into the deadline of a task.
+    """
+    least = min(PIPELINE_CHUNKS, chunks_of_run // LEAVES_AT_LEAST)
+    return max(1, min(most, max(least, chunks_of_run // LEAVES_ENOUGH)))
+
+
+def children(block: Box, leaf_chunks: int, unit: Triple = ONE_CHUNK, fan_out: int = FAN_OUT) -> list[Box]:
+    """The blocks below `block`: disjoint, covering it, halves of halves; all leaves, or all still to be expanded once
+    or more. Some `fan_out` of them at the lowest level, at most three times as many.
 
     Args:
       block: a block of more than `leaf_chunks` chunks; a smaller one is its own only child.
       leaf_chunks: most chunks in a leaf.
-      fan_out: most children, a power of two.
+      unit: chunks per file of the volume along each axis.
+      fan_out: children that an expand task should have.
     """
-    level = [block]
-    while 2 * len(level) <= fan_out and any(part.volume > leaf_chunks for part in level):
-        level = [half for part in level for half in (_halves(part) if part.volume > leaf_chunks else [part])]
-    return level
+    most = leaf_chunks
+    while most * fan_out < block.volume:
+        most *= fan_out
+    waiting, found = [block], []
+    while waiting:
+        part = waiting.pop()
+        if part.volume <= most:
+            found.append(part)
+        else:
+            waiting.extend(reversed(_halves(part, unit)))
+    return found
 
 
 def chunks(block: Box) -> Iterator[Triple]:
@@ -62,9 +94,26 @@ def chunks(block: Box) -> Iterator[Triple]:
     return product(x, y, z)
 
 
-def _halves(block: Box) -> list[Box]:
-    axis = max(range(3), key=lambda a: block.shape[a])
+def chunk_at(block: Box, number: int) -> Triple:
+    """The chunk of that number in the order of `chunks`."""
+    _, height, depth = block.shape
+    x, rest = divmod(number, height * depth)
+    y, z = divmod(rest, depth)
+    return block.start[0] + x, block.start[1] + y, block.start[2] + z
+
+
+def _halves(block: Box, unit: Triple) -> list[Box]:
+    cuts = [_file_cut(block.start[axis], block.stop[axis], unit[axis]) for axis in range(3)]
+    between_files = [axis for axis in range(3) if cuts[axis] is not None]
+    axis = max(between_files or range(3), key=lambda a: block.shape[a])
     middle = block.start[axis] + (block.shape[axis] + 1) // 2
+    cut = cuts[axis]
     low_stop, high_start = list(block.stop), list(block.start)
-    low_stop[axis] = high_start[axis] = middle
+    low_stop[axis] = high_start[axis] = middle if cut is None else cut
     return [Box(block.start, as_triple(low_stop)), Box(as_triple(high_start), block.stop)]
+
+
+def _file_cut(start: int, stop: int, unit: int) -> int | None:
+    """The border between files that is nearest to the middle; None if it leaves less than a third on a side."""
+    cut = (start + stop + unit) // (2 * unit) * unit
+    return cut if 3 * min(cut - start, stop - cut) >= stop - start else None

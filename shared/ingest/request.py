@@ -10,7 +10,7 @@ from typing import Any
 from shared.errors import BadRequestError
 from shared.geometry import Box, GraphGeometry, as_triple
 
-_FIELDS = {"dataset", "timestamp", "bounding_box", "unit", "test"}
+FIELDS = frozenset({"dataset", "timestamp", "bounding_box", "unit", "test", "create"})
 _UNITS = ("voxels", "nm")
 
 
@@ -24,6 +24,7 @@ class StartRequest:
       bounding_box: low and high corner, the high one exclusive, in `unit`; None for the whole volume.
       unit: `voxels` of the graph's scale, or `nm`.
       test: only the (up to) 8 chunks around the middle of the box.
+      create: make the cache table if there is none.
     """
 
     dataset: str
@@ -31,6 +32,7 @@ class StartRequest:
     bounding_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
     unit: str = "voxels"
     test: bool = False
+    create: bool = True
 
     @classmethod
     def from_document(cls, document: object, now: datetime) -> StartRequest:
@@ -38,7 +40,7 @@ class StartRequest:
 
         Args:
           document: an object with `dataset` and, optionally, `timestamp` (`YYYY-MM-DD HH:MM:SS`, UTC, or ISO 8601; now
-            if left out), `bounding_box` ([[x, y, z], [x, y, z]]), `unit` and `test`.
+            if left out), `bounding_box` ([[x, y, z], [x, y, z]]), `unit`, `test` and `create`.
           now: the present moment, aware.
 
         Raises:
@@ -46,19 +48,21 @@ class StartRequest:
         """
         if not isinstance(document, Mapping):
             raise BadRequestError("the body must be a JSON object with the field dataset")
-        unknown = sorted(str(key) for key in document if key not in _FIELDS)
+        unknown = sorted(str(key) for key in document if key not in FIELDS)
         if unknown:
-            raise BadRequestError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(_FIELDS))}")
-        dataset, unit, test = document.get("dataset"), document.get("unit", "voxels"), document.get("test", False)
+            raise BadRequestError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(FIELDS))}")
+        dataset, unit = document.get("dataset"), document.get("unit", "voxels")
+        test, create = document.get("test", False), document.get("create", True)
         if not isinstance(dataset, str) or not dataset:
             raise BadRequestError("dataset must be given as text")
         if unit not in _UNITS:
             raise BadRequestError(f"unit must be voxels or nm, not {unit!r}")
         if not isinstance(test, bool):
             raise BadRequestError(f"test must be true or false, not {test!r}")
-        return cls(
-            dataset, _timestamp(document.get("timestamp"), now), _corners(document.get("bounding_box")), unit, test
-        )
+        if not isinstance(create, bool):
+            raise BadRequestError(f"create must be true or false, not {create!r}")
+        moment, corners = _timestamp(document.get("timestamp"), now), _corners(document.get("bounding_box"))
+        return cls(dataset, moment, corners, unit, test, create)
 
     def block(self, geometry: GraphGeometry) -> Box:
         """The chunks that are asked for.

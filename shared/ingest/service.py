@@ -1,19 +1,23 @@
-"""The ingest service: starts runs, expands their tasks, tells how far they are."""
+"""The ingest service: starts, resumes and cancels runs, expands their tasks, tells how far they are."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from shared.errors import RunConflictError, UnknownRunError
-from shared.ingest.blocks import children
+from shared.errors import RunConflictError
+from shared.ingest.blocks import children, leaf_size
+from shared.ingest.failures import FailedPage, failed_page
+from shared.ingest.ledger import Ledger
+from shared.ingest.plan import Plan, make_plan
+from shared.ingest.progress import RunState, RunStatus
 from shared.ingest.request import StartRequest
-from shared.ingest.run import Run, RunStatus
+from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
+from shared.ingest.unfinished import with_open_chunks
 from shared.log import event, get_logger
 from shared.store import TableMeta
 
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from shared.tasks import TaskQueue
 
 _LOG = get_logger("ingest")
-LEAVES_AT_LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class IngestService:
       queue: where tasks go.
       leaf_chunks: most chunks in a leaf task of a new run.
       clock: Unix time.
+      n_queues: how many queues the tasks are spread over, for plans.
     """
 
     datasets: Datasets
@@ -46,38 +50,110 @@ class IngestService:
     queue: TaskQueue
     leaf_chunks: int
     clock: Callable[[], float] = time.time
+    n_queues: int = 1
 
-    def start(self, request: StartRequest) -> RunStatus:
-        """Creates the table if there is none, writes the run down and enqueues its first task.
+    def plan(self, request: StartRequest, concurrency: int) -> Plan:
+        """What a start would do, take and cost; nothing is written.
 
-        Starting the same ingest again is harmless: it is the same run, and finished blocks stay finished.
+        The rates are those of the table's own earlier runs if there are any, else measured ones of another volume.
+
+        Args:
+          request: what would be started.
+          concurrency: leaf tasks at a time.
 
         Raises:
           UnknownDatasetError: if the dataset is not configured.
           BadRequestError: if the bounding box holds nothing of the volume.
-          RunConflictError: if another run of the table is not finished, or the table belongs to another graph.
         """
         dataset = self.datasets.get(request.dataset)
-        block = request.block(self.geometry(dataset))
-        table_id = dataset.l2cache_id
-        meta = TableMeta(dataset.graph_id, dataset.cv_path, request.timestamp)
-        if not self.store.create_table(table_id, meta):
-            self._check_table(dataset)
-        # Small runs get small leaves, so that all workers have work and progress is seen.
-        leaf_chunks = max(1, min(self.leaf_chunks, block.volume // LEAVES_AT_LEAST))
-        run = Run(dataset.graph_id, table_id, request.timestamp, block, leaf_chunks, self.clock())
-        known = {other.run_id: other for other in self.runs(request.dataset)}
-        for run_id in known:
-            if run_id != run.run_id and not self.status(request.dataset, run_id).finished:
-                raise RunConflictError(f"run {run_id} of {request.dataset} is not finished")
+        geometry = self.geometry(dataset)
+        ledger = Ledger(self.store, dataset.l2cache_id)
+        run = self._new_run(dataset, geometry, request)
+        return make_plan(run, geometry.chunk_size_voxels, ledger, self.n_queues, concurrency)
+
+    def start(self, request: StartRequest) -> RunStatus:
+        """Creates the table if there is none, writes the run down and enqueues its first task.
+
+        Starting a finished ingest again does nothing. A start that died half-way is completed by the next one.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+          BadRequestError: if the bounding box holds nothing of the volume.
+          TableNotFoundError: if the table does not exist and is not to be made.
+          RunConflictError: if a run of the table is going on, if this one was cancelled, or if the table belongs to
+            another graph.
+        """
+        dataset = self.datasets.get(request.dataset)
+        run = self._new_run(dataset, self.geometry(dataset), request)
+        self._provide_table(dataset, request)
+        ledger = Ledger(self.store, dataset.l2cache_id)
+        known = {other.run_id: other for other in ledger.runs()}
+        self._refuse_beside_others(ledger, run)
         run = known.get(run.run_id, run)
-        self.store.write_marks(table_id, {run.mark: run.to_json()})
-        self.queue.enqueue([BlockTask(run, run.block).to_task()])
+        status = self._status(ledger, run)
+        if status.state is RunState.CANCELLED:
+            raise RunConflictError(f"run {run.run_id} was cancelled: resume it, or start another")
+        if status.state is RunState.FINISHED:
+            return status
+        ledger.write_run(run)
+        if not self._enqueue_root(run):
+            if run.run_id in known:
+                raise RunConflictError(
+                    f"run {run.run_id} is going on already: see its status; resume it if it is stuck"
+                )
+            # The names are taken by the same ingest into a table that was dropped since.
+            run = replace(run, generation=int(self.clock()))
+            ledger.write_run(run)
+            self._enqueue_root(run)
         event(_LOG, logging.INFO, "run started", dataset=run.graph_id, run_id=run.run_id, chunks=run.block.volume)
-        return self.status(request.dataset, run.run_id)
+        return status
+
+    def run_id(self, request: StartRequest) -> str:
+        """Name of the run that a request would start.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+          BadRequestError: if the bounding box holds nothing of the volume.
+        """
+        dataset = self.datasets.get(request.dataset)
+        return self._new_run(dataset, self.geometry(dataset), request).run_id
+
+    def resume(self, dataset: str, run_id: str | None = None) -> RunStatus:
+        """Goes on with a cancelled or stuck run, under new names for its tasks; what is done is skipped.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+          RunConflictError: if another run of the table is going on.
+        """
+        return self._next_generation(dataset, run_id, retry_failed=False)
+
+    def retry(self, dataset: str, run_id: str | None = None) -> RunStatus:
+        """Does the failed chunks of a finished run again, and only these.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+          RunConflictError: if this or another run of the table is going on, or this one was cancelled.
+        """
+        status = self.status(dataset, run_id)
+        if not status.finished:
+            raise RunConflictError(f"run {status.run.run_id} is {status.state.value}: retry when it is finished")
+        return self._next_generation(dataset, run_id, retry_failed=True) if status.failed_chunks else status
+
+    def cancel(self, dataset: str, run_id: str | None = None) -> RunStatus:
+        """Stops a run: leaves at work end within seconds, waiting tasks are skipped. What is done stays done.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+        """
+        ledger = self._ledger(dataset)
+        run = ledger.find(run_id)
+        if self._status(ledger, run).state is RunState.RUNNING:
+            ledger.cancel(run, self.clock())
+            event(_LOG, logging.WARNING, "run cancelled", dataset=run.graph_id, run_id=run.run_id)
+        return self._status(ledger, run)
 
     def expand(self, body: bytes) -> int:
-        """Does an expand task: enqueues the tasks of the blocks below.
+        """Does an expand task: enqueues the tasks of the blocks below that have open chunks.
 
         Returns:
           How many tasks were new.
@@ -87,13 +163,18 @@ class IngestService:
           StorageUnavailableError: if the queue does not take them; the task is to be delivered again.
         """
         task = BlockTask.from_body(body)
-        blocks = children(task.block, task.run.leaf_chunks)
-        return self.queue.enqueue([BlockTask(task.run, block).to_task() for block in blocks])
+        run, ledger = task.run, Ledger(self.store, task.run.table_id)
+        if not ledger.is_current(run):
+            return 0
+        blocks = children(task.block, run.leaf_chunks, run.unit)
+        if run.generation:
+            blocks = with_open_chunks(blocks, run, ledger.pieces(run))
+        return self.queue.enqueue([BlockTask(run, block).to_task() for block in blocks])
 
-    def runs(self, dataset: str) -> list[Run]:
-        """The runs of a dataset, oldest first."""
-        marks = self.store.read_marks(self.datasets.get(dataset).l2cache_id, "run/")
-        return sorted((Run.from_json(raw) for raw in marks.values()), key=lambda run: run.started_s)
+    def runs(self, dataset: str) -> list[RunStatus]:
+        """The runs of a dataset and how far they are, oldest first."""
+        ledger = self._ledger(dataset)
+        return [self._status(ledger, run) for run in ledger.runs()]
 
     def status(self, dataset: str, run_id: str | None = None) -> RunStatus:
         """How far a run is; the one started last if none is named.
@@ -101,27 +182,62 @@ class IngestService:
         Raises:
           UnknownRunError: if there is no such run.
         """
-        run = self._run(dataset, run_id)
-        failed_chunks = len(self.store.read_marks(run.table_id, run.failed_prefix))
-        done = self.store.read_marks(run.table_id, run.done_prefix)
-        return RunStatus.from_marks(run, done, failed_chunks, self.clock())
+        ledger = self._ledger(dataset)
+        return self._status(ledger, ledger.find(run_id))
 
-    def failed(self, dataset: str, run_id: str | None = None) -> dict[str, str]:
-        """The failed chunks of a run, `x_y_z`, with their reasons."""
-        run = self._run(dataset, run_id)
-        marks = self.store.read_marks(run.table_id, run.failed_prefix)
-        return {key.removeprefix(run.failed_prefix): json.loads(raw)["reason"] for key, raw in marks.items()}
+    def failed(self, dataset: str, run_id: str | None = None, limit: int = 1000, after: str = "") -> FailedPage:
+        """The failed chunks of a run with their reasons, a page at a time.
 
-    def _run(self, dataset: str, run_id: str | None) -> Run:
-        runs = self.runs(dataset)
-        chosen = [run for run in runs if run_id in (None, run.run_id)]
-        if not chosen:
-            raise UnknownRunError(
-                f"dataset {dataset} has no run {run_id}" if run_id else f"dataset {dataset} has no run"
-            )
-        return chosen[-1]
+        Args:
+          dataset: name of the dataset.
+          run_id: the run; the one started last if None.
+          limit: most chunks in the answer.
+          after: `next` of the page before.
 
-    def _check_table(self, dataset: Dataset) -> None:
+        Raises:
+          UnknownRunError: if there is no such run.
+        """
+        ledger = self._ledger(dataset)
+        run = ledger.find(run_id)
+        return failed_page(run, ledger.pieces(run), limit, after)
+
+    def _new_run(self, dataset: Dataset, geometry: GraphGeometry, request: StartRequest) -> Run:
+        block = request.block(geometry)
+        leaf_chunks = leaf_size(block.volume, self.leaf_chunks)
+        unit = geometry.chunks_per_file
+        return Run(dataset.graph_id, dataset.l2cache_id, request.timestamp, block, leaf_chunks, self.clock(), unit=unit)
+
+    def _next_generation(self, dataset: str, run_id: str | None, *, retry_failed: bool) -> RunStatus:
+        ledger = self._ledger(dataset)
+        run = ledger.find(run_id)
+        self._refuse_beside_others(ledger, run)
+        status = self._status(ledger, run)
+        if status.finished and not retry_failed:
+            return status
+        run = run.next_generation(self.clock(), retry_failed=retry_failed)
+        ledger.write_run(run)
+        self._enqueue_root(run)
+        event(_LOG, logging.INFO, "run resumed", dataset=dataset, run_id=run.run_id, generation=run.generation)
+        return self._status(ledger, run)
+
+    def _enqueue_root(self, run: Run) -> int:
+        return self.queue.enqueue([BlockTask(run, run.block).to_task()])
+
+    def _refuse_beside_others(self, ledger: Ledger, run: Run) -> None:
+        for other in ledger.runs():
+            if other.run_id != run.run_id and self._status(ledger, other).state is RunState.RUNNING:
+                raise RunConflictError(f"run {other.run_id} of table {run.table_id} is going on: wait, or cancel it")
+
+    def _status(self, ledger: Ledger, run: Run) -> RunStatus:
+        return RunStatus.of_pieces(run, ledger.pieces(run), self.clock(), is_cancelled=ledger.is_cancelled(run))
+
+    def _ledger(self, dataset: str) -> Ledger:
+        return Ledger(self.store, self.datasets.get(dataset).l2cache_id)
+
+    def _provide_table(self, dataset: Dataset, request: StartRequest) -> None:
+        meta = TableMeta(dataset.graph_id, dataset.cv_path, request.timestamp)
+        if request.create and self.store.create_table(dataset.l2cache_id, meta):
+            return
         graph_id = self.store.read_meta(dataset.l2cache_id).graph_id
         if graph_id != dataset.graph_id:
             raise RunConflictError(f"table {dataset.l2cache_id} belongs to graph {graph_id}, not to {dataset.graph_id}")

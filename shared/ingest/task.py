@@ -23,12 +23,13 @@ class BlockTask:
     Attributes:
       run: the run, whole, so that a worker need not look it up.
       block: the block; a leaf if it holds no more than `run.leaf_chunks` chunks, else to be expanded.
-      first: number of the first chunk that is still to be done, for a leaf whose beginning is done already.
+      part: how many of a leaf's chunks were closed when it handed the rest on. It only makes names: what is open is
+        seen from the marks.
     """
 
     run: Run
     block: Box
-    first: int = 0
+    part: int = 0
 
     @property
     def is_leaf(self) -> bool:
@@ -36,11 +37,11 @@ class BlockTask:
         return self.block.volume <= self.run.leaf_chunks
 
     def to_task(self) -> Task:
-        """The task for the queue. Its name is a function of run, block and first chunk, so that its twin is the same
-        task; it starts with a hash, because sequential names slow a queue down.
+        """The task for the queue. Its name is a function of run, generation, block and part, so that its twin is the
+        same task; it starts with a hash, because sequential names slow a queue down.
         """
-        name = f"{self.run.run_id}-{block_name(self.block)}-{self.first}"
-        body = {"run": json.loads(self.run.to_json()), "block": block_name(self.block), "first": self.first}
+        name = f"{self.run.run_id}-g{self.run.generation}-{block_name(self.block)}-{self.part}"
+        body = {"run": self.run.document(), "block": block_name(self.block), "part": self.part}
         return Task(
             name=f"{sha256(name.encode()).hexdigest()[:8]}-{name}",
             target="compute" if self.is_leaf else "ingest",
@@ -57,9 +58,9 @@ class BlockTask:
         """
         try:
             document = json.loads(body)
-            run, block, first = Run.from_json(document["run"]), parse_block(document["block"]), int(document["first"])
+            run, block, part = Run.from_json(document["run"]), parse_block(document["block"]), int(document["part"])
         except (ValueError, KeyError, TypeError) as error:
             raise BadRequestError(f"not a block task: {error!r}") from error
-        if run.block.intersection(block) != block or not 0 <= first < block.volume:
-            raise BadRequestError(f"block {block_name(block)} from chunk {first} on is no part of run {run.run_id}")
-        return cls(run, block, first)
+        if run.block.intersection(block) != block or not 0 <= part < block.volume:
+            raise BadRequestError(f"block {block_name(block)}, part {part}, is no part of run {run.run_id}")
+        return cls(run, block, part)

@@ -6,20 +6,29 @@ from shared.address import unknown_scheme
 from shared.errors import ConfigurationError
 from shared.tasks.protocol import Task, TaskQueue
 
-__all__ = ["Task", "TaskQueue", "open_queue"]
+__all__ = ["Task", "TaskQueue", "addresses_of", "open_queue"]
+
+
+def addresses_of(address: str) -> list[str]:
+    """The single addresses in one of several queues."""
+    return [one.strip() for one in address.split(",") if one.strip()]
 
 
 def open_queue(address: str) -> TaskQueue:
-    """The queue at an address.
+    """The queue at an address, or at several, over which tasks are then spread.
 
     Args:
-      address: `sqlite:///ABSOLUTE/FILE`, or
+      address: one or, with commas between, several of `sqlite:///ABSOLUTE/FILE`, or
         `cloudtasks://PROJECT/LOCATION/QUEUE?compute=URL&ingest=URL&service_account=EMAIL` with the base addresses of
         the functions and the account of the OIDC tokens; `CloudTasksAddress` tells of more options.
 
     Raises:
       ConfigurationError: if there is no such kind of queue, or the address is malformed.
     """
+    if "," in address:
+        from shared.tasks.spread import SpreadQueue
+
+        return SpreadQueue([open_queue(one) for one in addresses_of(address)])
     scheme = address.partition("://")[0]
     if scheme == "sqlite":
         from shared.sqlite_file import sqlite_path

@@ -1,13 +1,19 @@
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadRequestError
 from shared.geometry import Box
-from shared.ingest.blocks import FAN_OUT, block_name, children, chunks, parse_block
+from shared.ingest.blocks import FAN_OUT, block_name, children, chunk_at, chunks, leaf_size, parse_block
+from shared.ingest.plan import TaskCounts, task_counts
+from shared.ingest.run import Run
+from shared.types import Triple
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 14), st.integers(1, 14))
 starts = st.tuples(st.integers(0, 700), st.integers(0, 700), st.integers(0, 700))
+units = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
 
 
 @st.composite
@@ -16,37 +22,77 @@ def boxes(draw: st.DrawFn) -> Box:
     return Box((x, y, z), (x + a, y + b, z + c))
 
 
-def leaves(block: Box, leaf_chunks: int) -> list[Box]:
+def leaves(block: Box, leaf_chunks: int, unit: Triple = (1, 1, 1), fan_out: int = 4) -> list[Box]:
     if block.volume <= leaf_chunks:
         return [block]
-    return [leaf for child in children(block, leaf_chunks, fan_out=4) for leaf in leaves(child, leaf_chunks)]
+    below = children(block, leaf_chunks, unit, fan_out)
+    return [leaf for child in below for leaf in leaves(child, leaf_chunks, unit, fan_out)]
 
 
-@settings(max_examples=60)
-@given(boxes(), st.integers(1, 40))
-def test_the_leaves_of_a_block_hold_each_of_its_chunks_once(block: Box, leaf_chunks: int) -> None:
-    found = [chunk for leaf in leaves(block, leaf_chunks) for chunk in chunks(leaf)]
-    assert all(leaf.volume <= leaf_chunks for leaf in leaves(block, leaf_chunks))
+@settings(deadline=None, max_examples=60)
+@given(boxes(), st.integers(1, 40), units)
+def test_the_leaves_of_a_block_hold_each_of_its_chunks_once(block: Box, leaf_chunks: int, unit: Triple) -> None:
+    blocks = leaves(block, leaf_chunks, unit)
+    found = [chunk for leaf in blocks for chunk in chunks(leaf)]
+    assert all(leaf.volume <= leaf_chunks for leaf in blocks)
     assert len(found) == block.volume
     assert set(found) == set(chunks(block))
 
 
-@given(boxes(), st.integers(1, 40))
-def test_an_expand_task_has_few_children_and_none_smaller_than_half_a_leaf(block: Box, leaf_chunks: int) -> None:
-    parts = children(block, leaf_chunks)
-    assert len(parts) <= FAN_OUT
+@settings(deadline=None)
+@given(boxes(), st.integers(1, 40), units)
+def test_no_block_is_smaller_than_a_third_of_what_is_allowed(block: Box, leaf_chunks: int, unit: Triple) -> None:
+    parts = children(block, leaf_chunks, unit)
+    assert len(parts) <= 3 * FAN_OUT
     if len(parts) > 1:
-        # Halving the longest axis of a block above the limit leaves at least a third of it on each side.
         assert all(3 * part.volume >= leaf_chunks for part in parts)
 
 
-def test_the_grid_of_a_petascale_volume_takes_few_levels() -> None:
-    block = Box((0, 0, 0), (752, 512, 26))
-    levels = 0
-    while block.volume > 16:
-        block = max(children(block, 16), key=lambda part: part.volume)
-        levels += 1
-    assert levels <= 4
+@settings(deadline=None)
+@given(st.tuples(st.integers(1, 752), st.integers(1, 512), st.integers(1, 64)), st.integers(1, 600), units)
+def test_a_tree_has_few_expand_tasks(shape: Triple, leaf_chunks: int, unit: Triple) -> None:
+    run = Run("graph", "table", datetime(2026, 6, 1, tzinfo=UTC), Box((0, 0, 0), shape), leaf_chunks, 0.0, unit)
+    tasks = task_counts(run)
+    assert sum(tasks.expand) <= 1 + 0.02 * tasks.leaves
+
+
+def test_the_counted_tasks_are_those_that_expanding_makes() -> None:
+    run = Run("graph", "table", datetime(2026, 6, 1, tzinfo=UTC), Box((3, 5, 0), (60, 45, 26)), 5, 0.0, (4, 4, 2))
+    level, found = [run.block], []
+    while level:
+        found.append(sum(block.volume > run.leaf_chunks for block in level))
+        level = [child for block in level if block.volume > 5 for child in children(block, 5, run.unit)]
+    n_leaves = len(leaves(run.block, 5, run.unit, FAN_OUT))
+    assert task_counts(run) == TaskCounts(tuple(number for number in found if number), n_leaves)
+
+
+def test_cuts_go_between_files_where_they_can() -> None:
+    unit = (8, 4, 1)
+    for leaf in leaves(Box((0, 0, 0), (64, 64, 8)), 8 * 4 * 8, unit, 256):
+        assert all(start % size == 0 for start, size in zip(leaf.start, unit, strict=True))
+
+
+def test_a_file_larger_than_a_leaf_is_not_shared_by_more_leaves_than_it_needs() -> None:
+    unit = (16, 16, 16)
+    blocks = leaves(Box((0, 0, 0), (32, 32, 32)), 512, unit, 256)
+    assert len(blocks) == 32**3 // 512
+    files = [tuple(start // size for start, size in zip(leaf.start, unit, strict=True)) for leaf in blocks]
+    ends = [tuple((stop - 1) // size for stop, size in zip(leaf.stop, unit, strict=True)) for leaf in blocks]
+    assert files == ends
+
+
+@given(st.integers(1, 10**8), st.integers(1, 2000))
+def test_a_leaf_is_no_larger_than_allowed_and_not_so_small_that_marks_pile_up(n_chunks: int, most: int) -> None:
+    size = leaf_size(n_chunks, most)
+    assert 1 <= size <= most
+    assert size == most or n_chunks <= 8192 * (size + 1)
+    assert size == 1 or n_chunks >= 64 * size
+
+
+@settings(deadline=None, max_examples=30)
+@given(boxes())
+def test_chunks_are_numbered_in_their_order(block: Box) -> None:
+    assert [chunk_at(block, number) for number in range(block.volume)] == list(chunks(block))
 
 
 @given(boxes())

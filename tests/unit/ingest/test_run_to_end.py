@@ -1,104 +1,30 @@
 """Whole runs on a small world: real store, real queue, real engine; the test delivers the tasks."""
 
-import random
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from shared.datasets import Datasets
-from shared.deliveries import Deliveries, Failure, Lease
+from shared.deliveries import Lease
 from shared.errors import (
     BadRequestError,
     L2CacheError,
     RunConflictError,
     StorageUnavailableError,
-    TransientError,
     UnknownDatasetError,
     UnknownRunError,
     VolumeUnavailableError,
 )
 from shared.geometry import Box
-from shared.ingest import IngestService, LeafService, StartRequest
-from shared.ingest.blocks import children
+from shared.ingest import StartRequest
+from shared.ingest.ledger import Ledger
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
 from shared.store import TableMeta
-from shared.tasks import open_queue
-from tests.small_graph import GEOMETRY, GRAPH_ID, TABLE_ID, SmallCache, failing
-
-MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
-CHUNKS = Box((0, 0, 0), GEOMETRY.grid_shape).volume
-
-
-class Clock:
-    """Unix time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
-class Site:
-    """A small cache with an ingest service, a leaf service and a queue between them."""
-
-    def __init__(self, folder: Path, leaf_chunks: int = 4, budget_s: float = 1000.0) -> None:
-        self.cache = SmallCache(folder, table=False)
-        self.clock = Clock()
-        address = f"sqlite://{folder.resolve()}/queue.db"
-        self.queue = open_queue(address)
-        self.deliveries = Deliveries(folder / "queue.db")
-        self.ingest = IngestService(
-            self.cache.datasets, lambda _: GEOMETRY, self.cache.store, self.queue, leaf_chunks, self.clock
-        )
-        self.leaf = LeafService(
-            self.cache.service, self.cache.store, self.queue, budget_s, self.clock, self.clock.sleep
-        )
-        self.before_leaf: Callable[[Lease], None] = lambda _: None
-        for coordinate in ((0, 0, 0), (1, 0, 0), (1, 1, 1), (2, 1, 1)):
-            self.cache.graph.add(coordinate, 1, range(1, 6))
-            self.cache.graph.add(coordinate, 2, range(6, 12))
-
-    def start(self, **fields: object) -> Run:
-        document = {"dataset": GRAPH_ID, "timestamp": "2026-06-01 00:00:00", **fields}
-        return self.ingest.start(StartRequest.from_document(document, datetime.now(UTC))).run
-
-    def deliver(self, lease: Lease) -> None:
-        if lease.kind == "ingest":
-            self.ingest.expand(lease.body)
-        else:
-            self.before_leaf(lease)
-            self.leaf.compute_block(lease.body, lease.attempt)
-
-    def drain(self, twice: bool = False) -> None:
-        """Delivers until nothing waits; with `twice` each task a second time, at a random later moment."""
-        late: list[Lease] = []
-        now_s = time.time()
-        for _ in range(1000):
-            now_s += 100.0
-            leases = self.deliveries.lease(3, now_s)
-            for lease in leases:
-                try:
-                    self.deliver(lease)
-                    self.deliveries.acknowledge([lease.id])
-                except TransientError as error:
-                    self.deliveries.retry([Failure(lease.id, str(error))], now_s)
-            if twice:
-                late.extend(leases)
-                random.Random(len(late)).shuffle(late)
-                while late and (not leases or len(late) > 4):
-                    self.deliver(late.pop())
-            if not leases and self.deliveries.next_due_s() is None:
-                return
-        raise AssertionError("the queue does not run empty")
+from tests.small_graph import GEOMETRY, GRAPH_ID, TABLE_ID, failing
+from tests.unit.ingest.site import CHUNKS, MOMENT, Site, failures
 
 
 @pytest.fixture
@@ -142,7 +68,7 @@ def one_leaf_run(site: Site) -> Run:
     """A run that is a single leaf, each chunk of which takes seven seconds to read."""
     run = Run(GRAPH_ID, TABLE_ID, MOMENT, Box((0, 0, 0), GEOMETRY.grid_shape), CHUNKS, site.clock())
     site.cache.store.create_table(TABLE_ID, TableMeta(GRAPH_ID, "graphene://graph", MOMENT))
-    site.cache.store.write_marks(TABLE_ID, {run.mark: run.to_json()})
+    Ledger(site.cache.store, TABLE_ID).write_run(run)
     site.cache.volume.fail = lambda _: site.clock.sleep(7.0)
     return run
 
@@ -150,9 +76,10 @@ def one_leaf_run(site: Site) -> Run:
 def test_a_leaf_that_nears_its_deadline_hands_the_rest_on(tmp_path: Path) -> None:
     site = Site(tmp_path, budget_s=30.0)
     run = one_leaf_run(site)
-    mark = site.leaf.compute_block(BlockTask(run, run.block).to_task().body)
-    assert 0 < mark.stop < CHUNKS
-    assert site.ingest.status(GRAPH_ID).completed_chunks == mark.stop
+    outcome = site.leaf.compute_block(BlockTask(run, run.block).to_task().body)
+    assert 0 < outcome.chunks < CHUNKS
+    assert outcome.left == CHUNKS - outcome.chunks
+    assert site.ingest.status(GRAPH_ID).completed_chunks == outcome.chunks
     site.drain()
     assert site.ingest.status(GRAPH_ID).completed_chunks == CHUNKS
     assert sorted(site.cache.rows()) == sorted(site.cache.graph.members)
@@ -174,7 +101,7 @@ def test_a_chunk_that_fails_for_good_is_listed_and_the_rest_goes_on(site: Site) 
     site.drain()
     status = site.ingest.status(GRAPH_ID)
     assert (status.completed_chunks, status.failed_chunks, status.finished) == (CHUNKS - 1, 1, True)
-    assert site.ingest.failed(GRAPH_ID) == {"1_1_1": "the storage coughs"}
+    assert failures(site) == {(1, 1, 1): "the storage coughs"}
 
 
 def test_a_chunk_that_fails_once_is_tried_again_at_once(site: Site) -> None:
@@ -189,7 +116,7 @@ def test_a_chunk_that_fails_once_is_tried_again_at_once(site: Site) -> None:
     site.start()
     site.drain()
     assert site.ingest.status(GRAPH_ID).completed_chunks == CHUNKS
-    assert site.ingest.failed(GRAPH_ID) == {}
+    assert failures(site) == {}
 
 
 def test_an_outage_is_left_to_the_queue_and_nothing_counts_as_failed(site: Site) -> None:
@@ -214,18 +141,20 @@ def test_a_leaf_whose_chunks_never_work_is_given_up_with_its_reasons(site: Site)
     site.start()
     site.drain()
     assert site.ingest.status(GRAPH_ID).failed_chunks == CHUNKS
-    assert set(site.ingest.failed(GRAPH_ID).values()) == {"gone"}
+    assert set(failures(site).values()) == {"gone"}
 
 
-def test_marks_of_failures_disappear_when_the_chunk_works_later(site: Site) -> None:
+def test_failed_chunks_and_only_they_are_done_again_on_request(site: Site) -> None:
     site.cache.volume.fail = failing(L2CacheError("odd"), (0, 0, 0))
-    run = site.start()
+    site.start()
     site.drain()
-    assert site.ingest.failed(GRAPH_ID) == {"0_0_0": "odd"}
+    assert failures(site) == {(0, 0, 0): "odd"}
     site.cache.volume.fail = lambda _: None
-    (leaf,) = [block for block in children(run.block, run.leaf_chunks) if block.start == (0, 0, 0)]
-    site.leaf.compute_block(BlockTask(run, leaf).to_task().body)
-    assert site.ingest.failed(GRAPH_ID) == {}
+    site.cache.volume.reads.clear()
+    assert not site.ingest.retry(GRAPH_ID).finished
+    site.drain()
+    assert site.cache.volume.reads == [(0, 0, 0)]
+    assert failures(site) == {}
     assert site.ingest.status(GRAPH_ID).completed_chunks == CHUNKS
 
 
@@ -241,12 +170,13 @@ def test_without_the_table_a_leaf_is_delivered_again(site: Site, monkeypatch: py
     assert site.ingest.status(GRAPH_ID).completed_chunks == 0
 
 
-def test_starting_the_same_run_again_changes_nothing(site: Site) -> None:
+def test_starting_a_run_that_is_going_on_is_refused_and_a_finished_one_is_left_alone(site: Site) -> None:
     first = site.start()
-    assert site.start() == first
+    with pytest.raises(RunConflictError, match="going on"):
+        site.start()
     site.drain()
     assert site.start() == first
-    assert site.deliveries.next_due_s() is None
+    assert site.waiting() == 0
 
 
 def test_another_run_is_refused_until_the_first_is_finished(site: Site) -> None:
@@ -256,7 +186,7 @@ def test_another_run_is_refused_until_the_first_is_finished(site: Site) -> None:
     site.drain()
     site.start()
     site.drain()
-    assert [other.block.volume for other in site.ingest.runs(GRAPH_ID)] == [8, CHUNKS]
+    assert [other.total_chunks for other in site.ingest.runs(GRAPH_ID)] == [8, CHUNKS]
 
 
 def test_a_table_of_another_graph_is_refused(site: Site) -> None:
@@ -298,7 +228,7 @@ def test_unknown_datasets_and_runs_are_named(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"run": 1, "block": "0_0_0-1_1_1", "first": 0}', b"\xff", b'{"run": {}}']
+    "body", [b"", b"[]", b"{}", b'{"run": 1, "block": "0_0_0-1_1_1", "part": 0}', b"\xff", b'{"run": {}}']
 )
 def test_what_is_no_task_is_refused(site: Site, body: bytes) -> None:
     with pytest.raises(BadRequestError):

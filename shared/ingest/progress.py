@@ -1,0 +1,190 @@
+"""What the marks of a run add up to.
+
+A mark says of a stretch of a leaf block's chunks that they are done, but for those that it lists as failed. Marks are
+only ever added: what is known of a chunk is the best that any mark says of it, whatever the order in which the marks
+came, and however often a leaf was delivered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from shared.ingest.run import Run
+
+RATE_WINDOW_S = 60.0
+RATE_PIECES = 16
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The chunks of a leaf block numbered from `first` up to `stop`, which a leaf task has done.
+
+    Attributes:
+      first: number of the first chunk.
+      stop: number of the chunk after the last.
+      nodes: rows written for them.
+      busy_s: how long it took.
+      finished_s: when it was done, Unix time.
+      generation: of the run, then.
+      failed: numbers of the chunks among them that failed for good, with the reason.
+    """
+
+    first: int
+    stop: int
+    nodes: int
+    busy_s: float
+    finished_s: float
+    generation: int = 0
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether none of its chunks failed."""
+        return not self.failed
+
+    def to_json(self) -> bytes:
+        """The mark's value; `first` and `stop` are in its key."""
+        by_reason: dict[str, list[int]] = {}
+        for number, reason in sorted(self.failed.items()):
+            by_reason.setdefault(reason, []).append(number)
+        times = {"busy_s": round(self.busy_s, 3), "finished_s": self.finished_s}
+        return json.dumps({"nodes": self.nodes, **times, "generation": self.generation, "failed": by_reason}).encode()
+
+    @classmethod
+    def from_json(cls, first: int, stop: int, raw: bytes) -> Piece:
+        """The inverse of `to_json`."""
+        value = json.loads(raw)
+        failed = {number: reason for reason, numbers in value["failed"].items() for number in numbers}
+        return cls(first, stop, value["nodes"], value["busy_s"], value["finished_s"], value["generation"], failed)
+
+
+@dataclass(frozen=True)
+class BlockProgress:
+    """How far a leaf block is.
+
+    Attributes:
+      completed: how many of its chunks have their rows.
+      failed: numbers of the chunks that failed for good, with the reason.
+      nodes: rows written.
+    """
+
+    completed: int
+    failed: Mapping[int, str]
+    nodes: float
+
+    @property
+    def closed(self) -> int:
+        """How many of its chunks need no more work."""
+        return self.completed + len(self.failed)
+
+
+def block_progress(pieces: Sequence[Piece], retry_from: int) -> BlockProgress:
+    """How far a leaf block is.
+
+    Args:
+      pieces: of that block.
+      retry_from: what failed in an earlier generation is to be done again, so it does not count as failed.
+    """
+    if len(pieces) == 1 and pieces[0].is_whole:
+        return BlockProgress(pieces[0].stop - pieces[0].first, {}, pieces[0].nodes)
+    completed, failed, nodes = _states(pieces)
+    lasting = {number: reason for number, (generation, reason) in failed.items() if generation >= retry_from}
+    return BlockProgress(len(completed), lasting, nodes)
+
+
+def open_numbers(pieces: Sequence[Piece], volume: int, retry_from: int) -> list[int]:
+    """Numbers of the chunks of a leaf block of `volume` chunks that are still to be done, ascending."""
+    completed, failed, _ = _states(pieces)
+    closed = completed | {number for number, (generation, _) in failed.items() if generation >= retry_from}
+    return [number for number in range(volume) if number not in closed]
+
+
+def _states(pieces: Sequence[Piece]) -> tuple[set[int], dict[int, tuple[int, str]], float]:
+    """The completed chunks, the failed ones with generation and reason, and the rows, no chunk's counted twice."""
+    completed: set[int] = set()
+    failed: dict[int, tuple[int, str]] = {}
+    nodes = 0.0
+    for piece in sorted(pieces, key=lambda piece: (piece.generation, piece.finished_s, piece.first)):
+        good = set(range(piece.first, piece.stop)).difference(piece.failed)
+        if good:
+            # Two deliveries may have done overlapping stretches; their rows are spread evenly for want of better.
+            nodes += piece.nodes * len(good - completed) / len(good)
+        completed |= good
+        failed.update({number: (piece.generation, reason) for number, reason in piece.failed.items()})
+    return completed, {number: why for number, why in failed.items() if number not in completed}, nodes
+
+
+class RunState(StrEnum):
+    """What a run is doing."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far a run is.
+
+    Attributes:
+      run: the run.
+      state: what it is doing.
+      completed_chunks: chunks whose rows are written.
+      failed_chunks: chunks that failed for good.
+      nodes: rows written.
+      chunks_per_s: lately while it is running; over the whole run once it is finished.
+    """
+
+    run: Run
+    state: RunState
+    completed_chunks: int
+    failed_chunks: int
+    nodes: int
+    chunks_per_s: float
+
+    @property
+    def total_chunks(self) -> int:
+        """All chunks of the run."""
+        return self.run.block.volume
+
+    @property
+    def finished(self) -> bool:
+        """Whether every chunk is either completed or failed."""
+        return self.state is RunState.FINISHED
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds until it is finished at the present rate; None while there is none."""
+        left = self.total_chunks - self.completed_chunks - self.failed_chunks
+        if self.finished:
+            return 0.0
+        return left / self.chunks_per_s if self.chunks_per_s and self.state is RunState.RUNNING else None
+
+    @classmethod
+    def of_pieces(
+        cls, run: Run, pieces: Mapping[str, Sequence[Piece]], now_s: float, *, is_cancelled: bool
+    ) -> RunStatus:
+        """The status that a run's pieces, by leaf block, add up to at a moment (Unix time)."""
+        blocks = [block_progress(block, run.retry_from) for block in pieces.values()]
+        completed, failed = sum(block.completed for block in blocks), sum(len(block.failed) for block in blocks)
+        state = RunState.CANCELLED if is_cancelled else RunState.RUNNING
+        if completed + failed >= run.block.volume:
+            state = RunState.FINISHED
+        rate = _rate(run, [piece for block in pieces.values() for piece in block], now_s, state)
+        return cls(run, state, completed, failed, round(sum(block.nodes for block in blocks)), rate)
+
+
+def _rate(run: Run, pieces: Iterable[Piece], now_s: float, state: RunState) -> float:
+    newest_first = sorted(pieces, key=lambda piece: piece.finished_s, reverse=True)
+    if not newest_first:
+        return 0.0
+    if state is RunState.FINISHED:
+        return run.block.volume / max(newest_first[0].finished_s - run.started_s, 0.001)
+    # Large leaves end rarely: the window is a minute, or as long as it takes to hold some.
+    window_s = min(now_s - RATE_WINDOW_S, newest_first[: RATE_PIECES + 1][-1].finished_s)
+    start_s = max(window_s, run.started_s, run.resumed_s)
+    recent = sum(piece.stop - piece.first for piece in newest_first if piece.finished_s >= start_s)
+    return recent / max(now_s - start_s, 0.001)

@@ -88,7 +88,7 @@ def pubsub_emulator(log_folder: Path | None = None) -> Iterator[Emulator]:
 
 @contextmanager
 def tasks_emulator(log_folder: Path | None = None, environment_folder: Path = TASKS_ENVIRONMENT) -> Iterator[Emulator]:
-    """`gcloud-tasks-emulator`: dispatches one task of a queue after the other, and a failed one again at once.
+    """`gcloud-tasks-emulator`, with a few things nearer to Cloud Tasks; see `infra.local.tasks_emulator`.
 
     Args:
       log_folder: see `bigtable_emulator`.

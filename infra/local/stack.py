@@ -1,8 +1,8 @@
 """The whole system on one machine: `python -m infra.local.stack --config datasets.yaml`.
 
-The three functions run through functions-framework on loopback ports, with SQLite files for the tables and for
-messages and tasks, and a dispatcher in the place of Pub/Sub and Cloud Tasks. Everything durable lies in the state
-folder: a stack that is killed goes on where it was when it is started again on the same folder.
+The three functions run through functions-framework on loopback ports. Behind them are SQLite files and a dispatcher:
+everything durable lies in the state folder, and a stack that is killed goes on where it was when it is started again on
+the same folder. With `--emulators` Google's emulators of Bigtable, Pub/Sub and Cloud Tasks are behind them instead.
 """
 
 from __future__ import annotations
@@ -13,13 +13,18 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 import click
+import yaml
 
+from infra.local.backing import Backing, Places, Services, embedded
+from infra.local.emulator_backing import EmulatorBacking
+from infra.local.emulators import EmulatorMissingError
 from infra.local.processes import ChildFailedError, ChildSpec, Supervisor, free_port
 from infra.local.world.parameters import TABLE as WORLD_TABLE
 from shared.datasets import Datasets
@@ -56,19 +61,31 @@ class LocalStack:
       config: the datasets' YAML; None with `graph`, whose dataset it then writes itself.
       graph: what a stand-in graph server is to serve; None if the datasets name real ones.
       workers: compute processes for chunk tasks; one more serves messages.
+      backing: tables, bus and queue.
+
+    Attributes:
+      services: where tables, bus and queue of the running stack are.
     """
 
+    services: Services
+
     def __init__(
-        self, state: Path, config: Path | None = None, graph: GraphSource | None = None, workers: int | None = None
+        self,
+        state: Path,
+        config: Path | None = None,
+        graph: GraphSource | None = None,
+        workers: int | None = None,
+        backing: Backing = embedded,
     ) -> None:
         self.state = state.resolve()
         self.workers = workers or os.cpu_count() or 1
         self._graph = graph
+        self._backing = backing
         self.state.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire_lock()
         self.ports = self._choose_ports()
-        self.config = self._write_config(graph) if graph is not None else (config or Path()).resolve()
-        self._supervisor = Supervisor(self.state / "logs")
+        self.config = self.state / "datasets.yaml" if graph is not None else (config or Path()).resolve()
+        self._running = ExitStack()
 
     @property
     def lookup_url(self) -> str:
@@ -91,19 +108,29 @@ class LocalStack:
         return f"http://127.0.0.1:{self.ports['graph']}"
 
     def __enter__(self) -> LocalStack:
+        logs = self.state / "logs"
+        logs.mkdir(exist_ok=True)
         try:
+            places = Places(self.state, logs, self.compute_url, self.ingest_url, self.workers)
+            self.services = self._running.enter_context(self._backing(places))
+            if self._graph is not None:
+                self._write_config(self._graph, self.services)
             Datasets.from_file(self.config)
-            self._supervisor.start(self._children())
+            supervisor = Supervisor(logs)
+            self._running.callback(supervisor.stop)
+            supervisor.start(self._children(self.services))
         except BaseException:
-            self.release()
+            self.__exit__(None, None, None)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._supervisor.stop()
-        self.release()
+        try:
+            self._running.close()
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Gives the state folder free for another stack."""
@@ -129,47 +156,46 @@ class LocalStack:
         file.write_text(json.dumps(ports))
         return ports
 
-    def _write_config(self, graph: GraphSource) -> Path:
-        file = self.state / "datasets.yaml"
-        cv_path = f"graphene://{self.graph_url}/segmentation/table/{graph.name}"
-        file.write_text(f"{graph.name}:\n  cv_path: {cv_path}\n  l2cache_id: l2cache_{graph.name}_v1\n")
-        return file
+    def _write_config(self, graph: GraphSource, services: Services) -> None:
+        dataset = {
+            "cv_path": f"graphene://{self.graph_url}/segmentation/table/{graph.name}",
+            "l2cache_id": f"l2cache_{graph.name}_v1",
+        }
+        if services.graph_table is not None:
+            dataset["graph_table"] = services.graph_table
+        self.config.write_text(yaml.safe_dump({graph.name: dataset}))
 
-    def _children(self) -> list[ChildSpec]:
-        children = [] if self._graph is None else [self._graph_server(self._graph)]
+    def _children(self, services: Services) -> list[ChildSpec]:
+        children = [] if self._graph is None else [self._graph_server(self._graph, services.bus)]
         children.append(self._function("lookup", 1, LOOKUP_THREADS))
         children.append(self._function("compute", self.workers + 1, 1))
         children.append(self._function("ingest", 1, INGEST_THREADS))
-        urls = ("--compute", self.compute_url, "--ingest", self.ingest_url, "--workers", str(self.workers))
-        file = ("--deliveries", str(self.state / "deliveries.db"))
-        children.append(ChildSpec("dispatch", ("infra.local.dispatch", *file, *urls), self._environment()))
-        return children
+        children.extend(services.children)
+        environment = {
+            "PYTHONPATH": str(ROOT),
+            "AUTH_DISABLED": "true",
+            "L2CACHE_REQUESTS_PER_MINUTE": "0",
+            "L2CACHE_DATASETS": str(self.config),
+            "L2CACHE_REQUESTS_PER_MINUTE": "0",  # there is one user
+            "L2CACHE_STORE": services.store,
+            "L2CACHE_BUS": services.bus,
+            "L2CACHE_QUEUE": services.queue,
+            **services.environment,
+        }
+        return [replace(child, environment={**environment, **child.environment}) for child in children]
 
-    def _graph_server(self, graph: GraphSource) -> ChildSpec:
-        port = ("--port", str(self.ports["graph"]), "--bus", self._address("deliveries"))
+    def _graph_server(self, graph: GraphSource, bus: str) -> ChildSpec:
+        port = ("--port", str(self.ports["graph"]), "--bus", bus)
         ready = f"{self.graph_url}/segmentation/table/{graph.name}/info"
-        return ChildSpec("graph", ("infra.local.graph.server", *graph.arguments, *port), self._environment(), ready)
+        return ChildSpec("graph", ("infra.local.graph.server", *graph.arguments, *port), ready_url=ready)
 
     def _function(self, name: str, processes: int, threads: int) -> ChildSpec:
         source = str(ROOT / "functions" / name / "main.py")
         port = self.ports[name]
         arguments = ("--target", name, "--source", source, "--host", "127.0.0.1", "--port", str(port))
-        environment = {**self._environment(), "WORKERS": str(processes), "THREADS": str(threads)}
+        environment = {"WORKERS": str(processes), "THREADS": str(threads)}
         ready = f"http://127.0.0.1:{port}/healthz"
         return ChildSpec(name, ("functions_framework", *arguments), environment, ready)
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            "PYTHONPATH": str(ROOT),
-            "AUTH_DISABLED": "true",
-            "L2CACHE_DATASETS": str(self.config),
-            "L2CACHE_STORE": self._address("cache"),
-            "L2CACHE_BUS": self._address("deliveries"),
-            "L2CACHE_QUEUE": self._address("deliveries"),
-        }
-
-    def _address(self, name: str) -> str:
-        return f"sqlite:///{self.state / name}.db"
 
 
 def wait_for_interrupt() -> None:
@@ -193,18 +219,26 @@ def wait_for_interrupt() -> None:
 )
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".stack/main"), help="Folder for the tables.")
 @click.option("--workers", type=click.IntRange(min=1), help="Compute processes; one per core if not given.")
-def main(config: Path | None, world: Path | None, state: Path, workers: int | None) -> None:
+@click.option(
+    "--emulators", is_flag=True, help="Google's emulators instead of SQLite files; they forget all at the end."
+)
+def main(config: Path | None, world: Path | None, state: Path, workers: int | None, emulators: bool) -> None:
     """Runs the three functions on this machine until Ctrl-C."""
     if (config is None) == (world is None):
         raise click.UsageError("give either --config (make stack CONFIG=datasets.yaml) or --world")
     graph = None if world is None else GraphSource(WORLD_TABLE, ("--world", str(world)))
     try:
-        with LocalStack(state, config, graph, workers) as stack:
+        with LocalStack(state, config, graph, workers, EmulatorBacking() if emulators else embedded) as stack:
             click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/")
             click.echo(f"ingest:   {stack.ingest_url}  (POST /start, GET /status)")
-            click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")
+            if emulators:
+                click.echo(f"tables:   {stack.services.store}  (kept in memory until Ctrl-C)")
+                for variable, value in stack.services.environment.items():
+                    click.echo(f"          {variable}={value}")
+            else:
+                click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")
             wait_for_interrupt()
-    except (ConfigurationError, ChildFailedError, StackInUseError) as error:
+    except (ConfigurationError, ChildFailedError, EmulatorMissingError, StackInUseError) as error:
         sys.exit(str(error))
 
 

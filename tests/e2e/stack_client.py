@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,10 +48,10 @@ def answer(response: requests.Response) -> Any:
     return response.json()
 
 
-def rows(state: Path, table_id: str, l2_ids: UInt64Array) -> dict[int, dict[str, bytes]]:
-    """The rows that a stack's table has for these ids."""
+def rows(store_address: str, table_id: str, l2_ids: UInt64Array) -> dict[int, dict[str, bytes]]:
+    """The rows that a store's table has for these ids."""
     names = [attribute.name for attribute in ATTRIBUTES]
-    store = open_store(f"sqlite:///{state}/cache.db")
+    store = open_store(store_address)
     found = store.read_cells(table_id, np.asarray(l2_ids, dtype=np.uint64), names)
     store.close()
     return {

@@ -61,7 +61,7 @@ def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[i
     with LocalStack(tmp_path_factory.mktemp("undisturbed"), graph=GraphSource(TABLE, ("--world", str(world)))) as stack:
         start_ingest(stack.ingest_url, TABLE)
         wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "an undisturbed ingest")
-        return rows(stack.state, L2CACHE_ID, l2_ids_of(world))
+        return rows(stack.services.store, L2CACHE_ID, l2_ids_of(world))
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def test_a_stack_killed_in_the_middle_of_an_ingest_ends_with_the_rows_of_an_undi
         assert not status(address, TABLE)["finished"]
         wait_until(lambda: status(address, TABLE)["finished"], "the ingest going on where it was")
         assert status(address, TABLE)["failed_chunks"] == 0
-    assert rows(tmp_path, L2CACHE_ID, l2_ids_of(world)) == undisturbed
+    assert rows(f"sqlite:///{tmp_path}/cache.db", L2CACHE_ID, l2_ids_of(world)) == undisturbed
 
 
 @needs_proc

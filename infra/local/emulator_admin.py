@@ -1,0 +1,125 @@
+"""Topics, subscriptions and queues in the emulators, as the deployment makes them in the cloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+ACK_DEADLINE_S = 600
+ATTEMPTS_BEFORE_DEAD = 5
+# The cloud's least pause is 10 s; nobody wants to wait that long in front of one machine.
+LEAST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic, its push subscription, and where its dead letters go.
+
+    Attributes:
+      project: Google Cloud project.
+      name: of the topic.
+    """
+
+    project: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Full name of the topic."""
+        return f"projects/{self.project}/topics/{self.name}"
+
+    @property
+    def dead_letters(self) -> Topic:
+        """The topic of what was delivered again and again in vain."""
+        return Topic(self.project, f"{self.name}-dead-letters")
+
+    @property
+    def subscription(self) -> str:
+        """Full name of the topic's subscription."""
+        return f"projects/{self.project}/subscriptions/{self.name}-l2cache"
+
+
+@dataclass(frozen=True)
+class TaskQueueName:
+    """A queue of Cloud Tasks, by project, location and name."""
+
+    project: str
+    location: str
+    name: str
+
+    @property
+    def parent(self) -> str:
+        """Full name of the location."""
+        return f"projects/{self.project}/locations/{self.location}"
+
+    @property
+    def path(self) -> str:
+        """Full name of the queue."""
+        return f"{self.parent}/queues/{self.name}"
+
+
+def create_topic(endpoint: str, topic: Topic, push_url: str) -> None:
+    """Makes a topic whose messages are pushed to an address, and its dead-letter topic with a subscription to pull.
+
+    Args:
+      endpoint: of the Pub/Sub emulator.
+      topic: its name.
+      push_url: gets a POST per message.
+
+    Raises:
+      google.api_core.exceptions.GoogleAPICallError: if the emulator refuses it.
+    """
+    import grpc
+    from google.pubsub_v1 import PublisherClient, SubscriberClient
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+    from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+    dead = topic.dead_letters
+    with grpc.insecure_channel(endpoint) as channel:
+        publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        for name in (topic.path, dead.path):
+            publisher.create_topic(name=name)
+        subscriber.create_subscription(name=dead.subscription, topic=dead.path)
+        subscriber.create_subscription(
+            request={
+                "name": topic.subscription,
+                "topic": topic.path,
+                "push_config": {"push_endpoint": push_url},
+                "ack_deadline_seconds": ACK_DEADLINE_S,
+                "retry_policy": {"minimum_backoff": LEAST_PAUSE, "maximum_backoff": LONGEST_PAUSE},
+                "dead_letter_policy": {
+                    "dead_letter_topic": dead.path,
+                    "max_delivery_attempts": ATTEMPTS_BEFORE_DEAD,
+                },
+            }
+        )
+
+
+def create_queue(endpoint: str, queue: TaskQueueName, dispatches: int) -> None:
+    """Makes a queue.
+
+    Args:
+      endpoint: of the Cloud Tasks emulator.
+      queue: its name.
+      dispatches: tasks under way at a time.
+
+    Raises:
+      google.api_core.exceptions.GoogleAPICallError: if the emulator refuses it.
+    """
+    import grpc
+    from google.cloud.tasks_v2 import CloudTasksClient
+    from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+
+    with grpc.insecure_channel(endpoint) as channel:
+        client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        client.create_queue(
+            request={
+                "parent": queue.parent,
+                "queue": {
+                    "name": queue.path,
+                    "rate_limits": {"max_concurrent_dispatches": dispatches},
+                    "retry_config": {"min_backoff": LEAST_PAUSE, "max_backoff": LONGEST_PAUSE},
+                },
+            }
+        )

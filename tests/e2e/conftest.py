@@ -1,0 +1,33 @@
+"""The real data set, ingested by the local stack once for all tests that only ask for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.stack import LocalStack
+from tests.e2e.real_data import GRAPH, graph_source
+from tests.e2e.stack_client import start_ingest, status, wait_until
+from tests.recorded_rows import Row, recorded_rows
+
+
+@pytest.fixture(scope="session")
+def real_stack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A stack over the graph as it is after the merge; the moment before the merge is ingested."""
+    with LocalStack(tmp_path_factory.mktemp("real"), graph=graph_source(shared_data)) as stack:
+        start_ingest(stack.ingest_url, GRAPH)
+        wait_until(lambda: status(stack.ingest_url, GRAPH)["finished"], "the ingest of 128 chunks")
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def ingested(shared_data: Path) -> dict[int, Row]:
+    """PCGL2Cache's rows of the same ingest."""
+    return recorded_rows(shared_data / "tables" / "cache_ingested.ndjson.gz")
+
+
+@pytest.fixture(scope="session")
+def merged(shared_data: Path, ingested: dict[int, Row]) -> dict[int, Row]:
+    """PCGL2Cache's rows of the L2 ids that the recorded merge made."""
+    after = recorded_rows(shared_data / "tables" / "cache_after_merge.ndjson.gz")
+    return {l2_id: row for l2_id, row in after.items() if l2_id not in ingested}

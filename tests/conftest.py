@@ -8,12 +8,18 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from infra.local import emulators
 from infra.local.emulators import Emulator, EmulatorMissingError
 from shared.bigtable import DataClients
 
 ROOT = Path(__file__).resolve().parents[1]
+
+if os.environ.get("CI") != "true":
+    # As in Hypothesis' own profile for CI: how long an example takes depends on what else the machine does.
+    settings.register_profile("local", deadline=None)
+    settings.load_profile("local")
 
 
 @pytest.fixture(scope="session")

@@ -23,11 +23,14 @@ class PushedMessage:
       message_id: the bus's own name for it, "" if it gave none.
       attributes: text by text.
       data: the payload, b"" if there is none.
+      attempt: how often it was delivered, this time included, as far as the bus counts: it does if there is a
+        dead-letter topic.
     """
 
     message_id: str
     attributes: Mapping[str, str]
     data: bytes
+    attempt: int = 1
 
 
 def parse_push(headers: Mapping[str, str], body: bytes) -> PushedMessage:
@@ -54,7 +57,8 @@ def parse_push(headers: Mapping[str, str], body: bytes) -> PushedMessage:
     message = document.get("message")
     if not isinstance(message, dict):
         raise BadMessageError("the delivery has no message")
-    return PushedMessage(_message_id(message), _attributes(message), _base64(message.get("data"), "the message's data"))
+    data = _base64(message.get("data"), "the message's data")
+    return PushedMessage(_message_id(message), _attributes(message), data, _attempt(document))
 
 
 def _check_event(version: object, event_type: object) -> None:
@@ -76,6 +80,11 @@ def _event_data(event: dict[str, Any]) -> dict[str, Any]:
 def _message_id(message: dict[str, Any]) -> str:
     # A push subscription writes it in both ways, Eventarc and the emulator in one.
     return str(message.get("messageId") or message.get("message_id") or "")
+
+
+def _attempt(document: dict[str, Any]) -> int:
+    attempt = document.get("deliveryAttempt")
+    return attempt if isinstance(attempt, int) and attempt > 0 else 1
 
 
 def _attributes(message: dict[str, Any]) -> dict[str, str]:

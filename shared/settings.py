@@ -23,6 +23,9 @@ class Settings:
       bus: address that misses are published to, `sqlite:///FILE` or `pubsub://PROJECT/TOPIC` (`L2CACHE_BUS`).
       queue: address of the task queue, `sqlite:///FILE` or
         `cloudtasks://PROJECT/LOCATION/QUEUE?compute=URL&ingest=URL&service_account=EMAIL` (`L2CACHE_QUEUE`).
+      dead_letters: address that the compute function publishes messages to that fail at their last delivery; empty
+        leaves them to the bus (`L2CACHE_DEAD_LETTERS`).
+      delivery_attempts: deliveries that the bus gives a message (`L2CACHE_DELIVERY_ATTEMPTS`).
       url_prefix: first part of the look-up's paths (`PCGL2CACHE_URL_PREFIX`).
       auth_service_namespace: namespace of tables at the authentication service (`AUTH_SERVICE_NAMESPACE`).
       max_body_bytes: largest request body, packed and unpacked (`L2CACHE_MAX_BODY_BYTES`).
@@ -50,6 +53,8 @@ class Settings:
     store: str
     bus: str
     queue: str
+    dead_letters: str = ""
+    delivery_attempts: int = 30
     url_prefix: str = "l2cache"
     auth_service_namespace: str = "pychunkedgraph"
     max_body_bytes: int = 16 * 1024 * 1024
@@ -82,6 +87,8 @@ class Settings:
             store=read.text("L2CACHE_STORE"),
             bus=read.text("L2CACHE_BUS"),
             queue=read.text("L2CACHE_QUEUE"),
+            dead_letters=environment.get("L2CACHE_DEAD_LETTERS", "").strip(),
+            delivery_attempts=read.whole("L2CACHE_DELIVERY_ATTEMPTS", cls.delivery_attempts, 1),
             url_prefix=read.text("PCGL2CACHE_URL_PREFIX", cls.url_prefix).strip("/"),
             auth_service_namespace=read.text("AUTH_SERVICE_NAMESPACE", cls.auth_service_namespace),
             max_body_bytes=read.whole("L2CACHE_MAX_BODY_BYTES", cls.max_body_bytes, 1),

@@ -20,6 +20,8 @@ import flask
 import functions_framework
 from werkzeug.datastructures import Headers
 
+from shared.bus import open_bus
+from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage, parse_push
 from shared.compute import ComputeService, MessageHandler, Verdict
 from shared.datasets import Datasets
@@ -28,6 +30,7 @@ from shared.graph import Graphs
 from shared.ingest import LeafOutcome, LeafService
 from shared.ingest.task import LEAF_PATH
 from shared.log import configure, event, get_logger
+from shared.messages import TRACE_ATTRIBUTE
 from shared.once import Once
 from shared.settings import Settings
 from shared.store import open_store
@@ -36,7 +39,6 @@ from shared.volume import Volumes
 from shared.web import answer_errors, json_response, read_body, serve, trace_id
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
-_TRACE_ATTRIBUTE = "googclient_traceparent"
 _logger = get_logger("compute")
 
 
@@ -93,7 +95,14 @@ def create_handlers(settings: Settings) -> tuple[MessageHandler, LeafHandler]:
         threads=settings.threads,
         budget_s=settings.budget_s,
     )
-    return MessageHandler(service), LeafService(service, store, open_queue(settings.queue), settings.leaf_budget_s)
+    leaves = LeafService(service, store, open_queue(settings.queue), settings.leaf_budget_s)
+    return MessageHandler(service, _dead_letters(settings)), leaves
+
+
+def _dead_letters(settings: Settings) -> DeadLetterBox | None:
+    if not settings.dead_letters:
+        return None
+    return DeadLetterBox(open_bus(settings.dead_letters), settings.delivery_attempts)
 
 
 def _acknowledged() -> flask.Response:
@@ -101,9 +110,9 @@ def _acknowledged() -> flask.Response:
 
 
 def _trace(message: PushedMessage) -> str | None:
-    """The trace that the delivery belongs to, else the one that the message was published in."""
-    published_in = Headers({"traceparent": message.attributes.get(_TRACE_ATTRIBUTE, "")})
-    return trace_id(flask.request.headers) or trace_id(published_in)
+    """The trace that the message was published in, a look-up's for a miss; else the delivery's own."""
+    published_in = Headers({"traceparent": message.attributes.get(TRACE_ATTRIBUTE, "")})
+    return trace_id(published_in) or trace_id(flask.request.headers)
 
 
 def _attempt() -> int:
@@ -113,7 +122,7 @@ def _attempt() -> int:
 
 
 _SETTINGS = Settings.from_environment(os.environ)
-configure(_SETTINGS.log_level)
+configure(_SETTINGS.log_level, _SETTINGS.project)
 _app = Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS)))
 
 

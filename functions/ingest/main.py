@@ -105,7 +105,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 _SETTINGS = Settings.from_environment(os.environ)
-configure(_SETTINGS.log_level)
+configure(_SETTINGS.log_level, _SETTINGS.project)
 _app = Once(lambda: create_app(_SETTINGS, create_service(_SETTINGS)))
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage
 from shared.compute.outcome import NodesOutcome
 from shared.compute.service import ComputeService
@@ -33,13 +34,21 @@ class Verdict(StrEnum):
     """It can never succeed."""
     RETRY = "retry"
     """It may succeed later; rows that could be computed are written."""
+    GIVEN_UP = "given up"
+    """As `RETRY`, but this was its last delivery: it is among the dead letters, with its reason."""
 
 
 class MessageHandler:
-    """Does what edit and miss messages ask for. May be used by many threads."""
+    """Does what edit and miss messages ask for. May be used by many threads.
 
-    def __init__(self, service: ComputeService) -> None:
+    Args:
+      service: computes.
+      dead_letters: takes messages that fail at their last delivery; without it they are left to the bus.
+    """
+
+    def __init__(self, service: ComputeService, dead_letters: DeadLetterBox | None = None) -> None:
         self._service = service
+        self._dead_letters = dead_letters
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
@@ -68,8 +77,7 @@ class MessageHandler:
         except PermanentError as error:
             verdict = self.reject(error, **fields)
         except TransientError as error:
-            verdict = self._count(Verdict.RETRY)
-            event(_logger, logging.WARNING, "message is to be delivered again", **fields, reason=str(error))
+            verdict = self._failed_for_now(message, error, fields)
         else:
             level = logging.DEBUG if verdict is Verdict.NOT_OURS else logging.INFO
             event(_logger, level, "message handled", **fields, verdict=verdict.value, **timer.fields())
@@ -80,6 +88,14 @@ class MessageHandler:
         reason, kind = str(error), type(error).__name__
         event(_logger, logging.ERROR, "message can never succeed", **fields, reason=reason, error=kind)
         return self._count(Verdict.FAILED)
+
+    def _failed_for_now(self, message: PushedMessage, error: TransientError, fields: dict[str, object]) -> Verdict:
+        reason = {"reason": str(error), "error": type(error).__name__, "attempt": message.attempt}
+        if self._dead_letters is not None and self._dead_letters.take(message, str(error)):
+            event(_logger, logging.ERROR, "message was given up", **fields, **reason)
+            return self._count(Verdict.GIVEN_UP)
+        event(_logger, logging.WARNING, "message is to be delivered again", **fields, **reason)
+        return self._count(Verdict.RETRY)
 
     def _handle(self, message: PushedMessage, fields: dict[str, object]) -> Verdict:
         graph_id = message.attributes.get(GRAPH_ATTRIBUTE)

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local import dead_letters
 from shared.deliveries import Counts, Deliveries, Delivery, Failure, RetryPolicy
 
 POLICY = RetryPolicy(attempts=3, first_pause_s=10, longest_pause_s=15, jitter=0.5)
@@ -175,23 +173,3 @@ def test_a_message_that_was_published_survives_a_kill(deliveries: Deliveries, tm
     command = [sys.executable, "-c", program, str(tmp_path / "deliveries.db")]
     assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -9
     assert [(lease.attributes, lease.body) for lease in deliveries.lease(5, 1e12)] == [({"a": "b"}, b"data")]
-
-
-def test_an_operator_lists_dead_letters_and_replays_them(tmp_path: Path) -> None:
-    file = tmp_path / "deliveries.db"
-    deliveries = Deliveries(file, RetryPolicy(attempts=1))
-    deliveries.add([task("chunk-7"), message(b"12345678")], NOW_S)
-    deliveries.retry([Failure(lease.id, "status 503") for lease in deliveries.lease(2, NOW_S)], NOW_S)
-    listed = CliRunner().invoke(dead_letters.main, ["--deliveries", str(file)])
-    assert [line.split("\t")[1:] for line in listed.output.splitlines()] == [
-        ["compute", "chunk-7", "2 bytes", "1 attempts", "status 503"],
-        ["message", "table_id=graph", "8 bytes", "1 attempts", "status 503"],
-    ]
-    first_id = listed.output.split("\t", 1)[0]
-    replayed = CliRunner().invoke(dead_letters.main, ["--deliveries", str(file), "--replay", first_id])
-    assert replayed.output == "1 will be delivered again\n"
-    assert [lease.name for lease in deliveries.lease(5, 1e12)] == ["chunk-7"]
-    rest = CliRunner().invoke(dead_letters.main, ["--deliveries", str(file), "--replay"])
-    assert rest.output == "1 will be delivered again\n"
-    assert [lease.kind for lease in deliveries.lease(5, 1e12)] == ["message"]
-    deliveries.close()

@@ -39,6 +39,12 @@ def test_a_cloud_event_in_structured_mode_is_understood() -> None:
     assert parse_push(STRUCTURED, structured(data_base64=packed)) == EXPECTED
 
 
+def test_the_number_of_the_delivery_is_read_where_the_bus_counts() -> None:
+    for counted, expected in ((7, 7), (None, 1), ("7", 1), (0, 1)):
+        body = {"message": MESSAGE, "subscription": "s", "deliveryAttempt": counted}
+        assert parse_push({}, json.dumps(body).encode()).attempt == expected
+
+
 @pytest.mark.parametrize("absent", [{}, {"data": None}, {"data": ""}])
 def test_a_message_without_data_or_attributes_has_none(absent: dict[str, object]) -> None:
     assert parse_push({}, push({**absent, "message_id": "7"})) == PushedMessage("7", {}, b"")

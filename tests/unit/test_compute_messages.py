@@ -3,16 +3,17 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from shared.bus.dead_letters import DeadLetterBox, original_attributes
 from shared.cloud_events import PushedMessage
 from shared.compute import MessageHandler, Verdict
-from shared.errors import GraphResponseError, GraphUnavailableError, VolumeUnavailableError
+from shared.errors import GraphResponseError, GraphUnavailableError, StorageUnavailableError, VolumeUnavailableError
 from tests.small_graph import GRAPH_ID, TABLE_ID, SmallCache, failing, node_id
 
 A, B = (0, 0, 0), (1, 0, 0)
@@ -22,9 +23,11 @@ class Rig:
     def __init__(self, cache: SmallCache, caplog: pytest.LogCaptureFixture) -> None:
         self.cache, self._caplog = cache, caplog
         self.handler = MessageHandler(cache.service)
+        self.attempt = 1
 
     def handle(self, data: bytes, **attributes: str) -> Verdict:
-        return self.handler.handle(PushedMessage("15", {"table_id": GRAPH_ID, **attributes}, data), trace="abc")
+        message = PushedMessage("15", {"table_id": GRAPH_ID, **attributes}, data, self.attempt)
+        return self.handler.handle(message, trace="abc")
 
     def miss(self, *l2_ids: int, table: str = TABLE_ID) -> Verdict:
         return self.handle(np.array(l2_ids, dtype="<u8").tobytes(), l2_cache_id=table)
@@ -55,7 +58,7 @@ def test_a_miss_and_an_edit_are_computed(rig: Rig) -> None:
     assert rig.miss(missed) is Verdict.DONE
     assert rig.edit(made) is Verdict.DONE
     assert set(rig.cache.rows()) == {missed, made}
-    assert rig.handler.counts() == {"done": 2, "not ours": 0, "failed": 0, "retry": 0}
+    assert rig.handler.counts() == {"done": 2, "not ours": 0, "failed": 0, "retry": 0, "given up": 0}
     first, second = rig.logged(logging.INFO)
     assert (first["kind"], second["kind"]) == ("miss", "edit")
     assert (first["message_id"], first["dataset"], first["trace"], first["nodes"]) == ("15", GRAPH_ID, "abc", 1)
@@ -138,7 +141,7 @@ def test_what_may_pass_is_retried_and_then_done(rig: Rig, part: str) -> None:
     getattr(rig.cache, part).fail = lambda _: None
     assert rig.edit(*made) is Verdict.DONE
     assert set(rig.cache.rows()) == set(made)
-    assert rig.handler.counts() == {"done": 1, "not ours": 0, "failed": 0, "retry": 1}
+    assert rig.handler.counts() == {"done": 1, "not ours": 0, "failed": 0, "retry": 1, "given up": 0}
 
 
 def test_a_failure_that_lasts_is_acknowledged_after_the_rest_is_done(rig: Rig) -> None:
@@ -173,3 +176,58 @@ def test_a_fault_of_our_own_is_neither_acknowledged_nor_hidden(rig: Rig) -> None
     rig.cache.graph.fail = fault
     with pytest.raises(ZeroDivisionError):
         rig.edit(rig.cache.graph.add(A, 1, {1}))
+
+
+class KeptLetters:
+    """A bus that keeps what is published, or is away."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[dict[str, str], bytes]] = []
+        self.away = False
+
+    def publish(self, attributes: Mapping[str, str], data: bytes) -> None:
+        if self.away:
+            raise StorageUnavailableError("the bus is not available")
+        self.letters.append((dict(attributes), data))
+
+    def close(self) -> None:
+        pass
+
+
+def test_at_its_last_delivery_a_message_becomes_a_dead_letter_with_its_reason(rig: Rig) -> None:
+    letters = KeptLetters()
+    rig.handler = MessageHandler(rig.cache.service, DeadLetterBox(letters, attempts=3))
+    node = rig.cache.graph.add(A, 1, {1})
+    rig.cache.volume.fail = failing(VolumeUnavailableError("the volume is away"))
+    verdicts = []
+    for rig.attempt in (1, 2, 3):
+        verdicts.append(rig.miss(node))
+    assert verdicts == [Verdict.RETRY, Verdict.RETRY, Verdict.GIVEN_UP]
+    ((attributes, data),) = letters.letters
+    assert data == np.array([node], dtype="<u8").tobytes()
+    assert attributes["dead_letter_reason"] == "the volume is away"
+    assert (attributes["dead_letter_attempts"], attributes["dead_letter_message_id"]) == ("3", "15")
+    assert original_attributes(attributes) == {"table_id": GRAPH_ID, "l2_cache_id": TABLE_ID}
+
+
+def test_while_the_dead_letters_are_away_a_message_is_left_to_the_bus(rig: Rig) -> None:
+    letters = KeptLetters()
+    letters.away = True
+    rig.handler = MessageHandler(rig.cache.service, DeadLetterBox(letters, attempts=1))
+    rig.cache.volume.fail = failing(VolumeUnavailableError("the volume is away"))
+    assert rig.miss(rig.cache.graph.add(A, 1, {1})) is Verdict.RETRY
+    assert "dead letter was not published" in [record["message"] for record in rig.logged(logging.ERROR)]
+
+
+def test_a_message_that_succeeds_at_its_last_delivery_is_no_dead_letter(rig: Rig) -> None:
+    letters = KeptLetters()
+    rig.handler, rig.attempt = MessageHandler(rig.cache.service, DeadLetterBox(letters, attempts=2)), 2
+    assert rig.miss(rig.cache.graph.add(A, 1, {1})) is Verdict.DONE
+    assert letters.letters == []
+
+
+def test_a_long_reason_is_cut_to_what_an_attribute_holds(rig: Rig) -> None:
+    letters = KeptLetters()
+    box = DeadLetterBox(letters, attempts=1)
+    assert box.take(PushedMessage("1", {}, b"", 1), "\N{GREEK SMALL LETTER ALPHA}" * 2000)
+    assert 1000 < len(letters.letters[0][0]["dead_letter_reason"].encode()) <= 1024

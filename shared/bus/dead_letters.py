@@ -1,0 +1,74 @@
+"""Dead letters with their reason: what becomes of a message that fails at its last delivery.
+
+Pub/Sub moves what it delivered in vain to a dead-letter topic by itself, but knows no reason. So whoever handles a
+message publishes it there at the last attempt, with the reason as an attribute, and acknowledges it. What Pub/Sub still
+has to move is what ended without an answer: a killed instance, a fault of our own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.bus.protocol import Publisher
+from shared.cloud_events import PushedMessage
+from shared.errors import StorageUnavailableError
+from shared.log import event, get_logger
+
+REASON_ATTRIBUTE = "dead_letter_reason"
+ATTEMPTS_ATTRIBUTE = "dead_letter_attempts"
+MESSAGE_ID_ATTRIBUTE = "dead_letter_message_id"
+_OUR_ATTRIBUTES = (REASON_ATTRIBUTE, ATTEMPTS_ATTRIBUTE, MESSAGE_ID_ATTRIBUTE)
+_PUBSUB_PREFIX = "CloudPubSubDeadLetter"
+_MOST_BYTES = 1024  # of an attribute's value
+
+_logger = get_logger("bus")
+
+
+@dataclass(frozen=True)
+class DeadLetterBox:
+    """Where messages go that failed at their last attempt.
+
+    Attributes:
+      publisher: of the dead-letter topic.
+      attempts: deliveries that a message gets.
+    """
+
+    publisher: Publisher
+    attempts: int
+
+    def take(self, message: PushedMessage, reason: str) -> bool:
+        """Publishes a message that failed, if this was its last attempt.
+
+        Returns:
+          Whether it did: the message is then to be acknowledged. False too if the topic cannot be reached; Pub/Sub
+          moves the message in that case, without the reason.
+        """
+        if message.attempt < self.attempts:
+            return False
+        attributes = {
+            **message.attributes,
+            REASON_ATTRIBUTE: _short(reason),
+            ATTEMPTS_ATTRIBUTE: str(message.attempt),
+            MESSAGE_ID_ATTRIBUTE: message.message_id,
+        }
+        try:
+            self.publisher.publish(attributes, message.data)
+        except StorageUnavailableError as error:
+            event(_logger, logging.ERROR, "dead letter was not published", reason=str(error), message_reason=reason)
+            return False
+        return True
+
+
+def original_attributes(attributes: Mapping[str, str]) -> dict[str, str]:
+    """The attributes that a dead letter was first published with."""
+    return {
+        name: value
+        for name, value in attributes.items()
+        if name not in _OUR_ATTRIBUTES and not name.startswith(_PUBSUB_PREFIX)
+    }
+
+
+def _short(text: str) -> str:
+    return text.encode()[:_MOST_BYTES].decode(errors="ignore")

@@ -46,9 +46,9 @@ class Settings:
         below the deadline of the queue's tasks (`L2CACHE_LEAF_BUDGET_S`).
       threads: threads of the feature engine (`L2CACHE_THREADS`).
       log_level: DEBUG, INFO, WARNING or ERROR (`L2CACHE_LOG_LEVEL`).
+      project: Google Cloud project whose traces log records name; empty outside of one (`GOOGLE_CLOUD_PROJECT`).
     """
 
-      project: Google Cloud project whose traces log records name; empty outside of one (`GOOGLE_CLOUD_PROJECT`).
     datasets_file: Path
     store: str
     bus: str
@@ -59,9 +59,9 @@ class Settings:
     auth_service_namespace: str = "pychunkedgraph"
     max_body_bytes: int = 16 * 1024 * 1024
     max_ids: int = 100_000
+    requests_per_minute: int = 600
     miss_pause_s: float = 60.0
     message_bytes: int = 4_000
-    requests_per_minute: int = 600
     retry_after_s: int = 10
     graph_timeout_s: float = 60.0
     graph_attempts: int = 5
@@ -72,10 +72,10 @@ class Settings:
     leaf_budget_s: float = 480.0
     threads: int = 1
     log_level: str = "INFO"
+    project: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-    project: str = ""
         """Settings from environment variables.
 
         Raises:
@@ -93,10 +93,10 @@ class Settings:
             auth_service_namespace=read.text("AUTH_SERVICE_NAMESPACE", cls.auth_service_namespace),
             max_body_bytes=read.whole("L2CACHE_MAX_BODY_BYTES", cls.max_body_bytes, 1),
             max_ids=read.whole("L2CACHE_MAX_IDS", cls.max_ids, 1),
+            requests_per_minute=read.whole("L2CACHE_REQUESTS_PER_MINUTE", cls.requests_per_minute, 0),
             miss_pause_s=read.decimal("L2CACHE_MISS_PAUSE_S", cls.miss_pause_s, 0),
             message_bytes=read.whole("L2CACHE_MESSAGE_BYTES", cls.message_bytes, 8),
             retry_after_s=read.whole("L2CACHE_RETRY_AFTER_S", cls.retry_after_s, 0),
-            requests_per_minute=read.whole("L2CACHE_REQUESTS_PER_MINUTE", cls.requests_per_minute, 0),
             graph_timeout_s=read.decimal("L2CACHE_GRAPH_TIMEOUT_S", cls.graph_timeout_s, 0.001),
             graph_attempts=read.whole("L2CACHE_GRAPH_ATTEMPTS", cls.graph_attempts, 1),
             graph_token=environment.get("L2CACHE_GRAPH_TOKEN", "").strip(),
@@ -106,11 +106,11 @@ class Settings:
             leaf_budget_s=read.decimal("L2CACHE_LEAF_BUDGET_S", cls.leaf_budget_s, 0.001),
             threads=read.whole("L2CACHE_THREADS", cls.threads, 1),
             log_level=read.choice("L2CACHE_LOG_LEVEL", cls.log_level, _LOG_LEVELS),
+            project=environment.get("GOOGLE_CLOUD_PROJECT", "").strip(),
         )
 
 
 @dataclass(frozen=True)
-            project=environment.get("GOOGLE_CLOUD_PROJECT", "").strip(),
 class _Reader:
     environment: Mapping[str, str]
 

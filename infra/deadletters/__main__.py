@@ -82,7 +82,7 @@ def open_box(where: str, wait_s: float, topic: str | None = None) -> LetterBox:
 
 def line(letter: Letter) -> str:
     """A letter as a line for people."""
-    what = " ".join(f"{name}={value}" for name, value in letter.what.items())
+    what = " ".join(f"{name}={value}" for name, value in sorted(letter.what.items()))
     attempts = f"{letter.attempts or 'unknown'} attempts"
     return "\t".join([letter.id, what, f"{letter.n_bytes} bytes", attempts, letter.reason])
 

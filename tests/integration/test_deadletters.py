@@ -84,9 +84,9 @@ def test_dead_letters_in_the_cloud_are_listed_with_their_reason_and_stay(place: 
     for _ in range(2):
         lines = sorted(run("list", place.dead_letters), key=lambda line: line[1])
         assert [line[1:] for line in lines] == [
-            ["table_id=graph l2_cache_id=cache message_id=m0", "8 bytes", "30 attempts", "the volume is away"],
+            ["l2_cache_id=cache message_id=m0 table_id=graph", "8 bytes", "30 attempts", "the volume is away"],
             [
-                "table_id=graph l2_cache_id=cache message_id=m1",
+                "l2_cache_id=cache message_id=m1 table_id=graph",
                 "0 bytes",
                 "30 attempts",
                 "the graph server refuses the token",
@@ -99,7 +99,7 @@ def test_a_replayed_dead_letter_is_the_message_that_it_was_and_leaves_the_box(pl
     first = next(line[0] for line in run("list", place.dead_letters) if "message_id=m0" in line[1])
     assert run("replay", place.dead_letters, first) == [["1 dead letters will be delivered again"]]
     assert place.replayed() == [(MISS, b"12345678")]
-    assert [line[1].rpartition("=")[2] for line in run("list", place.dead_letters)] == ["m1"]
+    assert ["message_id=m1" in line[1] for line in run("list", place.dead_letters)] == [True]
     assert run("replay", place.dead_letters) == [["1 dead letters will be delivered again"]]
     assert place.replayed() == [(MISS, b"87654321")]
     assert run("list", place.dead_letters) == []
@@ -114,7 +114,7 @@ def test_what_pubsub_moved_by_itself_loses_its_marks_when_replayed(place: Place)
     bus.publish({**MISS, **marks}, b"12345678")
     bus.close()
     (line,) = run("list", place.dead_letters)
-    assert line[1:4] == ["table_id=graph l2_cache_id=cache", "8 bytes", "30 attempts"]
+    assert line[1:4] == ["l2_cache_id=cache table_id=graph", "8 bytes", "30 attempts"]
     assert "log" in line[4]
     run("replay", place.dead_letters)
     assert place.replayed() == [(MISS, b"12345678")]
@@ -142,7 +142,7 @@ def test_the_local_stacks_dead_letters_are_listed_and_replayed_in_the_same_way(t
     deliveries.retry([Failure(lease.id, "status 503") for lease in deliveries.lease(2, NOW_S)], NOW_S)
     listed = run("list", str(file))
     assert [line[1:] for line in listed] == [
-        ["task=chunk-7 path=/chunks", "2 bytes", "1 attempts", "status 503"],
+        ["path=/chunks task=chunk-7", "2 bytes", "1 attempts", "status 503"],
         ["table_id=graph", "8 bytes", "1 attempts", "status 503"],
     ]
     assert run("replay", str(file), listed[0][0]) == [["1 dead letters will be delivered again"]]

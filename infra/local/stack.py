@@ -174,7 +174,6 @@ class LocalStack:
         environment = {
             "PYTHONPATH": str(ROOT),
             "AUTH_DISABLED": "true",
-            "L2CACHE_REQUESTS_PER_MINUTE": "0",
             "L2CACHE_DATASETS": str(self.config),
             "L2CACHE_REQUESTS_PER_MINUTE": "0",  # there is one user
             "L2CACHE_STORE": services.store,
@@ -196,6 +195,20 @@ class LocalStack:
         environment = {"WORKERS": str(processes), "THREADS": str(threads)}
         ready = f"http://127.0.0.1:{port}/healthz"
         return ChildSpec(name, ("functions_framework", *arguments), environment, ready)
+
+
+def refuse_graph_tables(config: Path) -> None:
+    """Makes sure that no dataset names a graph table, for where Bigtable is an emulator that has none.
+
+    Raises:
+      ConfigurationError: naming the dataset that does.
+    """
+    for dataset in Datasets.from_file(config).by_graph_id.values():
+        if dataset.graph_table is not None:
+            raise ConfigurationError(
+                f"dataset {dataset.graph_id} names a graph_table, which the Bigtable emulator does not have: without "
+                "it the graph server is asked"
+            )
 
 
 def wait_for_interrupt() -> None:
@@ -228,6 +241,8 @@ def main(config: Path | None, world: Path | None, state: Path, workers: int | No
         raise click.UsageError("give either --config (make stack CONFIG=datasets.yaml) or --world")
     graph = None if world is None else GraphSource(WORLD_TABLE, ("--world", str(world)))
     try:
+        if emulators and config is not None:
+            refuse_graph_tables(config)
         with LocalStack(state, config, graph, workers, EmulatorBacking() if emulators else embedded) as stack:
             click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/")
             click.echo(f"ingest:   {stack.ingest_url}  (POST /start, GET /status)")

@@ -58,13 +58,14 @@ class TaskQueueName:
         return f"{self.parent}/queues/{self.name}"
 
 
-def create_topic(endpoint: str, topic: Topic, push_url: str) -> None:
+def create_topic(endpoint: str, topic: Topic, push_url: str, least_pause: timedelta = LEAST_PAUSE) -> None:
     """Makes a topic whose messages are pushed to an address, and its dead-letter topic with a subscription to pull.
 
     Args:
       endpoint: of the Pub/Sub emulator.
       topic: its name.
       push_url: gets a POST per message.
+      least_pause: before a message is pushed again for the first time.
 
     Raises:
       google.api_core.exceptions.GoogleAPICallError: if the emulator refuses it.
@@ -87,7 +88,7 @@ def create_topic(endpoint: str, topic: Topic, push_url: str) -> None:
                 "topic": topic.path,
                 "push_config": {"push_endpoint": push_url},
                 "ack_deadline_seconds": ACK_DEADLINE_S,
-                "retry_policy": {"minimum_backoff": LEAST_PAUSE, "maximum_backoff": LONGEST_PAUSE},
+                "retry_policy": {"minimum_backoff": least_pause, "maximum_backoff": LONGEST_PAUSE},
                 "dead_letter_policy": {
                     "dead_letter_topic": dead.path,
                     "max_delivery_attempts": ATTEMPTS_BEFORE_DEAD,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shared.features.runs import LabelRuns
 
 LONGEST_AXIS_VOXELS = 2**16 - 1
+CROWDED_LABELS = 2**20  # from here on most labels are single voxels, which need not be searched for
 LARGEST_VOXEL_NM = 18_000.0  # so that no distance in a chunk leaves int32
 
 
@@ -45,7 +46,14 @@ def chunk_features(
     if node_ids is not None:
         wanted = np.unique(np.asarray(node_ids, np.uint64))
         wanted = wanted[wanted != 0]
-    return _features(_find_runs(labels, wanted, threads), resolution, threads)
+    from shared.features.crowded import crowded_features
+    from shared.features.runs import TooManyLabelsError
+
+    try:
+        runs = _find_runs(labels, wanted, threads, CROWDED_LABELS)
+    except TooManyLabelsError:
+        runs = None
+    return crowded_features(labels, resolution, threads) if runs is None else _features(runs, resolution, threads)
 
 
 def supervoxel_features(
@@ -90,7 +98,9 @@ def supervoxel_runs(supervoxels: npt.NDArray[Any], threads: int = 1) -> LabelRun
     return _find_runs(supervoxels, None, threads)
 
 
-def _find_runs(labels: npt.NDArray[Any], wanted: npt.NDArray[np.uint64] | None, threads: int) -> LabelRuns:
+def _find_runs(
+    labels: npt.NDArray[Any], wanted: npt.NDArray[np.uint64] | None, threads: int, most_labels: int | None = None
+) -> LabelRuns:
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     if labels.ndim != 3 or max(labels.shape) > LONGEST_AXIS_VOXELS:
@@ -101,7 +111,7 @@ def _find_runs(labels: npt.NDArray[Any], wanted: npt.NDArray[np.uint64] | None, 
         raise ValueError(f"labels must be unsigned integers, not {labels.dtype}")
     from shared.features.runs import find_runs
 
-    return find_runs(labels, wanted, threads)
+    return find_runs(labels, wanted, threads, most_labels)
 
 
 def _features(runs: LabelRuns, resolution_nm: npt.NDArray[np.float64], threads: int) -> Features:

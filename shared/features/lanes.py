@@ -19,7 +19,7 @@ _VECTOR = ir.VectorType(_INT32, LANES)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 
 
-class LanesType(types.Type):  # type: ignore[misc]
+class LanesType(types.Type):
     """Type of sixteen int32 in a kernel."""
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ lanes = LanesType()
 
 
 @register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _VECTOR)
+        super().__init__(dmm, fe_type, _VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -136,7 +136,7 @@ def largest(typingctx: Any, a: Any) -> Any:
     """Largest of the sixteen."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        reduce = cgutils.get_or_insert_function(
+        reduce = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module, ir.FunctionType(_INT32, [_VECTOR]), f"llvm.vector.reduce.smax.v{LANES}i32"
         )
         return builder.call(reduce, args)

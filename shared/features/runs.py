@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from shared.errors import TooLargeError
 from shared.features.scan import EMPTY, TILE, fill_labels, renumber, scan_rows
 
 T = TypeVar("T")
@@ -94,19 +95,32 @@ def in_ranges(task: Callable[[int, int], T], count: int, threads: int) -> list[T
         return list(pool.map(lambda limits: task(*limits), ranges))
 
 
-def find_runs(labels: npt.NDArray[Any], wanted: npt.NDArray[np.uint64] | None = None, threads: int = 1) -> LabelRuns:
+class TooManyLabelsError(TooLargeError):
+    """There are more labels than the caller has asked for."""
+
+
+def find_runs(
+    labels: npt.NDArray[Any],
+    wanted: npt.NDArray[np.uint64] | None = None,
+    threads: int = 1,
+    most_labels: int | None = None,
+) -> LabelRuns:
     """Runs of a chunk of labels.
 
     Args:
       labels: unsigned integers [x, y, z], at least one voxel, in any memory order.
       wanted: uint64[k] without repetition, the labels to keep; others become 0. All are kept if None.
       threads: how many threads to use.
+      most_labels: how many there may be where all are kept; any number if None.
+
+    Raises:
+      TooManyLabelsError: if there are more.
     """
     axes = _axes(labels.shape)
     labels = labels.transpose(axes)
     rows = _rows(labels)
     ranges = np.empty((2, rows.count), np.uint32)
-    parts = in_ranges(lambda begin, end: _scan(rows, begin, end, wanted, ranges), rows.count, threads)
+    parts = in_ranges(lambda begin, end: _scan(rows, begin, end, wanted, ranges, most_labels), rows.count, threads)
     shape = (int(labels.shape[0]), int(labels.shape[1]), int(labels.shape[2]))
     if len(parts) == 1:
         return LabelRuns(axes, shape, ranges, *parts[0])
@@ -114,7 +128,12 @@ def find_runs(labels: npt.NDArray[Any], wanted: npt.NDArray[np.uint64] | None = 
 
 
 def _scan(
-    rows: _Rows, begin: int, end: int, wanted: npt.NDArray[np.uint64] | None, ranges: npt.NDArray[np.uint32]
+    rows: _Rows,
+    begin: int,
+    end: int,
+    wanted: npt.NDArray[np.uint64] | None,
+    ranges: npt.NDArray[np.uint32],
+    most_labels: int | None,
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
     """run_end, run_label, ids of some rows, numbered from 0; arrays grow as they fill up."""
     known = 1 if wanted is None else 1 + len(wanted)
@@ -133,6 +152,8 @@ def _scan(
         )  # fmt: skip
         if begin == end:
             return run_end[:runs], run_label[:runs], ids[:known]
+        if wanted is None and most_labels is not None and known > most_labels:
+            raise TooManyLabelsError(f"more than {most_labels} labels in a chunk")
         if known + rows.width > len(ids):
             ids = _grown(ids)
         if runs + rows.width > len(run_end):

@@ -25,7 +25,7 @@ ONE_CHUNK: Triple = (1, 1, 1)
 
 PIPELINE_CHUNKS = 8
 LEAVES_AT_LEAST = 64
-LEAVES_ENOUGH = 8192
+LEAVES_ENOUGH = 16384
 
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)-(\d+)_(\d+)_(\d+)")
 

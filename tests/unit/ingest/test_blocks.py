@@ -85,7 +85,7 @@ def test_a_file_larger_than_a_leaf_is_not_shared_by_more_leaves_than_it_needs() 
 def test_a_leaf_is_no_larger_than_allowed_and_not_so_small_that_marks_pile_up(n_chunks: int, most: int) -> None:
     size = leaf_size(n_chunks, most)
     assert 1 <= size <= most
-    assert size == most or n_chunks <= 8192 * (size + 1)
+    assert size == most or n_chunks <= 16384 * (size + 1)
     assert size == 1 or n_chunks >= 64 * size
 
 

@@ -1,0 +1,1 @@
+"""The operators' terminal client of the ingest function: `python -m infra.ingest --help`."""

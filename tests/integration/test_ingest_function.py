@@ -1,0 +1,215 @@
+"""The ingest function and its terminal client on a small world: HTTP in, tasks out, the test works them off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import requests
+from click.testing import CliRunner
+from werkzeug.serving import make_server
+
+from infra.ingest.__main__ import main
+from shared.errors import L2CacheError
+from shared.ingest import Operations
+from shared.settings import Settings
+from tests.small_graph import GRAPH_ID, failing
+from tests.unit.ingest.site import CHUNKS, Site
+
+ROOT = Path(__file__).resolve().parents[2]
+START = {"dataset": GRAPH_ID, "timestamp": "2026-06-01 00:00:00"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def url(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The function's own routes over the site's service, on loopback."""
+    (tmp_path / "datasets.yaml").write_text("{}")
+    environment = {
+        "L2CACHE_DATASETS": str(tmp_path / "datasets.yaml"),
+        "L2CACHE_STORE": f"sqlite://{tmp_path}/cache.db",
+        "L2CACHE_BUS": f"sqlite://{tmp_path}/bus.db",
+        "L2CACHE_QUEUE": f"sqlite://{tmp_path}/a.db,sqlite://{tmp_path}/b.db",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app = _function().create_app(Settings.from_environment(environment), site.ingest)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _function() -> ModuleType:
+    spec = util.spec_from_file_location("ingest_function", ROOT / "functions" / "ingest" / "main.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def post(url: str, path: str, **document: Any) -> requests.Response:
+    return requests.post(f"{url}{path}", json=document, timeout=30)
+
+
+def test_a_run_from_plan_to_end(site: Site, url: str) -> None:
+    plan = post(url, "/plan", **START).json()
+    assert (plan["total_chunks"], plan["leaf_tasks"], plan["expand_tasks"]) == (CHUNKS, CHUNKS, [1])
+    assert plan["cost_usd"]["total"] > 0
+    assert requests.get(f"{url}/runs", params={"dataset": GRAPH_ID}, timeout=30).status_code == 404
+    started = post(url, "/start", **START)
+    assert (started.status_code, started.json()["state"]) == (200, "running")
+    assert post(url, "/start", **START).status_code == 409
+    site.drain()
+    status = requests.get(f"{url}/status", params={"dataset": GRAPH_ID}, timeout=30).json()
+    assert (status["state"], status["completed_chunks"], status["time_left_s"]) == ("finished", CHUNKS, 0)
+    assert [run["run_id"] for run in post(url, "/runs", dataset=GRAPH_ID).json()["runs"]] == [status["run_id"]]
+    assert "of this table" in post(url, "/plan", **START).json()["rates"]["origin"]
+
+
+def test_every_operation_can_be_called_at_the_root(site: Site, url: str) -> None:
+    assert post(url, "/", operation="start", **START).json()["state"] == "running"
+    assert post(url, "/", operation="status", dataset=GRAPH_ID).json()["total_chunks"] == CHUNKS
+    assert post(url, "/", operation="cancel", dataset=GRAPH_ID).json()["state"] == "cancelled"
+    assert post(url, "/", operation="failed", dataset=GRAPH_ID).json() == {"failed": [], "next": ""}
+    for wrong in ({}, {"operation": "dance"}, {"operation": 5}):
+        answer = post(url, "/", **wrong)
+        assert answer.status_code == 400
+        assert "start" in answer.json()["message"]
+
+
+def test_a_cancelled_run_does_nothing_until_it_is_resumed(site: Site, url: str) -> None:
+    post(url, "/start", **START)
+    post(url, "/cancel", dataset=GRAPH_ID)
+    site.drain()
+    assert site.cache.volume.reads == []
+    assert post(url, "/start", **START).status_code == 409
+    assert post(url, "/retry", dataset=GRAPH_ID).status_code == 409
+    assert post(url, "/start", dataset=GRAPH_ID, resume=True).json()["state"] == "running"
+    site.drain()
+    assert site.ingest.status(GRAPH_ID).completed_chunks == CHUNKS
+
+
+def test_resuming_skips_what_is_done_and_makes_old_tasks_obsolete(site: Site, url: str) -> None:
+    post(url, "/start", **START)
+    site.deliver(site.deliveries.lease(1, site.clock.now_s * 2)[0])
+    (first, *_) = site.deliveries.lease(3, site.clock.now_s * 2)
+    site.deliver(first)
+    assert len(site.cache.volume.reads) == 1
+    resumed = post(url, "/start", **START, resume=True).json()
+    assert (resumed["generation"], resumed["completed_chunks"]) == (1, 1)
+    site.deliveries.release_leases()
+    site.drain()
+    assert site.ingest.status(GRAPH_ID).finished
+    assert sorted(site.cache.volume.reads) == sorted(set(site.cache.volume.reads))
+
+
+def test_failures_are_listed_by_page_and_only_they_are_retried(site: Site, url: str) -> None:
+    broken = [(0, 0, 0), (1, 1, 1), (2, 1, 0)]
+    site.cache.volume.fail = failing(L2CacheError("odd"), *broken)
+    post(url, "/start", **START)
+    site.drain()
+    found, after = [], ""
+    while not found or after:
+        page = post(url, "/failed", dataset=GRAPH_ID, limit=2, after=after).json()
+        assert len(page["failed"]) <= 2
+        found += [(tuple(one["chunk"]), one["reason"]) for one in page["failed"]]
+        after = page["next"]
+    assert sorted(found) == [(chunk, "odd") for chunk in broken]
+    site.cache.volume.fail = failing(L2CacheError("still odd"), (0, 0, 0))
+    site.cache.volume.reads.clear()
+    assert post(url, "/retry", dataset=GRAPH_ID).json()["state"] == "running"
+    site.drain()
+    assert sorted(site.cache.volume.reads) == [(1, 1, 1), (2, 1, 0)]
+    status = post(url, "/status", dataset=GRAPH_ID).json()
+    assert (status["state"], status["failed_chunks"]) == ("finished", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "named"),
+    [
+        ("/start", {"dataset": "nope"}, "nope"),
+        ("/start", {**START, "timestamp": "2999-01-01 00:00:00"}, "future"),
+        ("/start", {**START, "bounding_box": [[0, 0, 0], [1, 1, 1]]}, "outside"),
+        ("/start", {**START, "resume": "yes"}, "resume"),
+        ("/start", {**START, "create": 1}, "create"),
+        ("/plan", {**START, "concurrency": 0}, "concurrency"),
+        ("/plan", {**START, "colour": 0}, "colour"),
+        ("/status", {}, "dataset"),
+        ("/status", {"dataset": GRAPH_ID, "limit": 5}, "limit"),
+        ("/failed", {"dataset": GRAPH_ID, "limit": "many"}, "limit"),
+        ("/cancel", {"dataset": GRAPH_ID, "run": 5}, "run"),
+    ],
+)
+def test_wrong_arguments_are_answered_400_and_named(url: str, path: str, document: dict[str, Any], named: str) -> None:
+    answer = post(url, path, **document)
+    assert answer.status_code == 400
+    assert named in answer.json()["message"]
+
+
+def test_a_missing_table_is_not_made_against_the_operators_will(site: Site, url: str) -> None:
+    assert post(url, "/start", **START, create=False).status_code == 404
+    assert site.waiting() == 0
+
+
+def test_reading_operations_take_a_query_and_changing_ones_do_not(url: str) -> None:
+    post(url, "/start", **START)
+    assert requests.get(f"{url}/failed", params={"dataset": GRAPH_ID, "limit": "3"}, timeout=30).ok
+    assert requests.get(f"{url}/cancel", params={"dataset": GRAPH_ID}, timeout=30).status_code == 405
+
+
+def test_a_task_that_is_none_is_acknowledged(url: str) -> None:
+    assert requests.post(f"{url}/expand", data=b"nonsense", timeout=30).status_code == 204
+
+
+def terminal(url: str, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["--url", url, *arguments])
+    return result.exit_code, result.output
+
+
+def test_the_terminal_client_starts_watches_and_reports(site: Site, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.ingest.__main__.LOOK_S", 0.01)
+    assert terminal(url, "plan", GRAPH_ID, "--concurrency", "5")[0] == 0
+    code, said = terminal(url, "start", GRAPH_ID, "--timestamp", "2026-06-01 00:00:00", "--no-create")
+    assert (code, "no cache table" in said) == (2, True)
+    site.cache.volume.fail = failing(L2CacheError("odd"), (0, 0, 0))
+    worker = threading.Timer(0.3, site.drain)
+    worker.start()
+    code, said = terminal(url, "start", GRAPH_ID, "--timestamp", "2026-06-01 00:00:00", "--watch")
+    worker.join()
+    assert (code, "1 failed chunks" in said) == (1, True)
+    assert terminal(url, "failed", GRAPH_ID) == (0, "0,0,0\todd\n")
+    site.cache.volume.fail = lambda _: None
+    assert terminal(url, "retry", GRAPH_ID)[0] == 0
+    site.drain()
+    assert terminal(url, "status", GRAPH_ID, "--watch")[0] == 0
+    assert f"{CHUNKS}/{CHUNKS} chunks\t0 failed" in terminal(url, "runs", GRAPH_ID)[1]
+
+
+def test_the_terminal_client_says_clearly_what_is_wrong(url: str) -> None:
+    code, said = terminal(url, "start", "nope")
+    assert (code, "nope" in said) == (2, True)
+    assert terminal(url, "start", GRAPH_ID, "--bounding-box", "1,2:3")[0] == 2
+    assert terminal("http://127.0.0.1:9", "status", GRAPH_ID)[0] == 3
+    result = CliRunner().invoke(main, ["--url", url, "--token-command", "false", "runs", GRAPH_ID])
+    assert (result.exit_code, "token command" in result.output) == (2, True)
+
+
+def test_operations_know_the_present_moment(site: Site) -> None:
+    operations = Operations(site.ingest, lambda: datetime(2026, 5, 1, tzinfo=UTC))
+    with pytest.raises(L2CacheError, match="future"):
+        operations.run("start", START)

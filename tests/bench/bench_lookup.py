@@ -1,0 +1,143 @@
+"""What a look-up costs: `python -m tests.bench.bench_lookup [--data DIR] [--rounds N]`.
+
+The running look-up function on Google's Bigtable emulator, all attributes, over HTTP with an open connection as clients
+keep it; and in the same rounds the floor: one bare ReadRows stream of the same keys, its answers not even looked at.
+The table has PCGL2Cache's recorded rows, and copies of them under ids of other segments of the same chunks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import numpy as np
+import requests
+from google.cloud.bigtable_v2 import BigtableClient
+from google.cloud.bigtable_v2.services.bigtable.transports import BigtableGrpcTransport
+
+from infra.local.bigtable_dump import restore_dump, write_cells
+from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
+from infra.local.graph.table import Cell, read_dump
+from infra.local.stack import LocalStack
+from shared.bigtable import TableAddress
+from shared.store.table_format import node_key
+from shared.types import UInt64Array
+from tests.e2e.real_data import GRAPH, TABLE, graph_source
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE_DUMP = "tables/cache_ingested.ndjson.gz"
+ADDRESS = TableAddress(PROJECT, INSTANCE, TABLE)
+SIZES = (1, 100, 1_000, 10_000, 100_000)
+SEGMENTS_APART = 1 << 20
+GOAL_RATIO_AT, GOAL_RATIO, GOAL_ONE_MS = 10_000, 2.0, 15.0
+
+
+def fill_table(dump: Path, n_rows: int) -> UInt64Array:
+    """Restores the cache table, and adds copies of its rows until it has so many; the ids of all: uint64[n_rows]."""
+    restore_dump(dump, ADDRESS)
+    recorded = [cell for cell in read_dump(dump)[1] if cell.key.isdecimal() and cell.value]
+    own = np.unique(np.array([int(cell.key) for cell in recorded], dtype=np.uint64))
+    ids = [own]
+    for copy in range(1, -(-n_rows // len(own))):
+        shift = copy * SEGMENTS_APART
+        write_cells(ADDRESS, (_shifted(cell, shift) for cell in recorded))
+        ids.append(own + np.uint64(shift))
+    return np.concatenate(ids)[:n_rows]
+
+
+def _shifted(cell: Cell, shift: int) -> Cell:
+    return cell._replace(key=node_key(int(cell.key) + shift).decode())
+
+
+@contextmanager
+def bare_stream(endpoint: str) -> Iterator[Callable[[UInt64Array], int]]:
+    """Reads rows by key in one stream; the number of bytes that came."""
+    name = f"projects/{PROJECT}/instances/{INSTANCE}/tables/{TABLE}"
+    options = [("grpc.max_receive_message_length", -1)]
+    channel = grpc.insecure_channel(endpoint, options=options)
+    with BigtableClient(transport=BigtableGrpcTransport(channel=channel)) as client:
+
+        def read(l2_ids: UInt64Array) -> int:
+            keys = [node_key(l2_id) for l2_id in l2_ids.tolist()]
+            request = {"table_name": name, "rows": {"row_keys": keys}}
+            return sum(type(answer).pb(answer).ByteSize() for answer in client.read_rows(request=request))
+
+        yield read
+
+
+def look_up(session: requests.Session, stack: LocalStack, l2_ids: UInt64Array, encoding: str) -> int:
+    """Asks the function for all attributes; the length of the answer."""
+    response = session.post(
+        f"{stack.lookup_url}/l2cache/api/v1/table/{GRAPH}/attributes",
+        data=l2_ids.astype("<u8").tobytes(),
+        headers={"Content-Type": "application/octet-stream", "Accept-Encoding": encoding},
+        timeout=120,
+    )
+    response.raise_for_status()
+    return len(response.content)
+
+
+def measure(ways: list[Callable[[UInt64Array], int]], ids: UInt64Array, rounds: int) -> np.ndarray:
+    """Milliseconds of each way in each round, one after the other in every round: float[round, way]."""
+    times = np.zeros((rounds, len(ways)))
+    for turn in range(-1, rounds):  # The first turn only warms up.
+        for number, way in enumerate(ways):
+            start_s = time.perf_counter()
+            if not way(ids):
+                raise AssertionError("an empty answer")
+            if turn >= 0:
+                times[turn, number] = (time.perf_counter() - start_s) * 1000
+    return times
+
+
+def _rounds(size: int, rounds: int) -> int:
+    """Small look-ups are measured more often, the largest less."""
+    return 20 * rounds if size <= 100 else min(rounds, 2) if size >= 100_000 else rounds
+
+
+def report(stack: LocalStack, ids: UInt64Array, rounds: int) -> None:
+    """Measures all sizes and prints a table."""
+    print(f"{'ids':>8}{'floor':>10}{'look-up':>10}{'ratio':>8}{'gzipped':>10}{'ratio':>8}   ms, medians")
+    endpoint = stack.services.environment["BIGTABLE_EMULATOR_HOST"]
+    with bare_stream(endpoint) as floor, requests.Session() as session:
+        ways = [
+            floor,
+            lambda some: look_up(session, stack, some, "identity"),
+            lambda some: look_up(session, stack, some, "gzip"),
+        ]
+        for size in SIZES:
+            some = np.sort(np.random.default_rng(size).choice(ids, size, replace=False))
+            times = np.median(measure(ways, some, _rounds(size, rounds)), axis=0)
+            plain, packed = times[1] / times[0], times[2] / times[0]
+            print(f"{size:8,}{times[0]:10.1f}{times[1]:10.1f}{plain:8.2f}{times[2]:10.1f}{packed:8.2f}", flush=True)
+            if size == 1:
+                print(f"         goal: under {GOAL_ONE_MS:g} ms: {'met' if times[2] < GOAL_ONE_MS else 'missed'}")
+            if size == GOAL_RATIO_AT:
+                print(
+                    f"         goal: at most {GOAL_RATIO:g} x the floor: {'met' if packed <= GOAL_RATIO else 'missed'}"
+                )
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as state,
+        LocalStack(Path(state), graph=graph_source(options.data), workers=1, backing=EmulatorBacking()) as stack,
+    ):
+        os.environ.update(stack.services.environment)
+        report(stack, fill_table(options.data / CACHE_DUMP, max(SIZES)), options.rounds)
+
+
+if __name__ == "__main__":
+    main()

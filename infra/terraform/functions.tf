@@ -17,8 +17,10 @@ locals {
       ingress     = var.compute_ingress
       environment = {
         THREADS                   = tostring(var.compute.concurrency)
+        CLOUD_VOLUME_DIR          = "/tmp/cloudvolume"
         L2CACHE_THREADS           = tostring(max(1, floor(var.compute.cpu / var.compute.concurrency)))
         L2CACHE_BUDGET_S          = tostring(floor(var.push.deadline_s * var.push.budget_share))
+        L2CACHE_LEAF_BUDGET_S     = tostring(floor(var.queues.deadline_s * 0.8))
         L2CACHE_DEAD_LETTERS      = "pubsub://${var.project}/${google_pubsub_topic.dead_letters.name}"
         L2CACHE_DELIVERY_ATTEMPTS = tostring(var.push.attempts)
       }
@@ -42,11 +44,21 @@ locals {
     var.sticky_auth_url == "" ? {} : { STICKY_AUTH_URL = var.sticky_auth_url },
   )
 
+  # Each address tells where the queue's tasks go and as whom.
+  queue_addresses = [
+    for queue in google_cloud_tasks_queue.this : join("", [
+      "cloudtasks://${var.project}/${var.region}/${queue.name}",
+      "?compute=${local.urls.compute}&compute_service_account=${google_service_account.this["tasks-compute"].email}",
+      "&ingest=${local.urls.ingest}&ingest_service_account=${google_service_account.this["tasks-ingest"].email}",
+      "&deadline_s=${var.queues.deadline_s}",
+    ])
+  ]
+
   environment = merge({
     L2CACHE_DATASETS     = "/etc/l2cache/datasets.yaml"
     L2CACHE_STORE        = "bigtable://${var.project}/${local.bigtable_instance}"
     L2CACHE_BUS          = "pubsub://${element(split("/", local.misses_topic), 1)}/${element(split("/", local.misses_topic), 3)}"
-    L2CACHE_QUEUE        = "cloudtasks://${var.project}/${var.region}/${join(",", google_cloud_tasks_queue.this[*].name)}"
+    L2CACHE_QUEUE        = join(",", local.queue_addresses)
     GOOGLE_CLOUD_PROJECT = var.project
   }, var.settings)
 

@@ -1,5 +1,5 @@
 # Metrics made of the functions' log records. Names of records and fields are those that `shared.log.event` is given;
-# tests/integration/test_log_fields.py holds the two together.
+# tests/integration/test_packages.py holds the two together.
 
 locals {
   service = { for name in ["lookup", "compute", "ingest"] : name => "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}-${name}\"" }

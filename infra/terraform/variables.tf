@@ -201,11 +201,12 @@ variable "dead_letters_keep_days" {
 # --- task queues -----------------------------------------------------------------------------------------------------
 
 variable "queues" {
-  description = "Cloud Tasks queues of ingests: how many, tasks per second and at a time of each (at most 500 and 5000), and how a failed task is retried. `count * concurrent` should not exceed the compute function's `max_instances * concurrency`."
+  description = "Cloud Tasks queues of ingests: how many, tasks per second and at a time of each (at most 500 and 5000), seconds until a task without an answer counts as failed (60-1800; a task begins no further chunk after 0.8 of it), and how a failed task is retried. `count * concurrent` should not exceed the compute function's `max_instances * concurrency`."
   type = object({
     count       = optional(number, 1)
     per_second  = optional(number, 50)
     concurrent  = optional(number, 20)
+    deadline_s  = optional(number, 600)
     attempts    = optional(number, 20)
     min_pause_s = optional(number, 5)
     max_pause_s = optional(number, 600)
@@ -215,6 +216,10 @@ variable "queues" {
   validation {
     condition     = var.queues.count >= 1 && var.queues.per_second <= 500 && var.queues.concurrent <= 5000
     error_message = "queues: at least one; at most 500 tasks per second and 5000 at a time in each."
+  }
+  validation {
+    condition     = var.queues.deadline_s >= 60 && var.queues.deadline_s <= 1800
+    error_message = "queues.deadline_s must be 60 to 1800."
   }
 }
 
@@ -247,7 +252,7 @@ variable "compute" {
 
   validation {
     condition     = var.compute.timeout_s >= 600 && var.compute.timeout_s <= 3600
-    error_message = "compute.timeout_s must be 600 (a push) to 3600."
+    error_message = "compute.timeout_s must be 600 (a push) to 3600; not below queues.deadline_s."
   }
 }
 

@@ -1,0 +1,156 @@
+"""Ingest and edits on the emulators: `python -m tests.bench.bench_emulators [--data DIR] [--edits N]`.
+
+The real data set goes through the three functions on Google's emulators of Bigtable, Pub/Sub and Cloud Tasks. First all
+its chunks are ingested by one compute process, as the figure is seconds per chunk and core; the steps are those that
+the compute function logs. Then edits are published, each of some L2 ids of one or two chunks whose rows were taken out,
+and the look-up function is asked until all of them are served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.cloud.bigtable.data import BigtableDataClient, DeleteAllFromRow, RowMutationEntry
+
+from infra.local.bigtable_dump import restore_dump
+from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
+from infra.local.stack import LocalStack
+from shared.bigtable import TableAddress
+from shared.bus import open_bus
+from shared.geometry import GraphGeometry
+from shared.ids import IdLayout, chunk_coordinates
+from shared.store.table_format import node_key
+from shared.types import UInt64Array
+from tests.e2e.real_data import GRAPH, N_CHUNKS, TABLE, graph_dump, graph_source
+from tests.e2e.stack_client import look_up, start_ingest, status, wait_until
+from tests.recorded_rows import recorded_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+IDS_PER_EDIT = 7
+POLL_S = 0.005
+GOAL_S_PER_CHUNK = 0.06
+
+
+def steps_ms(stack: LocalStack, message: str) -> tuple[int, dict[str, float]]:
+    """How many log records of one kind the compute function wrote, and each step's milliseconds in all of them."""
+    records, sums = 0, dict[str, float]()
+    for line in (stack.state / "logs" / "compute.log").read_text().splitlines():
+        if line.startswith("{") and (record := json.loads(line))["message"] == message:
+            records += 1
+            for name, value in record.items():
+                if name.endswith("_ms"):
+                    sums[name.removesuffix("_ms")] = sums.get(name.removesuffix("_ms"), 0.0) + value
+    return records, sums
+
+
+def print_steps(sums: dict[str, float], per: int) -> None:
+    """Prints each step's time and share; steps that run beside each other count in full."""
+    whole = sum(sums.values())
+    for name, total_ms in sums.items():
+        print(f"  {name:<10}{total_ms / per:8.2f} ms{total_ms / whole:8.1%}")
+
+
+def cpu_s(target: str) -> float:
+    """Processor seconds so far of the processes of one function."""
+    ticks = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # processes end while they are listed
+            if f"--target\0{target}\0" in (folder / "cmdline").read_text():
+                ticks += sum(map(int, (folder / "stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def ingest(stack: LocalStack, **fields: Any) -> float:
+    """Ingests and waits until it is finished: seconds."""
+    start_s = time.perf_counter()
+    start_ingest(stack.ingest_url, GRAPH, **fields)
+    wait_until(lambda: status(stack.ingest_url, GRAPH)["finished"], "the ingest")
+    return time.perf_counter() - start_s
+
+
+def bench_ingest(stack: LocalStack) -> None:
+    """Ingests all chunks with one compute process and prints what it cost."""
+    print(f"cold start, 8 chunks: {ingest(stack, test=True):.1f} s")
+    _, before_ms = steps_ms(stack, "block computed")
+    before_cpu_s = cpu_s("compute")
+    elapsed_s = ingest(stack)
+    used_s = cpu_s("compute") - before_cpu_s
+    _, after_ms = steps_ms(stack, "block computed")
+    print(f"all {N_CHUNKS} chunks: {elapsed_s:.1f} s")
+    for title, seconds in (("elapsed", elapsed_s), ("processor time of compute", used_s)):
+        met = "met" if seconds / N_CHUNKS <= GOAL_S_PER_CHUNK else "missed"
+        print(f"  {seconds / N_CHUNKS:.4f} s per chunk, {title} (goal {GOAL_S_PER_CHUNK:g}: {met})")
+    print("steps of a chunk, reading and writing beside the rest:")
+    print_steps({name: total_ms - before_ms.get(name, 0.0) for name, total_ms in after_ms.items()}, N_CHUNKS)
+
+
+def edits(l2_ids: UInt64Array, layout: IdLayout, number: int) -> list[list[int]]:
+    """Some L2 ids for each of so many edits: neighbours of one chunk, every fourth time of two."""
+    chunks = chunk_coordinates(l2_ids, layout)
+    _, starts = np.unique(chunks, axis=0, return_index=True)
+    groups = [part.tolist() for part in np.split(l2_ids, np.sort(starts)[1:]) if len(part) >= IDS_PER_EDIT]
+    rng = np.random.default_rng(5)
+    order = rng.permutation(len(groups) * 2) % len(groups)
+    chosen = []
+    for edit in range(number):
+        own = groups[order[edit % len(order)]]
+        place = int(rng.integers(len(own) - IDS_PER_EDIT + 1))
+        ids = own[place : place + IDS_PER_EDIT]
+        other = groups[order[(edit + 1) % len(order)]]
+        chosen.append([*ids[:4], *other[:3]] if edit % 4 == 3 else ids)
+    return chosen
+
+
+def bench_edits(stack: LocalStack, chosen: list[list[int]]) -> None:
+    """Publishes edits one after the other and prints the time until all of an edit's rows are served."""
+    records_before, before_ms = steps_ms(stack, "chunk computed")
+    bus = open_bus(stack.services.bus)
+    times_ms = []
+    with BigtableDataClient(project=PROJECT) as client, client.get_table(INSTANCE, TABLE) as table:
+        for operation, l2_ids in enumerate(chosen):
+            table.bulk_mutate_rows([RowMutationEntry(node_key(l2_id), [DeleteAllFromRow()]) for l2_id in l2_ids])
+            message = {"operation_id": operation, "new_lvl2_ids": l2_ids, "new_root_ids": [], "old_root_ids": []}
+            start_s = time.perf_counter()
+            bus.publish({"table_id": GRAPH, "user_id": "1", "remesh": "false"}, json.dumps(message).encode())
+            while not all(look_up(stack.lookup_url, GRAPH, l2_ids, update_cache="false").values()):
+                time.sleep(POLL_S)
+            times_ms.append((time.perf_counter() - start_s) * 1000)
+    bus.close()
+    records, after_ms = steps_ms(stack, "chunk computed")
+    p50, p95, first = *np.percentile(times_ms, [50, 95]), times_ms[0]
+    print(f"{len(chosen)} edits, from publishing to served: p50 {p50:.0f} ms, p95 {p95:.0f} ms, first {first:.0f} ms")
+    print("steps of a chunk of an edit:")
+    steps = {name: total_ms - before_ms.get(name, 0.0) for name, total_ms in after_ms.items()}
+    print_steps(steps, records - records_before)
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    parser.add_argument("--edits", type=int, default=60)
+    options = parser.parse_args()
+    backing = EmulatorBacking(graph_table=GRAPH)
+    with (
+        tempfile.TemporaryDirectory() as state,
+        LocalStack(Path(state), graph=graph_source(options.data), workers=1, backing=backing) as stack,
+    ):
+        os.environ.update(stack.services.environment)
+        restore_dump(graph_dump(options.data), TableAddress.parse(str(stack.services.graph_table)))
+        bench_ingest(stack)
+        recorded = recorded_rows(options.data / "tables" / "cache_ingested.ndjson.gz")
+        layout = GraphGeometry.from_info(json.loads((options.data / "graphene_info.json").read_text())).layout
+        bench_edits(stack, edits(np.array(sorted(recorded), dtype=np.uint64), layout, options.edits))
+
+
+if __name__ == "__main__":
+    main()

@@ -52,8 +52,9 @@ class CloudTasksAddress:
     def parse(cls, address: str) -> CloudTasksAddress:
         """The address in `cloudtasks://PROJECT/LOCATION/QUEUE?compute=URL&ingest=URL&service_account=EMAIL`.
 
-        Further options: `compute_audience`, `ingest_audience` (a function's URL if left out), `compute_service_account`,
-        `ingest_service_account` (so that an account may call one function only) and `deadline_s` (600).
+        Further options: `compute_audience`, `ingest_audience` (a function's URL if left out),
+        `compute_service_account`, `ingest_service_account` (so that an account may call one function only) and
+        `deadline_s` (600).
 
         Raises:
           ConfigurationError: naming the part that is missing or wrong.

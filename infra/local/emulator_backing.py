@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from infra.local.backing import Places, Services
-from infra.local.emulator_admin import TaskQueueName, Topic, create_queue, create_topic
+from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, TaskQueueName, Topic, create_queue, create_topic
 from infra.local.emulators import Emulator, bigtable_emulator, pubsub_emulator, tasks_emulator
 
 PROJECT, INSTANCE, LOCATION = "local", "local", "local"
@@ -57,5 +57,9 @@ class EmulatorBacking:
             bus=f"pubsub://{PROJECT}/{TOPIC}",
             queue=f"cloudtasks://{PROJECT}/{LOCATION}/{QUEUE}?{urls}",
             graph_table=self.graph_table and f"bigtable://{PROJECT}/{INSTANCE}/{self.graph_table}",
-            environment={name: value for emulator in emulators for name, value in emulator.environment.items()},
+            environment={
+                "L2CACHE_DEAD_LETTERS": f"pubsub://{PROJECT}/{Topic(PROJECT, TOPIC).dead_letters.name}",
+                "L2CACHE_DELIVERY_ATTEMPTS": str(ATTEMPTS_BEFORE_DEAD),
+                **{name: value for emulator in emulators for name, value in emulator.environment.items()},
+            },
         )

@@ -8,7 +8,7 @@ itself. The wheel rounds per axis in the array's memory order; the order is fixe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,8 @@ def exact_distance_nm(mask: npt.NDArray[np.bool_], resolution_nm: Sequence[float
 
 def whole_distance_nm(labels: npt.NDArray[Any], resolution_nm: Sequence[float]) -> npt.NDArray[np.int64]:
     """floor(dt) of every voxel as the `edt` package computes it; 0 where it is infinite."""
-    distance = edt.edt(np.asfortranarray(labels), anisotropy=tuple(resolution_nm), black_border=False, parallel=1)
+    native = np.asfortranarray(labels, labels.dtype.newbyteorder("="))
+    distance = edt.edt(native, anisotropy=tuple(resolution_nm), black_border=False, parallel=1)
     return np.where(np.isinf(distance), 0, np.floor(distance)).astype(np.int64)
 
 
@@ -86,29 +87,43 @@ def _pca(
     return fitted.components_, fitted.singular_values_ * min(1.0, np.sqrt(10_000 / n))
 
 
-def oracle_features(labels: npt.NDArray[Any], resolution_nm: Sequence[float]) -> dict[int, NodeFeatures]:
-    """Attributes of every label but 0, by label."""
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The part of a mask with voxels, and one more on each side where there is one: no face is lost or added."""
+    box = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        where = np.flatnonzero(mask.any(axis=others))
+        box.append(slice(max(int(where[0]) - 1, 0), int(where[-1]) + 2))
+    return box[0], box[1], box[2]
+
+
+def oracle_features(
+    labels: npt.NDArray[Any], resolution_nm: Sequence[float], node_ids: Iterable[int] | None = None
+) -> dict[int, NodeFeatures]:
+    """Attributes of every label but 0, or of those asked for that are there, by label."""
     whole_nm = whole_distance_nm(labels, resolution_nm)
-    nodes = {}
-    for label in np.unique(labels):
-        if label == 0:
-            continue
-        mask = labels == label
-        coordinates = np.argwhere(mask)  # by x, then y, then z: the first of equal weights is the smallest
-        distances = whole_nm[mask]
-        positions_nm = coordinates * np.asarray(resolution_nm, np.float64)
-        centred = positions_nm - positions_nm.mean(axis=0)
-        best = int(np.argmax(weights(coordinates, distances, resolution_nm)))
-        nodes[int(label)] = NodeFeatures(
-            size_voxels=len(coordinates),
-            area_nm2=_area_nm2(mask, resolution_nm),
-            max_dt_nm=int(distances.max()),
-            mean_dt_nm=int(distances.sum()) / len(distances),
-            rep_coord=tuple(int(c) for c in coordinates[best]),  # type: ignore[arg-type]
-            chunk_intersect_count=np.array(
-                [(coordinates == 0).sum(axis=0), (coordinates == np.array(labels.shape) - 1).sum(axis=0)]
-            ),
-            scatter_nm2=centred.T @ centred,
-            pca=_pca(positions_nm, resolution_nm),
-        )
-    return nodes
+    present = {int(label) for label in np.unique(labels)} - {0}
+    wanted = present if node_ids is None else present & {int(node) for node in node_ids}
+    return {label: _node(labels == label, whole_nm, resolution_nm) for label in wanted}
+
+
+def _node(mask: npt.NDArray[np.bool_], whole_nm: npt.NDArray[np.int64], resolution_nm: Sequence[float]) -> NodeFeatures:
+    box = _box(mask)
+    coordinates = np.argwhere(mask[box]) + [part.start for part in box]
+    distances = whole_nm[box][mask[box]]
+    positions_nm = coordinates * np.asarray(resolution_nm, np.float64)
+    centred = positions_nm - positions_nm.mean(axis=0)
+    # argwhere goes by x, then y, then z, and argmax takes the first of equal weights: the smallest.
+    x, y, z = coordinates[int(np.argmax(weights(coordinates, distances, resolution_nm)))]
+    return NodeFeatures(
+        size_voxels=len(coordinates),
+        area_nm2=_area_nm2(mask[box], resolution_nm),
+        max_dt_nm=int(distances.max()),
+        mean_dt_nm=int(distances.sum()) / len(distances),
+        rep_coord=(int(x), int(y), int(z)),
+        chunk_intersect_count=np.array(
+            [(coordinates == 0).sum(axis=0), (coordinates == np.array(mask.shape) - 1).sum(axis=0)]
+        ),
+        scatter_nm2=centred.T @ centred,
+        pca=_pca(positions_nm, resolution_nm),
+    )

@@ -41,9 +41,9 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any
 
 
 def _broadcast(builder: Any, scalar: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, ir.Constant(_INT32, 0))
-    zeros = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
-    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), zeros)
+    undefined = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(_INT32, 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(_VECTOR, [0] * LANES))
 
 
 @intrinsic
@@ -142,3 +142,24 @@ def largest(typingctx: Any, a: Any) -> Any:
         return builder.call(reduce, args)
 
     return types.int32(lanes), generate
+
+
+@intrinsic
+def leading_equal(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """How many of the elements [index, index + 16) of a contiguous array equal a value, up to the first that does not.
+
+    Elements and value are of one integer type, any.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = args[2].type
+        vector = ir.VectorType(element, LANES)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        loaded = builder.load(builder.bitcast(builder.gep(data, [args[1]]), vector.as_pointer()))
+        loaded.align = element.width // 8
+        bits = ir.IntType(LANES)
+        differs = builder.bitcast(builder.icmp_unsigned("!=", loaded, _broadcast(builder, args[2])), bits)
+        count = builder.cttz(differs, ir.Constant(ir.IntType(1), 0))
+        return builder.zext(count, context.get_value_type(types.intp))
+
+    return types.intp(array, types.intp, array.dtype), generate

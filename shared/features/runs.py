@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import TooLargeError
+from shared.features.lanes import LANES
 from shared.features.scan import EMPTY, TILE, fill_labels, renumber, scan_rows
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ def find_runs(
     """Runs of a chunk of labels.
 
     Args:
-      labels: unsigned integers [x, y, z], at least one voxel, in any memory order.
+      labels: unsigned integers [x, y, z] in any memory order.
       wanted: uint64[k] without repetition, the labels to keep; others become 0. All are kept if None.
       threads: how many threads to use.
       most_labels: how many there may be where all are kept; any number if None.
@@ -118,13 +119,20 @@ def find_runs(
     """
     axes = _axes(labels.shape)
     labels = labels.transpose(axes)
+    shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    if labels.size == 0:
+        return LabelRuns(axes, shape, np.zeros((2, 0), np.uint32), *_nothing())
     rows = _rows(labels)
     ranges = np.empty((2, rows.count), np.uint32)
     parts = in_ranges(lambda begin, end: _scan(rows, begin, end, wanted, ranges, most_labels), rows.count, threads)
-    shape = (int(labels.shape[0]), int(labels.shape[1]), int(labels.shape[2]))
     if len(parts) == 1:
         return LabelRuns(axes, shape, ranges, *parts[0])
     return _joined(axes, shape, rows, ranges, parts)
+
+
+def _nothing() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
+    """run_end, run_label, ids of no rows."""
+    return np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.zeros(1, np.uint64)
 
 
 def _scan(
@@ -142,7 +150,7 @@ def _scan(
         ids[1:known] = wanted
     run_end = np.empty(max(4 * rows.width, (end - begin) * rows.width // 16), np.uint16)
     run_label = np.empty(len(run_end), np.uint32)
-    tile = np.empty(TILE * rows.width, rows.flat.dtype)
+    tile = np.empty(TILE * rows.width + LANES, rows.flat.dtype)
     runs = 0
     while True:
         table = np.full(2 ** (2 * len(ids) - 1).bit_length(), EMPTY, np.uint32)
@@ -171,7 +179,7 @@ def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
     An axis of one voxel has no boundary, so its place among the others changes no distance, weight or order.
     """
-    if shape[0] > 1 or max(shape) == 1:
+    if shape[0] != 1 or max(shape) <= 1:
         return 0, 1, 2
     return (1, 0, 2) if shape[1] > 1 else (2, 0, 1)
 

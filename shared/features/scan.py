@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from shared.features.compiled import kernel, part
+from shared.features.lanes import LANES, leading_equal
 
 EMPTY = np.uint32(0xFFFFFFFF)  # a free slot of the table of numbers
 TILE = 16  # rows that are copied together: reads are contiguous whether x or the other axis is
@@ -50,7 +51,7 @@ def scan_rows(flat, width, layout, tile, begin, end, closed, table, ids, known, 
       width: voxels per row.
       layout: int64[6]: stride of x, of the inner, and of the outer axis in elements; rows along the inner axis; step in
         row number along the inner, and along the outer axis.
-      tile: labels[TILE * width], scratch.
+      tile: labels[TILE * width + LANES], scratch.
       begin: first row.
       end: row after the last.
       closed: whether labels that are not known are background.
@@ -80,16 +81,18 @@ def scan_rows(flat, width, layout, tile, begin, end, closed, table, ids, known, 
                 rows = count - inner
             _gather(flat, inner * layout[1] + p // count * layout[2], layout[0], layout[1], rows, width, tile)
             row_in_tile = 0
-        labels = tile[row_in_tile * width : (row_in_tile + 1) * width]
+        at = row_in_tile * width
         row_in_tile += 1
         row = inner * layout[4] + p // count * layout[5]
         ranges[0, row] = runs
         x = 0
         while x < width:
-            label = labels[x]
-            x += 1
-            while x < width and labels[x] == label:
-                x += 1
+            label = tile[at + x]
+            same = LANES
+            while same == LANES and x < width:
+                same = leading_equal(tile, at + x, label)
+                x += same
+            x = min(x, width)
             number = np.uint32(0)
             if label != 0:
                 slot = _slot(table, ids, np.uint64(label))

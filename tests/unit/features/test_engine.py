@@ -1,0 +1,117 @@
+"""The engine against the oracle, and what must not make a difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.features import Features, chunk_features
+from tests.unit.features.agreement import differing_columns, disagreements
+from tests.unit.features.volumes import LAYOUTS, resolutions_nm, volume, volumes
+
+Labels = npt.NDArray[Any]
+
+
+@settings(max_examples=200, deadline=None)
+@given(volumes(), resolutions_nm)
+def test_every_attribute_is_that_of_the_oracle(labels: Labels, resolution_nm: tuple[float, float, float]) -> None:
+    assert disagreements(chunk_features(labels, resolution_nm), labels, resolution_nm) == []
+
+
+@pytest.mark.parametrize("index", range(150))
+def test_volumes_of_every_kind_agree_with_the_oracle(index: int) -> None:
+    labels, resolution_nm = volume(2026, index)
+    assert disagreements(chunk_features(labels, resolution_nm), labels, resolution_nm) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(volumes(), resolutions_nm, st.data())
+def test_wanted_nodes_are_as_in_the_whole_chunk(
+    labels: Labels, resolution_nm: tuple[float, float, float], data: st.DataObject
+) -> None:
+    whole = chunk_features(labels, resolution_nm)
+    candidates = [0, 5, 2**63 + 12345, *whole.node_ids.tolist()]
+    wanted = data.draw(st.lists(st.sampled_from(candidates), max_size=6))
+    part = chunk_features(labels, resolution_nm, node_ids=wanted)
+    assert differing_columns(part, whole.select(np.array(wanted, np.uint64))) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(volumes(), resolutions_nm, st.integers(2, 5))
+def test_threads_change_nothing(labels: Labels, resolution_nm: tuple[float, float, float], threads: int) -> None:
+    one = chunk_features(labels, resolution_nm)
+    assert differing_columns(chunk_features(labels, resolution_nm, threads=threads), one) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(volumes(), resolutions_nm)
+def test_memory_order_and_dtype_change_nothing(labels: Labels, resolution_nm: tuple[float, float, float]) -> None:
+    expected = chunk_features(labels, resolution_nm)
+    for layout in LAYOUTS:
+        assert differing_columns(chunk_features(layout(labels), resolution_nm), expected) == []
+    widened = labels.astype(np.uint64)
+    assert differing_columns(chunk_features(widened, resolution_nm), expected) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 300), (1, 300, 1), (300, 1, 1), (1, 40, 50), (40, 1, 50), (40, 50, 1)])
+@pytest.mark.parametrize("resolution_nm", [(16, 16, 40), (7.5, 8.25, 33.3), (333, 2999, 3001)])
+def test_chunks_one_voxel_thick(shape: tuple[int, int, int], resolution_nm: tuple[float, float, float]) -> None:
+    labels = np.random.default_rng(1).integers(0, 3, shape, dtype=np.uint32)
+    labels[labels.shape[0] // 2 :, labels.shape[1] // 2 :, labels.shape[2] // 2 :] = 9
+    assert disagreements(chunk_features(labels, resolution_nm), labels, resolution_nm) == []
+
+
+@pytest.mark.parametrize("resolution_nm", [(16, 16, 40), (16, 16, 16), (1, 1, 33)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_distances_across_a_whole_chunk(axis: int, resolution_nm: tuple[float, float, float]) -> None:
+    """Longer than the search is patient, so that the envelope takes over."""
+    shape = [20, 20, 20]
+    shape[axis] = 200
+    labels = np.ones(shape, np.uint32, order="F")
+    labels[0, 0, 0] = 0
+    labels[-1, 10, -1] = 2
+    assert disagreements(chunk_features(labels, resolution_nm), labels, resolution_nm) == []
+
+
+def test_noise_of_more_labels_than_tissue_can_have() -> None:
+    shape = (128, 128, 66)
+    labels = np.random.default_rng(2).permutation(np.prod(shape)).astype(np.uint32).reshape(shape)
+    labels[3:5, 6:8, 9] = labels[3, 6, 9]
+    features = chunk_features(labels, (16, 16, 40))
+    assert features.node_ids.tolist() == np.unique(labels)[1:].tolist()
+    some = [*features.node_ids[[0, 1000, 1_000_000]].tolist(), int(labels[3, 6, 9]), int(labels[4, 5, 9])]
+    rows = features.select(np.array(some, np.uint64))
+    assert disagreements(rows, labels, (16, 16, 40), some) == []
+    sparse = np.where(labels > 0, labels + np.uint64(2**40), np.uint64(0))
+    moved = chunk_features(sparse, (16, 16, 40))
+    assert np.array_equal(moved.node_ids, features.node_ids + np.uint64(2**40))
+    assert moved.rep_coord_nm.tobytes() == features.rep_coord_nm.tobytes()
+    assert moved.area_nm2.tobytes() == features.area_nm2.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (4, 0, 4), (0, 0, 0)])
+def test_a_chunk_without_voxels_has_no_nodes(shape: tuple[int, int, int]) -> None:
+    assert differing_columns(chunk_features(np.zeros(shape, np.uint32), (16, 16, 40)), Features.empty()) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "resolution_nm", "threads", "named"),
+    [
+        (np.ones((2, 2), np.uint32), (16, 16, 40), 1, r"\(2, 2\)"),
+        (np.ones((2, 2, 2), np.float32), (16, 16, 40), 1, "float32"),
+        (np.ones((2, 2, 2), np.int64), (16, 16, 40), 1, "int64"),
+        (np.ones((70_000, 1, 1), np.uint8), (16, 16, 40), 1, "65535"),
+        (np.ones((2, 2, 2), np.uint32), (16, 16), 1, r"\(16, 16\)"),
+        (np.ones((2, 2, 2), np.uint32), (16, 0, 40), 1, "0"),
+        (np.ones((2, 2, 2), np.uint32), (16, float("nan"), 40), 1, "nan"),
+        (np.ones((2, 2, 2), np.uint32), (16, 16, 40), 0, "threads"),
+    ],
+)
+def test_bad_input_is_named(labels: Labels, resolution_nm: tuple[float, ...], threads: int, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        chunk_features(labels, resolution_nm, threads=threads)

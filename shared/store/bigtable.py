@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -13,7 +12,8 @@ import numpy as np
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, feature_cells, select
 from shared.bigtable import DataClients
 from shared.bigtable.admin import create_table
-from shared.bigtable.errors import storage_errors
+from shared.bigtable.errors import storage_errors, transient_retry
+from shared.bigtable.mutations import Entry, delete_row, mutate_rows, replace_family, set_cells
 from shared.bigtable.rows import merge_rows
 from shared.errors import TableNotFoundError
 from shared.once import Once
@@ -37,7 +37,7 @@ from shared.store.table_format import (
 from shared.types import UInt64Array
 
 if TYPE_CHECKING:
-    from google.cloud.bigtable.data import Row, RowMutationEntry, Table
+    from google.cloud.bigtable.data import Row, Table
     from google.cloud.bigtable_v2 import BigtableClient
     from google.cloud.bigtable_v2.types import RowFilter
 
@@ -91,7 +91,7 @@ class BigtableStore:
         if is_new or self._meta_cell(table_id) is None:
             self._write(
                 table_id,
-                (_row(key, FAMILY, {name: value}) for key, (name, value) in first_cells(meta).items()),
+                (set_cells(key, FAMILY, {name: value}) for key, (name, value) in first_cells(meta).items()),
             )
         return is_new
 
@@ -117,12 +117,12 @@ class BigtableStore:
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; each row is written whole or not at all."""
-        self._write(table_id, (_row(node_key(l2_id), FAMILY, cells) for l2_id, cells in feature_cells(features)))
+        self._write(table_id, (set_cells(node_key(l2_id), FAMILY, cells) for l2_id, cells in feature_cells(features)))
 
     def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
         """As `CacheStore.write_voxelless`."""
         cells = {SIZE.name: VOXELLESS_SIZE}
-        self._write(table_id, (_row(node_key(l2_id), FAMILY, cells) for l2_id in l2_ids.tolist()))
+        self._write(table_id, (set_cells(node_key(l2_id), FAMILY, cells) for l2_id in l2_ids.tolist()))
 
     def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
         """As `CacheStore.write_marks`."""
@@ -141,9 +141,7 @@ class BigtableStore:
 
     def delete_marks(self, table_id: str, keys: Iterable[str]) -> None:
         """As `CacheStore.delete_marks`."""
-        from google.cloud.bigtable.data import DeleteAllFromRow, RowMutationEntry
-
-        self._write(table_id, (RowMutationEntry(mark_key(key), [DeleteAllFromRow()]) for key in keys))
+        self._write(table_id, (delete_row(mark_key(key)) for key in keys))
 
     def close(self) -> None:
         """As `CacheStore.close`."""
@@ -159,14 +157,12 @@ class BigtableStore:
             raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
         with self._lock:
             if table_id not in self._tables:
-                read_s, write_s = self._timeouts_s
+                read_s, _ = self._timeouts_s
                 self._tables[table_id] = self._clients.get(self._project).get_table(
                     self._instance,
                     table_id,
                     default_read_rows_attempt_timeout=min(read_s, _ATTEMPT_TIMEOUT_S),
                     default_read_rows_operation_timeout=read_s,
-                    default_mutate_rows_attempt_timeout=min(write_s, _ATTEMPT_TIMEOUT_S),
-                    default_mutate_rows_operation_timeout=write_s,
                 )
             return self._tables[table_id]
 
@@ -199,34 +195,29 @@ class BigtableStore:
         self, table_id: str, keys: list[bytes], row_filter: RowFilter
     ) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """The rows of some keys through one stream, begun anew if it breaks off."""
-        from google.api_core import exceptions
-        from google.api_core.retry import Retry, if_exception_type
         from google.cloud.bigtable_v2.types import ReadRowsRequest, RowSet
 
-        if not is_table_id(table_id):
-            raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
-        name = f"projects/{self._project}/instances/{self._instance}/tables/{table_id}"
-        request = ReadRowsRequest(table_name=name, rows=RowSet(row_keys=keys), filter=row_filter)
+        request = ReadRowsRequest(table_name=self._name(table_id), rows=RowSet(row_keys=keys), filter=row_filter)
         timeout_s = self._timeouts_s[0]
-        transient = if_exception_type(
-            exceptions.Aborted,
-            exceptions.DeadlineExceeded,
-            exceptions.InternalServerError,
-            exceptions.ServiceUnavailable,
-        )
-        retry = Retry(predicate=transient, initial=0.01, maximum=5.0, multiplier=2.0, timeout=timeout_s)
 
         def attempt() -> list[tuple[bytes, dict[bytes, bytes]]]:
             stream = self._streams().read_rows(request, retry=None, timeout=min(timeout_s, _ATTEMPT_TIMEOUT_S))
             return list(merge_rows(stream))
 
-        return retry(attempt)()
+        return transient_retry(timeout_s)(attempt)()
 
-    def _write(self, table_id: str, entries: Iterable[RowMutationEntry]) -> None:
-        rows = list(entries)
+    def _write(self, table_id: str, entries: Iterable[Entry]) -> None:
+        name, rows, timeout_s = self._name(table_id), list(entries), self._timeouts_s[1]
         for start in range(0, len(rows), _ROWS_PER_WRITE):
+            part = rows[start : start + _ROWS_PER_WRITE]
             with storage_errors(table_id):
-                self._table(table_id).bulk_mutate_rows(rows[start : start + _ROWS_PER_WRITE])
+                mutate_rows(self._streams(), name, part, timeout_s, min(timeout_s, _ATTEMPT_TIMEOUT_S))
+
+    def _name(self, table_id: str) -> str:
+        """A table's full name."""
+        if not is_table_id(table_id):
+            raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
+        return f"projects/{self._project}/instances/{self._instance}/tables/{table_id}"
 
 
 def _newest(attributes: Sequence[Attribute]) -> RowFilter:
@@ -267,21 +258,8 @@ def _columns(first: Attribute, last: Attribute) -> RowFilter:
     )
 
 
-def _row(row_key: bytes, family: str, cells: Mapping[str, bytes]) -> RowMutationEntry:
-    from google.cloud.bigtable.data import RowMutationEntry, SetCell
-
-    now_us = time.time_ns() // 1_000_000 * 1000
-    return RowMutationEntry(row_key, [SetCell(family, name, value, now_us) for name, value in cells.items()])
-
-
-def _mark(key: str, value: bytes) -> RowMutationEntry:
-    from google.cloud.bigtable.data import DeleteAllFromFamily, RowMutationEntry, SetCell
-
-    # the old cell goes first: what a clock that runs ahead has written would hide the new one
-    now_us = time.time_ns() // 1_000_000 * 1000
-    return RowMutationEntry(
-        mark_key(key), [DeleteAllFromFamily(MARK_FAMILY), SetCell(MARK_FAMILY, MARK_QUALIFIER, value, now_us)]
-    )
+def _mark(key: str, value: bytes) -> Entry:
+    return replace_family(mark_key(key), MARK_FAMILY, {MARK_QUALIFIER: value})
 
 
 def _value(row: Row, family: str, qualifier: str) -> bytes | None:

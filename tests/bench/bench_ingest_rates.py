@@ -1,0 +1,92 @@
+"""Seconds and rows per chunk for plans: `python -m tests.bench.bench_ingest_rates [--data DIR] [--rounds N]`.
+
+The real segmentation crop (512^3 voxels of 16 x 16 x 40 nm) is written as a precomputed volume of gzipped
+compressed_segmentation and read back in chunks of several sizes: reading, finding the supervoxels, computing the
+features and writing the rows, on one core. Each supervoxel counts as a node. A chunk without supervoxels comes last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from shared.features import supervoxel_features
+from shared.geometry import GraphGeometry
+from shared.store import TableMeta, open_store
+from shared.types import Triple, UInt64Array
+from shared.volume import CloudVolumeReader
+from tests.conftest import ROOT
+
+SIZES: tuple[Triple, ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256), (256, 256, 512))
+RESOLUTION_NM = (16, 16, 40)
+
+
+def write(labels: UInt64Array, folder: Path) -> dict[str, object]:
+    """Writes the labels and as many zeros beside them; the volume's info."""
+    from cloudvolume import CloudVolume
+
+    x, y, z = labels.shape
+    info = CloudVolume.create_new_info(
+        1, "segmentation", "uint64", "compressed_segmentation", RESOLUTION_NM, (0, 0, 0), (2 * x, y, z), (64, 64, 64)
+    )
+    volume = CloudVolume(folder.as_uri(), info=info, compress="gzip", progress=False)
+    volume.commit_info()
+    volume[:x] = labels[..., np.newaxis]
+    return dict(info)
+
+
+def measure(info: dict[str, object], folder: Path, size: Triple, start: int, rounds: int) -> tuple[float, float, int]:
+    """Seconds of a chunk, of which for reading, and its rows: the fastest of some rounds over the first chunk."""
+    geometry = GraphGeometry.from_info(
+        {**info, "data_dir": folder.as_uri(), "graph": {"chunk_size": size, "spatial_bit_masks": {"2": 10}}}
+    )
+    from shared.compute import LoadedChunk
+
+    store = open_store(f"sqlite://{folder}/rows.db")
+    store.create_table("rates", TableMeta("rates", "graphene://rates", datetime(2026, 6, 1, tzinfo=UTC)))
+    reader, best, rows = CloudVolumeReader(geometry), (1e9, 1e9), 0
+    for _ in range(rounds + 1):  # the first round compiles
+        start_s = time.perf_counter()
+        chunk = LoadedChunk.from_voxels((start // size[0], 0, 0), reader.read_chunk((start // size[0], 0, 0)))
+        read_s = time.perf_counter() - start_s
+        if not chunk.is_empty:
+            ids = chunk.supervoxels
+            features = supervoxel_features(chunk.runs, ids, ids, geometry.resolution_nm)
+            store.write_features("rates", features)
+            rows = len(features)
+        best = min(best, (time.perf_counter() - start_s, read_s))
+    store.close()
+    return *best, rows
+
+
+def main() -> None:
+    """Prints a line per size of chunk."""
+    import crackle
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default))
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    packed = gzip.decompress((options.data / "segmentation_512.npy.ckl.gz").read_bytes())
+    labels = np.asfortranarray(crackle.decompress(packed)).astype(np.uint64)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        info = write(labels, folder)
+        print(f"{'chunk':<18}{'megavoxels':>11}{'seconds':>9}{'reading':>9}{'rows':>7}")
+        for size in SIZES:
+            for label, start in (("", 0), (" empty", 512)):
+                seconds, read_s, rows = measure(info, folder, size, start, options.rounds)
+                text = "x".join(map(str, size)) + label
+                print(f"{text:<18}{np.prod(size) / 1e6:>11.2f}{seconds:>9.3f}{read_s:>9.3f}{rows:>7}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,9 @@
 """Ingest and edits on the emulators: `python -m tests.bench.bench_emulators [--data DIR] [--edits N]`.
 
 The real data set goes through the three functions on Google's emulators of Bigtable, Pub/Sub and Cloud Tasks. First all
-its chunks are ingested by one compute process, as the figure is seconds per chunk and core; the steps are those that
-the compute function logs. Then edits are published, each of some L2 ids of one or two chunks whose rows were taken out,
+its chunks are ingested, on all cores. The figure is seconds per chunk and core: the time that passes, on every core of
+the machine, whatever the emulators and others take of it; and the processor time of the compute function alone. The
+steps are those that it logs. Then edits are published, each of some L2 ids of one or two chunks whose rows were taken out,
 and the look-up function is asked until all of them are served.
 """
 
@@ -77,17 +78,18 @@ def ingest(stack: LocalStack, **fields: Any) -> float:
 
 
 def bench_ingest(stack: LocalStack) -> None:
-    """Ingests all chunks with one compute process and prints what it cost."""
+    """Ingests all chunks and prints what it cost."""
     print(f"cold start, 8 chunks: {ingest(stack, test=True):.1f} s")
     _, before_ms = steps_ms(stack, "block computed")
     before_cpu_s = cpu_s("compute")
     elapsed_s = ingest(stack)
     used_s = cpu_s("compute") - before_cpu_s
     _, after_ms = steps_ms(stack, "block computed")
-    print(f"all {N_CHUNKS} chunks: {elapsed_s:.1f} s")
-    for title, seconds in (("elapsed", elapsed_s), ("processor time of compute", used_s)):
+    cores = os.cpu_count() or 1
+    print(f"all {N_CHUNKS} chunks: {elapsed_s:.1f} s on {cores} cores; load average {os.getloadavg()[0]:.1f}")
+    for title, seconds in (("elapsed", elapsed_s * cores), ("processor time of the compute function", used_s)):
         met = "met" if seconds / N_CHUNKS <= GOAL_S_PER_CHUNK else "missed"
-        print(f"  {seconds / N_CHUNKS:.4f} s per chunk, {title} (goal {GOAL_S_PER_CHUNK:g}: {met})")
+        print(f"  {seconds / N_CHUNKS:.4f} s per chunk and core, {title} (goal {GOAL_S_PER_CHUNK:g}: {met})")
     print("steps of a chunk, reading and writing beside the rest:")
     print_steps({name: total_ms - before_ms.get(name, 0.0) for name, total_ms in after_ms.items()}, N_CHUNKS)
 
@@ -142,7 +144,7 @@ def main() -> None:
     backing = EmulatorBacking(graph_table=GRAPH)
     with (
         tempfile.TemporaryDirectory() as state,
-        LocalStack(Path(state), graph=graph_source(options.data), workers=1, backing=backing) as stack,
+        LocalStack(Path(state), graph=graph_source(options.data), backing=backing) as stack,
     ):
         os.environ.update(stack.services.environment)
         restore_dump(graph_dump(options.data), TableAddress.parse(str(stack.services.graph_table)))

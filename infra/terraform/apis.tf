@@ -6,6 +6,7 @@ resource "google_project_service" "this" {
     "bigtableadmin.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
     "cloudtasks.googleapis.com",
     "iam.googleapis.com",
     "logging.googleapis.com",

@@ -3,6 +3,11 @@ output "urls" {
   value       = local.urls
 }
 
+output "ingest_url" {
+  description = "What the operator's client wants as L2CACHE_INGEST_URL."
+  value       = local.urls.ingest
+}
+
 output "lookup_server" {
   description = "What CAVEclient calls the server address of the L2 cache."
   value       = local.urls.lookup

@@ -239,10 +239,10 @@ variable "lookup" {
 }
 
 variable "compute" {
-  description = "The compute function. Memory covers the worst chunk of 256 x 256 x 512 voxels (`shared.features.chunk_memory_bytes`) and the chunks read ahead, for one request at a time."
+  description = "The compute function. Memory covers a chunk of 256 x 256 x 512 voxels (`shared.features.chunk_memory_bytes`) and those read ahead, for one request at a time; each further CPU is a further thread."
   type = object({
-    memory        = optional(string, "8Gi")
-    cpu           = optional(number, 2)
+    memory        = optional(string, "4Gi")
+    cpu           = optional(number, 1)
     concurrency   = optional(number, 1)
     timeout_s     = optional(number, 1800)
     min_instances = optional(number, 0)

@@ -188,17 +188,20 @@ def test_every_variable_and_output_says_what_it_is() -> None:
         assert not [name for name, text in blocks if not re.search(r"^  description = \S", text, re.M)]
 
 
-def test_the_compute_functions_memory_holds_the_worst_chunk_and_those_read_ahead() -> None:
+def test_the_compute_functions_memory_holds_a_chunk_those_read_ahead_and_what_plans_reckon_with() -> None:
     from shared.features import chunk_memory_bytes
     from shared.ingest.pipeline import READ_AHEAD
+    from shared.ingest.rates import LEAF_MEMORY_GIB
 
     text = (CODE / "variables.tf").read_text()
     compute = re.search(r'variable "compute" \{.*?^\}', text, re.M | re.S)
     assert compute
     gib = int(re.findall(r'memory\s+= optional\(string, "(\d+)Gi"\)', compute[0])[0])
     shape = (256, 256, 512)
-    voxels_read_ahead = READ_AHEAD * 8 * shape[0] * shape[1] * shape[2]
-    assert chunk_memory_bytes(shape) + voxels_read_ahead < gib * 2**30
+    read_ahead = READ_AHEAD * 2 * 8 * shape[0] * shape[1] * shape[2]  # each as downloaded and as uint64
+    libraries = 2**29
+    assert chunk_memory_bytes(shape, label_bytes=8) + read_ahead + libraries < gib * 2**30
+    assert gib == LEAF_MEMORY_GIB
 
 
 def _invokers(plan: str) -> dict[str, str]:

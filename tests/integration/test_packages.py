@@ -23,6 +23,7 @@ from infra.local.world.build import build
 from infra.local.world.parameters import TABLE, WorldParameters
 from infra.lock import FUNCTIONS, pins
 from infra.package import package
+from shared.bus.dead_letters import REASON_ATTRIBUTE, original_attributes
 from shared.deliveries import Deliveries
 from tests.graph_servers import serving
 from tests.packaged_functions import PackagedFunction, release, unpack
@@ -38,6 +39,8 @@ HEAVY = (
     "google.cloud.tasks",
 )
 METRICS = Path(__file__).resolve().parents[2] / "infra" / "terraform" / "metrics.tf"
+AWAY = "away"
+"""A dataset whose graph server does not answer."""
 BESIDE_THE_MIDDLE = (2, 0, 1)
 """A chunk that a `test` ingest, of 8 chunks that touch in a corner, does not reach."""
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -95,7 +98,10 @@ class Deployment:
 
 def environment_of(folder: Path, graph_url: str) -> dict[str, str]:
     cv_path = f"graphene://{graph_url}/segmentation/table/{TABLE}"
-    (folder / "datasets.yaml").write_text(f"{TABLE}: {{cv_path: '{cv_path}', l2cache_id: {CACHE_TABLE}}}\n")
+    away = f"graphene://http://127.0.0.1:9/segmentation/table/{AWAY}"
+    (folder / "datasets.yaml").write_text(
+        f"{TABLE}: {{cv_path: '{cv_path}', l2cache_id: {CACHE_TABLE}}}\n{AWAY}: {{cv_path: '{away}', l2cache_id: {AWAY}}}\n"
+    )
     return {
         "HOME": str(folder),
         "AUTH_DISABLED": "true",
@@ -104,6 +110,9 @@ def environment_of(folder: Path, graph_url: str) -> dict[str, str]:
         "L2CACHE_STORE": f"sqlite://{folder}/cache.db",
         "L2CACHE_BUS": f"sqlite://{folder}/deliveries.db",
         "L2CACHE_QUEUE": f"sqlite://{folder}/deliveries.db",
+        "L2CACHE_DEAD_LETTERS": f"sqlite://{folder}/dead.db",
+        "L2CACHE_DELIVERY_ATTEMPTS": "2",
+        "L2CACHE_GRAPH_ATTEMPTS": "1",
     }
 
 
@@ -144,6 +153,21 @@ def test_the_packaged_compute_handles_an_event_and_the_packaged_look_up_answers(
     assert deployment.deliver() >= 1
     found = deployment.look_up(*wanted)
     assert all({"size_nm3", "area_nm2", "rep_coord_nm"} <= set(found[str(l2_id)]) for l2_id in wanted)
+
+
+def test_at_its_last_delivery_a_message_that_fails_is_kept_with_its_reason(deployment: Deployment) -> None:
+    message = {"attributes": {"table_id": AWAY, "l2_cache_id": AWAY}, "data": "AQAAAAAAAAI=", "messageId": "7"}
+    statuses = []
+    for attempt in (1, 2):
+        body = {"message": message, "subscription": "s", "deliveryAttempt": attempt}
+        statuses.append(requests.post(deployment.urls["compute"], json=body, timeout=60).status_code)
+    assert statuses == [503, 204]
+    deliveries = Deliveries(deployment.folder / "dead.db")
+    (letter,) = deliveries.lease(10, time.time())
+    deliveries.close()
+    assert letter.body == bytes([1, 0, 0, 0, 0, 0, 0, 2])
+    assert original_attributes(letter.attributes) == message["attributes"]
+    assert "graph server" in letter.attributes[REASON_ATTRIBUTE]
 
 
 def test_one_trace_joins_the_look_up_and_the_computation_that_it_set_off(deployment: Deployment) -> None:

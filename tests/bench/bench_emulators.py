@@ -3,8 +3,8 @@
 The real data set goes through the three functions on Google's emulators of Bigtable, Pub/Sub and Cloud Tasks. First all
 its chunks are ingested, on all cores. The figure is seconds per chunk and core: the time that passes, on every core of
 the machine, whatever the emulators and others take of it; and the processor time of the compute function alone. The
-steps are those that it logs. Then edits are published, each of some L2 ids of one or two chunks whose rows were taken out,
-and the look-up function is asked until all of them are served.
+steps are those that it logs. Then edits are published, each of some L2 ids of one or two chunks whose rows were taken
+out, and the look-up function is asked until all of them are served.
 """
 
 from __future__ import annotations

@@ -99,8 +99,9 @@ class Deployment:
 def environment_of(folder: Path, graph_url: str) -> dict[str, str]:
     cv_path = f"graphene://{graph_url}/segmentation/table/{TABLE}"
     away = f"graphene://http://127.0.0.1:9/segmentation/table/{AWAY}"
+    datasets = ((TABLE, cv_path, CACHE_TABLE), (AWAY, away, AWAY))
     (folder / "datasets.yaml").write_text(
-        f"{TABLE}: {{cv_path: '{cv_path}', l2cache_id: {CACHE_TABLE}}}\n{AWAY}: {{cv_path: '{away}', l2cache_id: {AWAY}}}\n"
+        "".join(f"{name}: {{cv_path: '{path}', l2cache_id: {table}}}\n" for name, path, table in datasets)
     )
     return {
         "HOME": str(folder),

@@ -174,6 +174,7 @@ class LocalStack:
         environment = {
             "PYTHONPATH": str(ROOT),
             "AUTH_DISABLED": "true",
+            # Everybody on this machine comes from one address, and the machine is theirs.
             "L2CACHE_DATASETS": str(self.config),
             "L2CACHE_REQUESTS_PER_MINUTE": "0",  # there is one user
             "L2CACHE_STORE": services.store,

@@ -174,9 +174,9 @@ class LocalStack:
         environment = {
             "PYTHONPATH": str(ROOT),
             "AUTH_DISABLED": "true",
-            # Everybody on this machine comes from one address, and the machine is theirs.
             "L2CACHE_DATASETS": str(self.config),
-            "L2CACHE_REQUESTS_PER_MINUTE": "0",  # there is one user
+            # Everybody on this machine comes from one address, and the machine is theirs.
+            "L2CACHE_REQUESTS_PER_MINUTE": "0",
             "L2CACHE_STORE": services.store,
             "L2CACHE_BUS": services.bus,
             "L2CACHE_QUEUE": services.queue,

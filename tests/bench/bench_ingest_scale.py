@@ -20,7 +20,7 @@ from infra.local.stack import GraphSource, LocalStack
 from infra.local.world.build import build, is_built
 from infra.local.world.parameters import TABLE, WorldParameters
 from shared.store.sqlite import SQLiteStore
-from tests.e2e.kills import random_kills
+from tests.e2e.kills import random_kills, take_free_ports
 from tests.e2e.stack_client import start_ingest, status
 
 L2CACHE_ID = f"l2cache_{TABLE}_v1"
@@ -30,6 +30,7 @@ LOOK_S = 0.5
 
 def ingest(world: Path, state: Path, workers: int, kill_every_s: float | None = None) -> tuple[float, int]:
     """Seconds of an ingest, and how many processes were killed while it ran."""
+    take_free_ports(state)
     with LocalStack(state, graph=GraphSource(TABLE, ("--world", str(world))), workers=workers) as stack:
         kills = contextlib.nullcontext([]) if kill_every_s is None else random_kills(os.getpid(), kill_every_s)
         start_ingest(stack.ingest_url, TABLE, test=True)

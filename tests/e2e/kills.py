@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from infra.local.stack import PREFERRED_PORTS
 
 FUNCTIONS = ("--target compute", "--target ingest")
 
@@ -23,6 +26,12 @@ def serving_processes(pid: int) -> list[int]:
     functions = {child for child, (parent, command) in found.items() if any(name in command for name in FUNCTIONS)}
     masters = {child for child in functions if found[child][0] == pid}
     return sorted(child for child in functions if found[child][0] in masters)
+
+
+def take_free_ports(state: Path) -> None:
+    """Has a stack on this folder take free ports: another one must not answer in its place while it is down."""
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "ports.json").write_text(json.dumps(dict.fromkeys(PREFERRED_PORTS, 0)))
 
 
 @contextlib.contextmanager

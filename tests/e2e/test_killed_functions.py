@@ -11,7 +11,7 @@ from infra.local.stack import GraphSource, LocalStack
 from infra.local.world.build import build
 from infra.local.world.parameters import TABLE, WorldParameters
 from shared.store.sqlite import SQLiteStore
-from tests.e2e.kills import random_kills
+from tests.e2e.kills import random_kills, take_free_ports
 from tests.e2e.stack_client import start_ingest, status, wait_until
 
 L2CACHE_ID = f"l2cache_{TABLE}_v1"
@@ -19,6 +19,7 @@ L2CACHE_ID = f"l2cache_{TABLE}_v1"
 
 def rows_after_ingest(world: Path, state: Path, every_s: float | None) -> tuple[dict[tuple[bytes, str], bytes], int]:
     """All rows at the end of an ingest, and how many processes were killed while it ran."""
+    take_free_ports(state)
     with LocalStack(state, graph=GraphSource(TABLE, ("--world", str(world))), workers=2) as stack:
         start_ingest(stack.ingest_url, TABLE)
         with random_kills(os.getpid(), every_s or 1e6) as killed:

@@ -20,13 +20,27 @@ from shared.features.compiled import part
 from shared.features.lanes import LANES, as_float32, largest, load, lower, plus, store, upper, where_any, where_same
 
 UNBOUNDED = 2**30  # squared distance of a voxel that has seen no boundary yet
-PATIENCE = 24  # steps of the search before its cost is weighed against the envelope's
-ENVELOPE_COST = 60  # of sixteen columns, per row, in steps of the search
+PATIENCE = 24
+ENVELOPE_COST = 80
 
 
 @part
-def along_x(runs, row, width, weight, labels, squared, at):
-    """Labels and squared distances along x of one row of runs, written from position `at`.
+def write_labels(runs, row, labels, at):
+    """Write the labels of one row of runs from position `at`."""
+    ranges, run_end, run_label = runs
+    start = np.int64(0)
+    for run in range(ranges[0, row], ranges[1, row]):
+        end = np.int64(run_end[run])
+        to_labels = labels[at + start : at + end]
+        label = np.int32(run_label[run])
+        for i in range(end - start):
+            to_labels[i] = label
+        start = end
+
+
+@part
+def write_along_x(runs, row, width, weight, squared, at):
+    """Write the squared distances along x in one row of runs from position `at`.
 
     A run that ends at the chunk's end has no boundary there.
     """
@@ -34,19 +48,13 @@ def along_x(runs, row, width, weight, labels, squared, at):
     start = np.int64(0)
     for run in range(ranges[0, row], ranges[1, row]):
         end = np.int64(run_end[run])
-        label = np.int32(run_label[run])
+        to_squared = squared[at + start : at + end]
         low = start if start > 0 else -width
         high = end if end < width else 2 * width
-        to_labels = labels[at + start : at + end]
-        to_squared = squared[at + start : at + end]
-        for i in range(end - start):
-            to_labels[i] = label
-        if label == 0:
+        if run_label[run] == 0 or end - start == width:
+            value = np.int32(0) if run_label[run] == 0 else np.int32(UNBOUNDED)
             for i in range(end - start):
-                to_squared[i] = 0
-        elif start == 0 and end == width:
-            for i in range(end - start):
-                to_squared[i] = UNBOUNDED
+                to_squared[i] = value
         else:
             for i in range(end - start):
                 x = np.int32(start + i)
@@ -56,15 +64,13 @@ def along_x(runs, row, width, weight, labels, squared, at):
 
 
 @part
-def _search(labels, squared, rows, row, own, last, weight):
-    """Minimum over the terms of up to `last` steps around a row of a tile, as far as they can win.
+def _search(labels, squared, rows, row, own, low, step, last, weight):
+    """Lower `low` by the terms of steps [step, last] around a row of a tile, as far as they can win.
 
     Returns:
-      the minimum in each lane, the largest of those, and the next step.
+      the lowered lanes, the largest of them, and the next step.
     """
-    low = load(squared, row * LANES)
     top = largest(low)
-    step = 1
     both = min(row, rows - 1 - row)
     while step <= last and step * step * weight < top:
         term = np.int32(step * step * weight)
@@ -138,7 +144,8 @@ def _lower_tile(labels, squared, waiting, rows, weight, out, first, stride, para
     for row in range(rows):
         own = load(labels, row * LANES)
         last = max(row, rows - 1 - row)
-        low, top, step = _search(labels, squared, rows, row, own, min(last, PATIENCE), weight)
+        low = load(squared, row * LANES)
+        low, top, step = _search(labels, squared, rows, row, own, low, np.int64(1), min(last, PATIENCE), weight)
         store(out, first + row * stride, as_float32(low))
         if step <= last and step * step * weight < top:
             waiting[count] = row
@@ -151,7 +158,9 @@ def _lower_tile(labels, squared, waiting, rows, weight, out, first, stride, para
     for i in range(count):
         row = np.int64(waiting[i])
         own = load(labels, row * LANES)
-        low, _, _ = _search(labels, squared, rows, row, own, max(row, rows - 1 - row), weight)
+        low = load(out, first + row * stride)
+        start = np.int64(PATIENCE + 1)
+        low, _, _ = _search(labels, squared, rows, row, own, low, start, max(row, rows - 1 - row), weight)
         store(out, first + row * stride, as_float32(low))
 
 

@@ -125,7 +125,7 @@ def _transformed(chunk: _Chunk) -> Callable[..., None] | None:
 
     def measure(y_from: int, y_to: int, *into: Any) -> None:
         scratch = _scratch(chunk.shape, 2)
-        measure_planes(chunk.runs, chunk.shape, y_from, y_to, weights, step**2, volume, scratch, *into)
+        measure_planes(chunk.runs, chunk.shape, y_from, y_to, weights[2], step**2, volume, scratch, *into)
 
     return measure
 
@@ -147,5 +147,5 @@ def _given(chunk: _Chunk, runs: LabelRuns) -> Callable[..., None]:
 def _scratch(shape: npt.NDArray[np.int64], axis: int) -> tuple[npt.NDArray[Any], ...]:
     """What the transform of a plane of x and `axis` works in."""
     rows = int(shape[axis])
-    planes = np.empty((3, rows * int(shape[0])), np.int32)
+    planes = np.empty((2, rows * int(shape[0])), np.int32)
     return planes, np.empty((3, rows * LANES), np.int32), np.empty((3, rows + 2))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from shared.features.compiled import kernel, part
-from shared.features.distance import along_x, lower_rows
+from shared.features.distance import lower_rows, write_along_x, write_labels
 from shared.features.measure import measure_row
 
 
@@ -36,7 +36,7 @@ def _labelled(runs, row, rows, step):
 def transform_planes(runs, shape, z_from, z_to, weights, volume, scratch):
     """Squared distances in the planes z_from <= z < z_to, into `volume`, int32[ny * nz * nx] in order [y][z][x].
 
-    Weights: int64[3], squared voxel size. Scratch: int32[3, n], and that of `lower_rows`.
+    Weights: int64[3], squared voxel size. Scratch: int32[2, n], and that of `lower_rows`.
     """
     width, height, depth = shape[0], shape[1], shape[2]
     planes, tiles, parabolas = scratch
@@ -44,7 +44,8 @@ def transform_planes(runs, shape, z_from, z_to, weights, volume, scratch):
     for z in range(z_from, z_to):
         low, high = _labelled(runs, height * z, height, np.int64(1))
         for y in range(low, high):
-            along_x(runs, y + height * z, width, weights[0], labels, squared, (y - low) * width)
+            write_labels(runs, y + height * z, labels, (y - low) * width)
+            write_along_x(runs, y + height * z, width, weights[0], squared, (y - low) * width)
         first = (low * depth + z) * width
         lower_rows(
             labels, squared, high - low, width, weights[1], volume, first, depth * width, tiles, parabolas
@@ -52,24 +53,22 @@ def transform_planes(runs, shape, z_from, z_to, weights, volume, scratch):
 
 
 @kernel
-def measure_planes(runs, shape, y_from, y_to, weights, unit, volume, scratch, place, sums, best):
+def measure_planes(runs, shape, y_from, y_to, weight, unit, volume, scratch, place, sums, best):
     """Finish the transform in the planes y_from <= y < y_to, and measure the whole distances there.
 
     Squared distances are in units of `unit` nm2, a power of 4, so that the scaling is exact in floating point.
     """
     width, height, depth = shape[0], shape[1], shape[2]
     planes, tiles, parabolas = scratch
-    labels, squared, distances = planes[0], planes[1], planes[2]
+    labels, distances = planes[0], planes[1]
     unit_nm2 = np.float32(unit)
     for y in range(y_from, y_to):
         low, high = _labelled(runs, y, depth, height)
         for z in range(low, high):
-            along_x(runs, y + height * z, width, weights[0], labels, squared, (z - low) * width)
-        begin = (y * depth + low) * width
-        for i in range((high - low) * width):
-            squared[i] = volume[begin + i]
+            write_labels(runs, y + height * z, labels, (z - low) * width)
+        squared = volume[(y * depth + low) * width : (y * depth + high) * width]
         lower_rows(
-            labels, squared, high - low, width, weights[2], distances, np.int64(0), width, tiles, parabolas
+            labels, squared, high - low, width, weight, distances, np.int64(0), width, tiles, parabolas
         )  # fmt: skip
         for i in range((high - low) * width):
             distances[i] = np.int32(np.sqrt(np.float32(distances[i]) * unit_nm2))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from shared.features import chunk_memory_bytes
 
 PROGRAM = """
-import resource, sys
+import re, sys
+from pathlib import Path
 import numpy as np
 from shared.features import chunk_features
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak():  # getrusage counts what the process that this one came from has held
+    return int(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
 
 label_type, threads, fractional, voxels_per_run, labels = sys.argv[1], *map(int, sys.argv[2:])
 resolution_nm = (7.5, 7.5, 33.3) if fractional else (16, 16, 40)
@@ -36,6 +38,7 @@ print(peak() - before)
 SHAPE = (128, 128, 192)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux' /proc")
 @pytest.mark.parametrize(
     ("label_type", "threads", "fractional", "voxels_per_run", "labels"),
     [
@@ -51,7 +54,7 @@ def test_a_chunk_takes_no_more_than_promised(
     arguments = [label_type, *map(str, (threads, fractional, voxels_per_run, labels))]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
     promised = chunk_memory_bytes(SHAPE, int(label_type[-2:]) // 8, threads)
-    assert int(done.stdout) <= promised
+    assert promised / 6 < int(done.stdout) <= promised
 
 
 def test_a_chunk_of_microns_is_promised_to_fit_a_gigabyte() -> None:

@@ -1,0 +1,172 @@
+"""The feature engine against the distance transform it contains: `python -m tests.bench.bench_features`.
+
+Every chunk is measured in a process of its own: first the peak memory of holding it and computing its features, then
+the wheel's transform and the engine in turns, of which the fastest count. Some of its nodes are held to the oracle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.bench.chunks import Case, tissue_cases, worst_cases
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKED_NODES = 8
+CHECKED_VOXELS = 2_000_000
+
+
+def seconds(task: Callable[[], Any]) -> float:
+    """Wall time of one call."""
+    start_s = time.perf_counter()
+    task()
+    return time.perf_counter() - start_s
+
+
+def fastest(tasks: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Each task's fastest of some rounds, in which they take turns so that all meet the same disturbances."""
+    times = [{name: seconds(task) for name, task in tasks.items()} for _ in range(rounds)]
+    return {name: min(turn[name] for turn in times) for name in tasks}
+
+
+def peak_mb() -> float:
+    """Most memory that this process has held so far; `getrusage` would count what the one it came from has held."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1.024e-3
+
+
+def measure_chunk(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any]:
+    """All columns of a chunk's row; the first thing that the process does."""
+    from shared.features import chunk_features
+
+    labels = np.load(path)
+    chunk_features(labels, resolution_nm)
+    peak = peak_mb()
+    import edt
+
+    rounds = 3 if labels.size > 2**20 else 20
+    tasks = {
+        "wheel": lambda: edt.edt(labels, anisotropy=resolution_nm, black_border=False, parallel=1),
+        "one": lambda: chunk_features(labels, resolution_nm),
+        "two": lambda: chunk_features(labels, resolution_nm, threads=2),
+    }
+    times = fastest(tasks, rounds)
+    features = chunk_features(labels, resolution_nm)
+    return times | {"peak_mb": peak, "nodes": len(features), "equal": _agrees(features, labels, resolution_nm)}
+
+
+def _agrees(features: Any, labels: Any, resolution_nm: tuple[float, ...]) -> str:
+    from tests.unit.features.agreement import disagreements
+
+    by_size = features.node_ids[np.argsort(features.size_nm3)][np.sort(features.size_nm3) <= CHECKED_VOXELS]
+    some = by_size[np.linspace(0, len(by_size) - 1, min(CHECKED_NODES, len(by_size))).astype(int)]
+    found = disagreements(features.select(some), labels, resolution_nm, some.tolist())
+    return f"{len(some)} nodes" if not found else found[0]
+
+
+def measure_more(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any]:
+    """Some nodes of a chunk, and the way from supervoxels to features, in seconds."""
+    import edt
+
+    from shared.features import chunk_features, supervoxel_features
+
+    labels = np.load(path)
+    features = chunk_features(labels, resolution_nm)
+    by_size = features.node_ids[np.argsort(features.size_nm3)]
+    x, y, z = np.indices(labels.shape, sparse=True)
+    cells = (x // 40 + 100 * (y // 40) + 10_000 * (z // 40)).astype(np.uint64)
+    supervoxels = np.where(labels == 0, np.uint64(0), labels.astype(np.uint64) << np.uint64(32) | cells)
+    supervoxels = np.asfortranarray(supervoxels)
+    ids = np.unique(supervoxels)[1:]
+    nodes = ids >> np.uint64(32)
+    wheel = {"wheel": lambda: edt.edt(labels, anisotropy=resolution_nm, black_border=False, parallel=1)}
+    some = {
+        "median node": by_size[[len(by_size) // 2]],
+        "node of the largest 5 %": by_size[[len(by_size) * 19 // 20]],
+        "ten nodes of all sizes": by_size[np.linspace(0, len(by_size) * 19 // 20, 10).astype(int)],
+    }
+    tasks: dict[str, Callable[[], Any]] = {
+        name: lambda wanted=wanted: chunk_features(labels, resolution_nm, node_ids=wanted)
+        for name, wanted in some.items()
+    }
+    tasks["supervoxels to features"] = lambda: supervoxel_features(supervoxels, ids, nodes, resolution_nm)
+    return fastest(wheel | tasks, 3)
+
+
+def measure_start() -> dict[str, float]:
+    """Import, first call without a cache of compiled code, first call with it; in seconds."""
+    program = """
+import time
+start = time.perf_counter(); import numpy; numpy_s = time.perf_counter() - start
+start = time.perf_counter(); from shared.features import chunk_features; import_s = time.perf_counter() - start
+labels = numpy.zeros((40, 40, 40), numpy.uint32, order="F"); labels[9:30, 9:30, 9:30] = 1
+start = time.perf_counter(); chunk_features(labels, (16, 16, 40)); first_s = time.perf_counter() - start
+print(import_s, first_s)
+"""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+        answers = [
+            subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, env=environment, text=True).split()
+            for _ in range(2)
+        ]
+    (imported, cold), (_, warm) = answers
+    return {"import": float(imported), "first call, compiling": float(cold), "first call, cached": float(warm)}
+
+
+def in_own_process(case: Case, what: str) -> dict[str, Any]:
+    """What `measure_chunk` or `measure_more` answers for a case."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chunk.npy"
+        np.save(path, case.make())
+        command = [sys.executable, "-m", "tests.bench.bench_features", what, str(path), *map(str, case.resolution_nm)]
+        return dict(json.loads(subprocess.check_output(command, cwd=ROOT, text=True).splitlines()[-1]))
+
+
+def report(data: Path) -> None:
+    """Print all tables."""
+    for what, time_s in measure_start().items():
+        print(f"{what:<32}{time_s:8.2f} s", flush=True)
+    header = f"{'chunk':<32}{'nodes':>9}{'edt':>9}{'1 thread':>10}{'ratio':>7}{'2 threads':>11}{'ratio':>7}{'peak':>9}"
+    print(f"\n{header}  oracle\n{'':<32}{'':>9}{'s':>9}{'s':>10}{'':>7}{'s':>11}{'':>7}{'MB':>9}")
+    first = None
+    for cases in (tissue_cases(data), worst_cases()):
+        for case in cases:
+            first = first or case
+            row = in_own_process(case, "chunk")
+            print(
+                f"{case.name:<32}{row['nodes']:9d}{row['wheel']:9.4f}{row['one']:10.4f}{row['one'] / row['wheel']:7.2f}"
+                f"{row['two']:11.4f}{row['two'] / row['wheel']:7.2f}{row['peak_mb']:9.0f}  {row['equal']}",
+                flush=True,
+            )
+    assert first is not None
+    print(f"\n{first.name}")
+    times = in_own_process(first, "more")
+    for name, time_s in times.items():
+        print(f"{name:<32}{time_s:8.3f} s{time_s / times['wheel']:9.2f} of the wheel's transform")
+
+
+def main() -> None:
+    """Print the tables, or measure one chunk for them."""
+    if sys.argv[1:2] == ["chunk"] or sys.argv[1:2] == ["more"]:
+        measure = measure_chunk if sys.argv[1] == "chunk" else measure_more
+        print(json.dumps(measure(Path(sys.argv[2]), tuple(float(size) for size in sys.argv[3:6]))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    report(parser.parse_args().data)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shared.features.runs import LabelRuns
 
 LONGEST_AXIS_VOXELS = 2**16 - 1
-CROWDED_LABELS = 2**20  # from here on most labels are single voxels, which need not be searched for
+CROWDED_LABELS = 2**16  # from here on sums per label leave the caches
 LARGEST_VOXEL_NM = 18_000.0  # so that no distance in a chunk leaves int32
 
 

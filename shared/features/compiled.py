@@ -123,4 +123,4 @@ def kernel(function: Callable[..., Any]) -> Any:
 def part(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels call: it becomes part of theirs."""
     target_portable_code()
-    return _njit(**_OPTIONS, no_cpython_wrapper=True)(function)
+    return _njit(**_OPTIONS, no_cpython_wrapper=True, forceinline=True)(function)

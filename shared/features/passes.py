@@ -52,9 +52,9 @@ def transform_planes(runs, shape, z_from, z_to, weights, volume, scratch):
         )  # fmt: skip
 
 
-@kernel
-def measure_planes(runs, shape, y_from, y_to, weight, unit, volume, scratch, place, sums, best):
-    """Finish the transform in the planes y_from <= y < y_to, and measure the whole distances there.
+@part
+def _finish_plane(runs, shape, y, weight, unit, volume, scratch):
+    """Whole distances in the labelled rows of a plane of y, in the plane that is returned with the range of z.
 
     Squared distances are in units of `unit` nm2, a power of 4, so that the scaling is exact in floating point.
     """
@@ -62,18 +62,35 @@ def measure_planes(runs, shape, y_from, y_to, weight, unit, volume, scratch, pla
     planes, tiles, parabolas = scratch
     labels, distances = planes[0], planes[1]
     unit_nm2 = np.float32(unit)
+    low, high = _labelled(runs, y, depth, height)
+    for z in range(low, high):
+        write_labels(runs, y + height * z, labels, (z - low) * width)
+    squared = volume[(y * depth + low) * width : (y * depth + high) * width]
+    lower_rows(labels, squared, high - low, width, weight, distances, np.int64(0), width, tiles, parabolas)
+    for i in range((high - low) * width):
+        distances[i] = np.int32(np.sqrt(np.float32(distances[i]) * unit_nm2))
+    return distances, low, high
+
+
+@kernel
+def measure_planes(runs, shape, y_from, y_to, weight, unit, volume, scratch, place, sums, best):
+    """Finish the transform in the planes y_from <= y < y_to, and measure the whole distances there."""
+    width, height = shape[0], shape[1]
     for y in range(y_from, y_to):
-        low, high = _labelled(runs, y, depth, height)
-        for z in range(low, high):
-            write_labels(runs, y + height * z, labels, (z - low) * width)
-        squared = volume[(y * depth + low) * width : (y * depth + high) * width]
-        lower_rows(
-            labels, squared, high - low, width, weight, distances, np.int64(0), width, tiles, parabolas
-        )  # fmt: skip
-        for i in range((high - low) * width):
-            distances[i] = np.int32(np.sqrt(np.float32(distances[i]) * unit_nm2))
+        distances, low, high = _finish_plane(runs, shape, y, weight, unit, volume, scratch)
         for z in range(low, high):
             measure_row(distances, (z - low) * width, runs, y + height * z, y, z, place, sums, best)
+
+
+@kernel
+def store_planes(runs, shape, y_from, y_to, weight, unit, volume, scratch):
+    """Finish the transform in the planes y_from <= y < y_to: whole distances take the place of squares in `volume`."""
+    width, depth = shape[0], shape[2]
+    for y in range(y_from, y_to):
+        distances, low, high = _finish_plane(runs, shape, y, weight, unit, volume, scratch)
+        at = (y * depth + low) * width
+        for i in range((high - low) * width):
+            volume[at + i] = distances[i]
 
 
 @kernel

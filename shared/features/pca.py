@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +11,9 @@ SMALLEST_VOLUME_NM3 = 1e7  # 0.01 um3
 SAMPLE_VOXELS = 10_000  # PCGL2Cache fits larger nodes to a sample of this size, which scales their singular values
 
 
-def nodes_with_pca(count: npt.NDArray[np.int64], resolution_nm: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def nodes_with_pca(
+    count: npt.NDArray[np.integer[Any]], resolution_nm: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
     """Which nodes, of `count` voxels each, are large enough to have principal axes."""
     rx, ry, rz = resolution_nm
     return np.asarray((count * rx * ry * rz >= SMALLEST_VOLUME_NM3) & (count >= 3))

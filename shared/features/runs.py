@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from shared.errors import TooLargeError
 from shared.features.lanes import LANES
-from shared.features.scan import EMPTY, TILE, fill_labels, renumber, scan_rows
+from shared.features.scan import CLOSED, EMPTY, NUMBERED, OPEN, TILE, fill_labels, renumber, scan_rows
 
 T = TypeVar("T")
 
@@ -117,37 +117,61 @@ def find_runs(
     Raises:
       TooManyLabelsError: if there are more.
     """
-    axes = _axes(labels.shape)
+    axes = run_axes(labels.shape)
     labels = labels.transpose(axes)
     shape = (labels.shape[0], labels.shape[1], labels.shape[2])
-    if labels.size == 0:
-        return LabelRuns(axes, shape, np.zeros((2, 0), np.uint32), *_nothing())
     rows = _rows(labels)
     ranges = np.empty((2, rows.count), np.uint32)
-    parts = in_ranges(lambda begin, end: _scan(rows, begin, end, wanted, ranges, most_labels), rows.count, threads)
-    if len(parts) == 1:
-        return LabelRuns(axes, shape, ranges, *parts[0])
-    return _joined(axes, shape, rows, ranges, parts)
+    known = np.zeros(0, np.uint64) if wanted is None else wanted
+    mode = OPEN if wanted is None else CLOSED
+    parts = in_ranges(lambda begin, end: _scan(rows, begin, end, ranges, mode, known, most_labels), rows.count, threads)
+    ids = np.unique(np.concatenate([np.zeros(1, np.uint64), *(part.ids for part in parts)]))
+    labels_of = [np.searchsorted(ids, part.ids).astype(np.uint32)[part.run_label] for part in parts]
+    return LabelRuns(axes, shape, ranges, _joined(rows, ranges, parts), _concatenated(labels_of, np.uint32), ids)
 
 
-def _nothing() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
-    """run_end, run_label, ids of no rows."""
-    return np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.zeros(1, np.uint64)
+def numbered_runs(
+    numbers: npt.NDArray[np.uint32], ids: npt.NDArray[np.uint64], axes: tuple[int, int, int], threads: int
+) -> LabelRuns:
+    """Runs of a volume of numbers.
+
+    Args:
+      numbers: uint32[nx, ny, nz], each voxel's position in `ids`.
+      ids: uint64[k], ids[0] is 0.
+      axes: of the chunk that are x, y, z of the volume.
+      threads: how many threads to use.
+    """
+    shape = (numbers.shape[0], numbers.shape[1], numbers.shape[2])
+    rows = _rows(numbers)
+    ranges = np.empty((2, rows.count), np.uint32)
+    nothing = np.zeros(0, np.uint64)
+    parts = in_ranges(lambda begin, end: _scan(rows, begin, end, ranges, NUMBERED, nothing, None), rows.count, threads)
+    labels = _concatenated([part.run_label for part in parts], np.uint32)
+    return LabelRuns(axes, shape, ranges, _joined(rows, ranges, parts), labels, ids)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Runs of a range of rows, with numbers of their own: run_end uint16[m], run_label uint32[m], ids uint64[k]."""
+
+    run_end: npt.NDArray[np.uint16]
+    run_label: npt.NDArray[np.uint32]
+    ids: npt.NDArray[np.uint64]
 
 
 def _scan(
     rows: _Rows,
     begin: int,
     end: int,
-    wanted: npt.NDArray[np.uint64] | None,
     ranges: npt.NDArray[np.uint32],
+    mode: int,
+    first_ids: npt.NDArray[np.uint64],
     most_labels: int | None,
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
-    """run_end, run_label, ids of some rows, numbered from 0; arrays grow as they fill up."""
-    known = 1 if wanted is None else 1 + len(wanted)
+) -> _Part:
+    """Runs of the rows begin <= p < end by a mode of `scan_rows`; arrays grow as they fill up."""
+    known = 1 + len(first_ids)
     ids = np.zeros(max(1024, known + rows.width), np.uint64)
-    if wanted is not None:
-        ids[1:known] = wanted
+    ids[1:known] = first_ids
     run_end = np.empty(max(4 * rows.width, (end - begin) * rows.width // 16), np.uint16)
     run_label = np.empty(len(run_end), np.uint32)
     tile = np.empty(TILE * rows.width + LANES, rows.flat.dtype)
@@ -155,12 +179,12 @@ def _scan(
     while True:
         table = np.full(2 ** (2 * len(ids) - 1).bit_length(), EMPTY, np.uint32)
         begin, known, runs = scan_rows(
-            rows.flat, rows.width, rows.layout, tile, begin, end, wanted is not None, table, ids, known, runs,
+            rows.flat, rows.width, rows.layout, tile, begin, end, mode, table, ids, known, runs,
             ranges, run_end, run_label,
         )  # fmt: skip
         if begin == end:
-            return run_end[:runs], run_label[:runs], ids[:known]
-        if wanted is None and most_labels is not None and known > most_labels:
+            return _Part(run_end[:runs], run_label[:runs], ids[:known])
+        if mode == OPEN and most_labels is not None and known > most_labels:
             raise TooManyLabelsError(f"more than {most_labels} labels in a chunk")
         if known + rows.width > len(ids):
             ids = _grown(ids)
@@ -174,7 +198,7 @@ def _grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return larger
 
 
-def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def run_axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Order of axes in which runs are longer than a voxel if they can be.
 
     An axis of one voxel has no boundary, so its place among the others changes no distance, weight or order.
@@ -184,25 +208,21 @@ def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (1, 0, 2) if shape[1] > 1 else (2, 0, 1)
 
 
-def _joined(
-    axes: tuple[int, int, int],
-    shape: tuple[int, int, int],
-    rows: _Rows,
-    ranges: npt.NDArray[np.uint32],
-    parts: list[tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32], npt.NDArray[np.uint64]]],
-) -> LabelRuns:
-    """One `LabelRuns` of the runs of consecutive ranges of rows, each with numbers of its own."""
-    ids = np.unique(np.concatenate([part_ids for _, _, part_ids in parts]))
-    run_label = [np.searchsorted(ids, part_ids).astype(np.uint32)[numbers] for _, numbers, part_ids in parts]
-    _, _, _, inner_count, inner_step, outer_step = rows.layout
-    p = np.arange(rows.count)
-    numbers = p % inner_count * inner_step + p // inner_count * outer_step
-    offset = 0
-    for i, (run_end, _, _) in enumerate(parts):
-        ranges[:, numbers[rows.count * i // len(parts) : rows.count * (i + 1) // len(parts)]] += np.uint32(offset)
-        offset += len(run_end)
-    run_end = np.concatenate([part_end for part_end, _, _ in parts])
-    return LabelRuns(axes, shape, ranges, run_end, np.concatenate(run_label), ids)
+def _joined(rows: _Rows, ranges: npt.NDArray[np.uint32], parts: list[_Part]) -> npt.NDArray[np.uint16]:
+    """run_end of all parts, which are of consecutive ranges of rows; their numbers in `ranges` become those in it."""
+    if len(parts) > 1:
+        _, _, _, inner_count, inner_step, outer_step = rows.layout
+        p = np.arange(rows.count)
+        row = p % inner_count * inner_step + p // inner_count * outer_step
+        offset = 0
+        for i, part in enumerate(parts):
+            ranges[:, row[rows.count * i // len(parts) : rows.count * (i + 1) // len(parts)]] += np.uint32(offset)
+            offset += len(part.run_end)
+    return _concatenated([part.run_end for part in parts], np.uint16)
+
+
+def _concatenated(parts: list[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, dtype), *parts])
 
 
 def _rows(labels: npt.NDArray[Any]) -> _Rows:

@@ -11,6 +11,7 @@ from shared.features.lanes import LANES, leading_equal
 
 EMPTY = np.uint32(0xFFFFFFFF)  # a free slot of the table of numbers
 TILE = 16  # rows that are copied together: reads are contiguous whether x or the other axis is
+OPEN, CLOSED, NUMBERED = 0, 1, 2
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, for multiplicative hashing (Knuth, TAOCP 3, 6.4)
 
 
@@ -22,6 +23,21 @@ def _slot(table, ids, label):
     while table[slot] != EMPTY and ids[table[slot]] != label:
         slot = (slot + 1) & mask
     return slot
+
+
+@part
+def _number(table, ids, label, known, mode):
+    """A label's number by the mode of `scan_rows`; that of a new one is `known`."""
+    if label == 0 or mode == NUMBERED:
+        return np.int64(label)
+    slot = _slot(table, ids, label)
+    if table[slot] != EMPTY:
+        return np.int64(table[slot])
+    if mode == CLOSED:
+        return np.int64(0)
+    table[slot] = known
+    ids[known] = label
+    return np.int64(known)
 
 
 @part
@@ -40,7 +56,7 @@ def _gather(flat, at, stride_x, stride, rows, width, tile):
 
 
 @kernel
-def scan_rows(flat, width, layout, tile, begin, end, closed, table, ids, known, runs, ranges, run_end, run_label):
+def scan_rows(flat, width, layout, tile, begin, end, mode, table, ids, known, runs, ranges, run_end, run_label):
     """Runs of the rows begin <= p < end, until one might not fit any more.
 
     Row p lies at p % count along the inner axis (y or z), and p // count along the outer one.
@@ -54,7 +70,7 @@ def scan_rows(flat, width, layout, tile, begin, end, closed, table, ids, known, 
       tile: labels[TILE * width + LANES], scratch.
       begin: first row.
       end: row after the last.
-      closed: whether labels that are not known are background.
+      mode: OPEN if new labels get numbers, CLOSED if they are background, NUMBERED if labels are numbers.
       table: uint32[power of two], all EMPTY: numbers by the labels' hashes.
       ids: uint64[k], labels by number, 0 first; at least half the size of the table.
       known: how many of them there are.
@@ -93,17 +109,9 @@ def scan_rows(flat, width, layout, tile, begin, end, closed, table, ids, known, 
                 same = leading_equal(tile, at + x, label)
                 x += same
             x = min(x, width)
-            number = np.uint32(0)
-            if label != 0:
-                slot = _slot(table, ids, np.uint64(label))
-                number = table[slot]
-                if number == EMPTY:
-                    number = np.uint32(0)
-                    if not closed:
-                        number = np.uint32(known)
-                        table[slot] = number
-                        ids[known] = label
-                        known += 1
+            number = _number(table, ids, np.uint64(label), known, mode)
+            if mode == OPEN:
+                known = max(known, number + 1)
             if runs > ranges[0, row] and run_label[runs - 1] == number:
                 run_end[runs - 1] = x
             else:

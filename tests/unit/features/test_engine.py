@@ -78,20 +78,27 @@ def test_distances_across_a_whole_chunk(axis: int, resolution_nm: tuple[float, f
     assert disagreements(chunk_features(labels, resolution_nm), labels, resolution_nm) == []
 
 
-def test_noise_of_more_labels_than_tissue_can_have() -> None:
-    shape = (128, 128, 66)
-    labels = np.random.default_rng(2).permutation(np.prod(shape)).astype(np.uint32).reshape(shape)
-    labels[3:5, 6:8, 9] = labels[3, 6, 9]
-    features = chunk_features(labels, (16, 16, 40))
-    assert features.node_ids.tolist() == np.unique(labels)[1:].tolist()
-    some = [*features.node_ids[[0, 1000, 1_000_000]].tolist(), int(labels[3, 6, 9]), int(labels[4, 5, 9])]
+@pytest.mark.parametrize("resolution_nm", [(16, 16, 40), (7.5, 8.25, 33.3), (1000, 900, 800), (17_000, 17_000, 17_000)])
+@pytest.mark.parametrize("shape", [(60, 50, 70), (1, 400, 500), (400, 1, 500), (300, 700, 1)])
+def test_noise_of_more_labels_than_tissue_can_have(
+    shape: tuple[int, int, int], resolution_nm: tuple[float, float, float]
+) -> None:
+    """Such chunks go another way, chosen nodes of them do not."""
+    labels = np.random.default_rng(2).integers(0, 400_000, shape, dtype=np.uint64) << np.uint64(20)
+    labels[-1, -20:, -30:] = 77
+    features = chunk_features(labels, resolution_nm, threads=2)
+    assert differing_columns(features, chunk_features(labels, resolution_nm, node_ids=features.node_ids)) == []
+    some = [77, *features.node_ids[::20_000].tolist()]
     rows = features.select(np.array(some, np.uint64))
-    assert disagreements(rows, labels, (16, 16, 40), some) == []
-    sparse = np.where(labels > 0, labels + np.uint64(2**40), np.uint64(0))
-    moved = chunk_features(sparse, (16, 16, 40))
-    assert np.array_equal(moved.node_ids, features.node_ids + np.uint64(2**40))
-    assert moved.rep_coord_nm.tobytes() == features.rep_coord_nm.tobytes()
-    assert moved.area_nm2.tobytes() == features.area_nm2.tobytes()
+    assert disagreements(rows, labels, resolution_nm, some) == []
+
+
+def test_every_voxel_another_label() -> None:
+    labels = np.random.default_rng(2).permutation(70_000).astype(np.uint32).reshape(50, 40, 35)
+    features = chunk_features(labels, (16, 16, 40))
+    assert features.node_ids.tolist() == list(range(1, 70_000))
+    some = features.node_ids[::5000].tolist()
+    assert disagreements(features.select(np.array(some, np.uint64)), labels, (16, 16, 40), some) == []
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (4, 0, 4), (0, 0, 0)])

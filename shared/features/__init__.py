@@ -3,8 +3,8 @@
 Pure computation: arrays in, arrays out; no I/O and no knowledge of graphs or volumes.
 
 - `api.py` is what others call; `result.py` what they get; `memory.py` what it costs.
-- `runs.py` turns a chunk into runs of equal labels along x; `engine.py` takes them through the kernels; `pca.py` and
-  `stored.py` make attributes of their sums. `crowded.py` is for chunks of noise, where that would be a waste.
+- `runs.py` turns a chunk into runs of equal labels along x; `engine.py` and `transform.py` take them through the
+  kernels; `pca.py` and `stored.py` make attributes of their sums. `crowded.py` is for chunks of noise.
 - Compiled kernels: `scan.py` (runs), `sums.py` (what runs alone tell), `distance.py` (the transform along an axis, with
   the vectors of `lanes.py`), `measure.py` (distances per label), `passes.py` (the order of it all, plane by plane),
   `crowd.py` (noise). `compiled.py` says how they are compiled and cached.

@@ -32,7 +32,7 @@ def chunk_features(
       labels: unsigned integers [x, y, z] in any memory order, 0 = background.
       resolution_nm: voxel size (x, y, z).
       node_ids: labels wanted; all of them if None.
-      threads: how many threads to use.
+      threads: how many threads to use; one is the way for many chunks at a time.
 
     Returns:
       A row per label with at least one voxel, by ascending label. Labels of `node_ids` without voxels have no row.

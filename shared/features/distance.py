@@ -20,8 +20,8 @@ from shared.features.compiled import part
 from shared.features.lanes import LANES, as_float32, largest, load, lower, plus, store, upper, where_any, where_same
 
 UNBOUNDED = 2**30  # squared distance of a voxel that has seen no boundary yet
-PATIENCE = 24
-ENVELOPE_COST = 80
+PATIENCE = 24  # steps of the search before its cost is weighed against the envelope's
+ENVELOPE_COST = 80  # of sixteen columns, per row, in steps of the search
 
 
 @part

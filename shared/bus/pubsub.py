@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shared.errors import StorageUnavailableError
+from shared.google_retry import transient_retry
 from shared.once import Once
 
 if TYPE_CHECKING:
@@ -49,21 +50,12 @@ class PubSubPublisher:
         client.transport.close()
 
     def _connect(self) -> PublisherClient:
-        from google.api_core import exceptions
-        from google.api_core.retry import Retry, if_exception_type
         from google.cloud.pubsub_v1 import PublisherClient
         from google.cloud.pubsub_v1.types import BatchSettings, PublisherOptions  # type: ignore[import-untyped]
 
-        transient = if_exception_type(
-            exceptions.Aborted,
-            exceptions.DeadlineExceeded,
-            exceptions.InternalServerError,
-            exceptions.ResourceExhausted,
-            exceptions.ServiceUnavailable,
-            exceptions.Unknown,
-        )
-        retry = Retry(predicate=transient, initial=0.1, maximum=5.0, multiplier=2.0, timeout=self._timeout_s)
         return PublisherClient(
             batch_settings=BatchSettings(max_latency=_BATCH_LATENCY_S),
-            publisher_options=PublisherOptions(retry=retry, timeout=min(self._timeout_s, _ATTEMPT_TIMEOUT_S)),
+            publisher_options=PublisherOptions(
+                retry=transient_retry(self._timeout_s), timeout=min(self._timeout_s, _ATTEMPT_TIMEOUT_S)
+            ),
         )

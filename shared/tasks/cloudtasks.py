@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.errors import ConfigurationError, StorageUnavailableError
+from shared.google_retry import transient_retry
 from shared.once import Once
 from shared.tasks.protocol import Target, Task
 
@@ -96,7 +97,8 @@ class CloudTasksQueue:
 
     def enqueue(self, tasks: Sequence[Task]) -> int:
         """As `TaskQueue.enqueue`. A creation that was tried twice because its answer got lost counts as not new."""
-        retry = _retry(self._timeout_s)
+        # Tasks have names, so that creating one again is safe.
+        retry = transient_retry(self._timeout_s)
         created = [self._creators().submit(self._create, task, retry) for task in tasks]
         return sum([future.result() for future in created])
 
@@ -162,22 +164,6 @@ def _deadline_s(text: str) -> int:
     if not text.isdecimal() or not 15 <= int(text) <= 1800:
         raise ConfigurationError("the deadline_s of L2CACHE_QUEUE must be a whole number from 15 to 1800")
     return int(text)
-
-
-def _retry(timeout_s: float) -> Retry:
-    """Tasks have names, so that creating one again is safe."""
-    from google.api_core import exceptions
-    from google.api_core.retry import Retry, if_exception_type
-
-    transient = if_exception_type(
-        exceptions.Aborted,
-        exceptions.DeadlineExceeded,
-        exceptions.InternalServerError,
-        exceptions.ResourceExhausted,
-        exceptions.ServiceUnavailable,
-        exceptions.Unknown,
-    )
-    return Retry(predicate=transient, initial=0.1, maximum=5.0, multiplier=2.0, timeout=timeout_s)
 
 
 def _client() -> CloudTasksClient:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,10 @@ from typing import Any
 import orjson
 
 from infra.local.graph.table import Cell, parse_cell
-from shared.bigtable import TableAddress
+from shared.bigtable import TableAddress, admin
 from shared.errors import ConfigurationError
 
 ROWS_PER_REQUEST = 4_000
-_MAX_VERSIONS = re.compile(r"max_num_versions:\s*(\d+)")
-_MAX_AGE = re.compile(r"max_age\s*\{\s*seconds:\s*(\d+)\s*\}")
 
 
 def create_table(address: TableAddress, families: Mapping[str, str | None]) -> None:
@@ -39,10 +35,16 @@ def create_table(address: TableAddress, families: Mapping[str, str | None]) -> N
       ConfigurationError: if a rule is none of these, or no emulator is named.
     """
     _emulator()
-    from google.cloud.bigtable import Client
+    from google.api_core.exceptions import AlreadyExists
 
-    table = Client(project=address.project, admin=True).instance(address.instance).table(address.table)
-    table.create(column_families={family: _gc_rule(rule) for family, rule in families.items()})
+    # Dumps spread a rule over lines.
+    rules = {family: rule and " ".join(rule.split()) for family, rule in families.items()}
+    try:
+        made = admin.create_table(address.project, address.instance, address.table, rules)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    if not made:
+        raise AlreadyExists(f"there is a table {address.table} already")
 
 
 def write_cells(address: TableAddress, cells: Iterable[Cell]) -> int:
@@ -107,18 +109,6 @@ def _entry(key: str, row: Iterator[Cell]) -> Any:
         for cell in row
     ]
     return MutateRowsRequest.Entry.pb()(row_key=key.encode(), mutations=mutations)
-
-
-def _gc_rule(rule: str | None) -> Any:
-    from google.cloud.bigtable.column_family import MaxAgeGCRule, MaxVersionsGCRule
-
-    if rule is None:
-        return None
-    if match := _MAX_VERSIONS.fullmatch(rule.strip()):
-        return MaxVersionsGCRule(int(match[1]))
-    if match := _MAX_AGE.fullmatch(rule.strip()):
-        return MaxAgeGCRule(timedelta(seconds=int(match[1])))
-    raise ConfigurationError(f"a rule for collecting garbage that is not understood: {rule!r}")
 
 
 def _emulator() -> str:

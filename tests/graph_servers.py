@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from werkzeug import Request, Response
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from infra.local.graph.app import create_app
 from infra.local.graph.server import GraphFiles, load
@@ -42,6 +42,13 @@ def serving(app: Wsgi) -> Iterator[str]:
     """Serves an application on a free port; yields its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
     server.log = lambda *_: None  # type: ignore[method-assign]
+    with running(server) as address:
+        yield address
+
+
+@contextmanager
+def running(server: BaseWSGIServer) -> Iterator[str]:
+    """Runs a server in a thread; yields its address."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import queue as queues
-import threading
 import uuid
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -13,6 +11,7 @@ import grpc
 import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from werkzeug import Request, Response
 
 from infra.local.emulators import Emulator
 from infra.local.processes import free_port
@@ -20,6 +19,7 @@ from shared.errors import ConfigurationError, StorageUnavailableError
 from shared.tasks import TaskQueue, open_queue
 from shared.tasks.cloudtasks import CloudTasksAddress, CloudTasksQueue, cloud_name
 from tests.contract.task_queue_contract import Posted, TaskQueueContract, task
+from tests.graph_servers import serving
 
 LOCATION = "projects/l2cache-test/locations/l"
 PATIENCE_S = 30.0
@@ -50,23 +50,13 @@ def requests() -> Iterator[tuple[str, queues.Queue[tuple[str, str, bytes]]]]:
     """Base address of an HTTP server, and (path, content type, body) of what was posted to it."""
     received: queues.Queue[tuple[str, str, bytes]] = queues.Queue()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.put((self.path, self.headers["Content-Type"], body))
-            self.send_response(204)
-            self.end_headers()
+    @Request.application
+    def take(request: Request) -> Response:
+        received.put((request.path, request.headers["Content-Type"], request.get_data()))
+        return Response(status=204)
 
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", received
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(take) as address:
+        yield address, received
 
 
 class TestCloudTasksQueue(TaskQueueContract):

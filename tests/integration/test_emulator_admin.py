@@ -1,8 +1,6 @@
 """The topic of the emulator stack: what fails again and again ends among the dead letters."""
 
 import contextlib
-import http.server
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,9 +10,11 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+from werkzeug import Request, Response
 
 from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, Topic, create_topic
 from infra.local.emulators import Emulator
+from tests.graph_servers import serving
 
 PATIENCE_S = 120.0
 
@@ -24,22 +24,13 @@ def picky_server() -> Iterator[tuple[str, list[bytes]]]:
     """Address of a server that answers 503 to everything, and the bodies that it was sent."""
     bodies: list[bytes] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(503)
-            self.end_headers()
+    @Request.application
+    def refuse(request: Request) -> Response:
+        bodies.append(request.get_data())
+        return Response(status=503)
 
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", bodies
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(refuse) as address:
+        yield address, bodies
 
 
 def pull(subscriber: SubscriberClient, subscription: str) -> Any:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
 import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,12 +20,14 @@ from google.api_core.exceptions import AlreadyExists
 from google.cloud import pubsub_v1, tasks_v2
 from google.cloud.bigtable.data import BigtableDataClient, SetCell
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from werkzeug import Request, Response
 
 from infra.local import emulators
 from infra.local.bigtable_dump import create_table
 from infra.local.emulators import Emulator, EmulatorMissingError
 from infra.local.processes import ChildFailedError
 from shared.bigtable import TableAddress
+from tests.graph_servers import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCATION = "projects/p/locations/l"
@@ -47,22 +47,13 @@ def web_server() -> Iterator[tuple[str, queue.Queue[bytes]]]:
     """Address of an HTTP server, and the bodies that were sent to it."""
     bodies: queue.Queue[bytes] = queue.Queue()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.put(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
+    @Request.application
+    def take(request: Request) -> Response:
+        bodies.put(request.get_data())
+        return Response(status=204)
 
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", bodies
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(take) as address:
+        yield f"{address}/", bodies
 
 
 def tasks_client(emulator: Emulator) -> tasks_v2.CloudTasksClient:

@@ -27,6 +27,7 @@ from shared.bus import open_bus
 from shared.bus.protocol import Publisher
 from shared.deliveries import Deliveries, Lease
 from shared.errors import StorageUnavailableError
+from tests.graph_servers import running
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "0123456789abcdef" * 2
@@ -54,15 +55,8 @@ def description(world: Path) -> dict[str, Any]:
 
 @contextmanager
 def serving(world: Path, publisher: Publisher | None = None) -> Iterator[str]:
-    server = make_graph_server(GraphFiles.of_world(world), "127.0.0.1", 0, publisher)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(make_graph_server(GraphFiles.of_world(world), "127.0.0.1", 0, publisher)) as address:
+        yield address
 
 
 def post(server: str, path: str, body: Any, expected_status: int = 200) -> Any:

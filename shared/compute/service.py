@@ -24,6 +24,7 @@ from shared.types import Triple, UInt64Array
 from shared.volume import SupervoxelVolume, VolumeSource
 
 _logger = get_logger("compute")
+_NO_IDS = np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -119,34 +120,56 @@ class ComputeService:
             voxels = self._source(graph_id).volume.read_chunk(coordinate)
             return LoadedChunk.from_voxels(coordinate, voxels, self.threads)
 
-    def chunk_rows(self, graph_id: str, loaded: LoadedChunk, timestamp: datetime | None, steps: StepTimer) -> Features:
-        """Features of the nodes that hold a chunk's supervoxels (steps `map`, which asks the graph, and `features`).
+    def map_chunks(
+        self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer
+    ) -> list[UInt64Array]:
+        """The nodes of chunks' supervoxels, asked of the graph all at once (the step `map`).
 
         Args:
           graph_id: the dataset.
-          loaded: the chunk.
+          loaded: the chunks.
           timestamp: the moment of the graph, aware; None for now.
           steps: the time is added there.
+
+        Returns:
+          For each chunk the nodes of its `supervoxels`, uint64[k]; 0 where there is none.
 
         Raises:
           GraphUnavailableError: if the graph cannot be asked just now.
           GraphResponseError: if it answers what no retry will mend.
         """
         source = self._source(graph_id)
+        supervoxels = np.concatenate([_NO_IDS, *(chunk.supervoxels for chunk in loaded)])
+        nodes = _NO_IDS
+        if supervoxels.size:
+            with steps.step("map"):
+                nodes = source.graph.l2_of_supervoxels(supervoxels, timestamp)
+        stops = np.cumsum([len(chunk.supervoxels) for chunk in loaded])
+        parts = zip(loaded, np.split(nodes, stops[:-1]), strict=True) if loaded else ()
+        return [_without_strangers(own, chunk.coordinate, source) for chunk, own in parts]
+
+    def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+        """Features of the nodes that hold a chunk's supervoxels (the step `features`).
+
+        Args:
+          graph_id: the dataset.
+          loaded: the chunk.
+          nodes: the node of each of its supervoxels, or 0.
+          steps: the time is added there.
+        """
+        source = self._source(graph_id)
         if loaded.is_empty:
             return Features.empty()
-        with steps.step("map"):
-            nodes = source.graph.l2_of_supervoxels(loaded.supervoxels, timestamp)
-            nodes = _without_strangers(nodes, loaded.coordinate, source)
         return self._features_of(source, loaded, [Membership(loaded.supervoxels, nodes)], steps)
 
-    def write_rows(self, graph_id: str, features: Features, steps: StepTimer) -> None:
-        """Writes rows (the step `write`). When it returns, they are durable.
+    def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
+        """Writes rows at once (the step `write`). When it returns, they are durable.
 
         Raises:
           TableNotFoundError: if the dataset's cache table does not exist.
           StorageUnavailableError: if it cannot be reached.
         """
+        features = Features.concatenate(parts)
         if len(features):
             with steps.step("write"):
                 self.store.write_features(self.datasets.get(graph_id).l2cache_id, features)
@@ -166,7 +189,7 @@ class ComputeService:
         known = {l2_id: supervoxels for l2_id, supervoxels in members.items() if len(supervoxels)}
         features = self._features_of(source, loaded, disjoint_memberships(known), steps)
         voxelless = np.setdiff1d(np.array(list(known), dtype=np.uint64), features.node_ids)
-        self.write_rows(graph_id, features, steps)
+        self.write_rows(graph_id, [features], steps)
         if len(voxelless):
             with steps.step("write"):
                 self.store.write_voxelless(table_id, voxelless)

@@ -69,8 +69,7 @@ class GraphTable:
         end_ms = None if timestamp is None else unix_ms(timestamp) + 1
         if end_ms is not None and end_ms <= 0:
             return np.zeros(supervoxels.size, dtype=np.uint64)
-        chunks = self._chunks_of(supervoxels)
-        return Holders.of(cell for chunk in chunks for cell in self._chunk_nodes(chunk, end_ms)).at(supervoxels)
+        return Holders.of(self._chunk_nodes(self._chunks_of(supervoxels), end_ms)).at(supervoxels)
 
     def supervoxels_of(self, l2_ids: UInt64Array) -> dict[int, UInt64Array]:
         """See `Graph.supervoxels_of`."""
@@ -93,12 +92,17 @@ class GraphTable:
         inside = (coordinates < np.array(geometry.grid_shape)).all(axis=1)
         return [as_triple(coordinate) for coordinate in coordinates[inside].tolist()]
 
-    def _chunk_nodes(self, chunk: Triple, end_ms: int | None) -> Iterator[ChildrenCell]:
-        """The L2 nodes of a chunk that were made before `end_ms`, superseded ones included."""
+    def _chunk_nodes(self, chunks: list[Triple], end_ms: int | None) -> Iterator[ChildrenCell]:
+        """The L2 nodes of chunks that were made before `end_ms`, superseded ones included."""
         from google.cloud.bigtable.data import ReadRowsQuery, RowRange
 
-        first, last = l2_id_range(chunk, self._geometry().layout)
-        rows = RowRange(_row_key(first), _row_key(last), start_is_inclusive=True, end_is_inclusive=True)
+        if not chunks:
+            return iter(())
+        ids = [l2_id_range(chunk, self._geometry().layout) for chunk in chunks]
+        rows: list[RowRange] = [
+            RowRange(_row_key(first), _row_key(last), start_is_inclusive=True, end_is_inclusive=True)
+            for first, last in ids
+        ]
         return self._read(ReadRowsQuery(row_ranges=rows, row_filter=_newest_children(end_ms)))
 
     def _read_nodes(self, l2_ids: list[int]) -> Iterator[ChildrenCell]:

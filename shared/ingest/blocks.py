@@ -25,7 +25,12 @@ ONE_CHUNK: Triple = (1, 1, 1)
 
 PIPELINE_CHUNKS = 8
 LEAVES_AT_LEAST = 64
+LEAF_AT_LEAST_S = 2.0
+SHORT_LEAVES_AT_LEAST = 32
 LEAVES_ENOUGH = 16384
+
+BATCH_VOXELS = 2**23
+BATCH_CHUNKS = 64
 
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)-(\d+)_(\d+)_(\d+)")
 
@@ -51,18 +56,26 @@ def parse_block(name: str) -> Box:
     return block
 
 
-def leaf_size(chunks_of_run: int, most: int) -> int:
+def leaf_size(chunks_of_run: int, most: int, chunk_s: float) -> int:
     """Most chunks in a leaf task of a run.
 
     Small runs get small leaves, so that all workers have work to the end and progress is seen; more leaves than
-    `LEAVES_ENOUGH` only cost tasks and marks, and a few chunks are needed for reading and computing to overlap.
+    `LEAVES_ENOUGH` only cost tasks and marks. A leaf should be a few chunks, so that reading and computing overlap, and
+    work for seconds, beside which the delivery of its task is nothing; for that, fewer leaves will do.
 
     Args:
       chunks_of_run: chunks in the whole run.
       most: what fits into the deadline of a task.
+      chunk_s: how long a chunk takes, about.
     """
-    least = min(PIPELINE_CHUNKS, chunks_of_run // LEAVES_AT_LEAST)
-    return max(1, min(most, max(least, chunks_of_run // LEAVES_ENOUGH)))
+    pipelined = min(PIPELINE_CHUNKS, chunks_of_run // LEAVES_AT_LEAST)
+    long_enough = min(int(LEAF_AT_LEAST_S / chunk_s), chunks_of_run // SHORT_LEAVES_AT_LEAST)
+    return max(1, min(most, max(pipelined, long_enough, chunks_of_run // LEAVES_ENOUGH)))
+
+
+def batch_size(chunk_voxels: int) -> int:
+    """Most chunks of that many voxels that go through the steps of a leaf together: one, unless they are small."""
+    return max(1, min(BATCH_CHUNKS, BATCH_VOXELS // chunk_voxels))
 
 
 def children(block: Box, leaf_chunks: int, unit: Triple = ONE_CHUNK, fan_out: int = FAN_OUT) -> list[Box]:

@@ -25,6 +25,9 @@ _LOG = get_logger("ingest")
 ATTEMPTS_IN_LEAF = 3
 ATTEMPTS_OF_TASK = 8
 BACK_OFF_S = 0.5
+BATCHES_IN_LEAF = 4
+"""So many batches at least, that their steps overlap."""
+
 LOOK_S = 15.0
 """How often a working leaf looks whether its run was cancelled."""
 
@@ -91,7 +94,8 @@ class LeafService:
         start_s = self.clock()
         numbers = open_numbers(ledger.block_pieces(run, task.block), task.block.volume, run.retry_from)
         wanted = self._while_wanted([chunk_at(task.block, number) for number in numbers], start_s, task, ledger)
-        results = list(compute_chunks(self.computer, run, wanted, steps))
+        batch_chunks = max(1, min(run.batch_chunks, len(numbers) // BATCHES_IN_LEAF))
+        results = list(compute_chunks(self.computer, run, wanted, steps, batch_chunks))
         results = [self._tried_again(task, result, start_s + self.budget_s) for result in results]
         _raise_what_the_queue_mends(results, attempt)
         outcome = self._write_down(task, ledger, numbers, results, start_s)

@@ -1,21 +1,22 @@
-"""Computing many chunks so that reading, computing and writing overlap.
+"""Computing many chunks so that reading, mapping, computing and writing overlap.
 
-While one chunk is computed the next ones are being read and the last one is being written: a worker's core waits
-neither for the volume nor for the table. At most `READ_AHEAD` chunks are held beside the one that is computed.
+Chunks go through in batches: one question to the graph and one write serve all chunks of a batch, which is what counts
+where chunks are small. While a batch is computed, the one before it is being written, the next is being mapped and
+those behind that are being read: a worker's core waits neither for the volume nor for the graph nor for the table.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from shared.errors import L2CacheError
+from shared.errors import L2CacheError, PermanentError
 from shared.log import StepTimer
-from shared.types import Triple
+from shared.types import Triple, UInt64Array
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,20 +25,30 @@ if TYPE_CHECKING:
     from shared.features import Features
     from shared.ingest.run import Run
 
-READ_AHEAD = 2
+READERS = 2
+"""Chunks that are read at a time; each is held in full until its runs are found."""
+
+BATCHES_AHEAD = 3
+
+T = TypeVar("T")
 
 
 class ChunkComputer(Protocol):
-    """The steps of one chunk."""
+    """The steps of a chunk."""
 
     def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
         """Reads the chunk's supervoxels."""
 
-    def chunk_rows(self, graph_id: str, loaded: LoadedChunk, timestamp: datetime | None, steps: StepTimer) -> Features:
-        """Features of the chunk's nodes at a moment of the graph."""
+    def map_chunks(
+        self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer
+    ) -> list[UInt64Array]:
+        """The nodes of the chunks' supervoxels at a moment of the graph, an array for each chunk."""
 
-    def write_rows(self, graph_id: str, features: Features, steps: StepTimer) -> None:
-        """Writes the rows."""
+    def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+        """Features of the chunk's nodes."""
+
+    def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
+        """Writes the rows of several chunks."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +61,9 @@ class ChunkResult:
 
 
 def compute_chunks(
-    computer: ChunkComputer, run: Run, chunks: Iterable[Triple], steps: StepTimer
+    computer: ChunkComputer, run: Run, chunks: Iterable[Triple], steps: StepTimer, batch_chunks: int = 1
 ) -> Iterator[ChunkResult]:
-    """Computes chunks one after the other, their reading and writing beside it.
+    """Computes chunks in batches one after the other, their reading, mapping and writing beside it.
 
     A chunk that fails with one of our errors gives a result that says so, and the others go on; any other exception
     ends the whole.
@@ -61,70 +72,110 @@ def compute_chunks(
       computer: does the steps.
       run: what is ingested, and at which moment.
       chunks: chunk coordinates.
-      steps: collects the milliseconds of all steps; reading and writing count beside computing.
+      steps: collects the milliseconds of all steps; all but computing count beside it.
+      batch_chunks: chunks in a batch.
 
     Yields:
       A result per chunk, in the order of `chunks`, when its rows are written.
     """
-    with ThreadPoolExecutor(READ_AHEAD, "read") as readers, ThreadPoolExecutor(1, "write") as writer:
-        ahead = _ReadAhead(chunks, lambda chunk: readers.submit(computer.load_chunk, run.graph_id, chunk, steps))
-        writing: Callable[[], ChunkResult] | None = None
-        for chunk, load in ahead:
-            computed = _computed(computer, run, chunk, load, steps)
+    work, chunks = _Work(computer, run, steps), iter(chunks)
+    with (
+        ThreadPoolExecutor(READERS, "read") as readers,
+        ThreadPoolExecutor(1, "map") as mapper,
+        ThreadPoolExecutor(1, "write") as writer,
+    ):
+
+        def begin(batch: list[Triple]) -> Future[list[_Mapped | ChunkResult]]:
+            return mapper.submit(work.map, [readers.submit(work.load, chunk) for chunk in batch])
+
+        try:
+            writing: Future[list[ChunkResult]] | None = None
+            for mapped in _ahead(iter(lambda: list(islice(chunks, batch_chunks)), []), begin):
+                computed = [work.compute(chunk) for chunk in mapped.result()]
+                if writing is not None:
+                    yield from writing.result()
+                writing = writer.submit(work.write, computed)
             if writing is not None:
-                yield writing()
-            if isinstance(computed, ChunkResult):
-                yield computed
-                writing = None
-            else:
-                written = writer.submit(computer.write_rows, run.graph_id, computed, steps)
-                writing = _Written(chunk, len(computed), written)
-        if writing is not None:
-            yield writing()
+                yield from writing.result()
+        finally:
+            for pool in (readers, mapper):
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
-class _Written:
-    """Rows on their way to the table."""
+class _Mapped:
+    loaded: LoadedChunk
+    nodes: UInt64Array
 
+
+@dataclass(frozen=True)
+class _Computed:
     chunk: Triple
-    nodes: int
-    future: Future[None]
+    features: Features
 
-    def __call__(self) -> ChunkResult:
-        """The result, once the rows are written."""
+
+_Loading: TypeAlias = "Future[LoadedChunk | ChunkResult]"
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The steps; one that fails with an error of ours makes a result of the chunk, which later steps hand through."""
+
+    computer: ChunkComputer
+    run: Run
+    steps: StepTimer
+
+    def load(self, chunk: Triple) -> LoadedChunk | ChunkResult:
         try:
-            self.future.result()
+            return self.computer.load_chunk(self.run.graph_id, chunk, self.steps)
         except L2CacheError as error:
-            return ChunkResult(self.chunk, error=error)
-        return ChunkResult(self.chunk, self.nodes)
+            return ChunkResult(chunk, error=error)
 
+    def map(self, loading: Sequence[_Loading]) -> list[_Mapped | ChunkResult]:
+        batch = [future.result() for future in loading]
+        mapped = iter(self._mapped([chunk for chunk in batch if not isinstance(chunk, ChunkResult)]))
+        return [chunk if isinstance(chunk, ChunkResult) else next(mapped) for chunk in batch]
 
-class _ReadAhead:
-    """Pairs of chunk and its load, the loads of the following chunks already begun."""
-
-    def __init__(self, chunks: Iterable[Triple], begin: Callable[[Triple], Future[LoadedChunk]]) -> None:
-        self._chunks = iter(chunks)
-        self._begin = begin
-        self._begun: deque[tuple[Triple, Future[LoadedChunk]]] = deque()
-
-    def __iter__(self) -> Iterator[tuple[Triple, Future[LoadedChunk]]]:
+    def _mapped(self, loaded: Sequence[LoadedChunk]) -> Sequence[_Mapped | ChunkResult]:
         try:
-            while True:
-                missing = READ_AHEAD + 1 - len(self._begun)
-                self._begun.extend((chunk, self._begin(chunk)) for chunk in islice(self._chunks, missing))
-                if not self._begun:
-                    return
-                yield self._begun.popleft()
-        finally:
-            for _, load in self._begun:
-                load.cancel()
+            nodes = self.computer.map_chunks(self.run.graph_id, loaded, self.run.timestamp, self.steps)
+        except L2CacheError as error:
+            if isinstance(error, PermanentError) and len(loaded) > 1:
+                # Perhaps the graph refuses what is in one of them only.
+                return [result for chunk in loaded for result in self._mapped([chunk])]
+            return [ChunkResult(chunk.coordinate, error=error) for chunk in loaded]
+        return [_Mapped(chunk, own) for chunk, own in zip(loaded, nodes, strict=True)]
+
+    def compute(self, chunk: _Mapped | ChunkResult) -> _Computed | ChunkResult:
+        if isinstance(chunk, ChunkResult):
+            return chunk
+        coordinate = chunk.loaded.coordinate
+        try:
+            features = self.computer.chunk_features(self.run.graph_id, chunk.loaded, chunk.nodes, self.steps)
+        except L2CacheError as error:
+            return ChunkResult(coordinate, error=error)
+        return _Computed(coordinate, features)
+
+    def write(self, batch: Sequence[_Computed | ChunkResult]) -> list[ChunkResult]:
+        computed = [chunk for chunk in batch if isinstance(chunk, _Computed)]
+        failure: L2CacheError | None = None
+        try:
+            self.computer.write_rows(self.run.graph_id, [chunk.features for chunk in computed], self.steps)
+        except L2CacheError as error:
+            failure = error
+        return [
+            chunk
+            if isinstance(chunk, ChunkResult)
+            else ChunkResult(chunk.chunk, 0 if failure else len(chunk.features), failure)
+            for chunk in batch
+        ]
 
 
-def _computed(
-    computer: ChunkComputer, run: Run, chunk: Triple, load: Future[LoadedChunk], steps: StepTimer
-) -> Features | ChunkResult:
-    try:
-        return computer.chunk_rows(run.graph_id, load.result(), run.timestamp, steps)
-    except L2CacheError as error:
-        return ChunkResult(chunk, error=error)
+def _ahead(batches: Iterable[list[Triple]], begin: Callable[[list[Triple]], T]) -> Iterator[T]:
+    """What `begin` gives for each batch, begun when there are `BATCHES_AHEAD` before it."""
+    begun: deque[T] = deque()
+    for batch in batches:
+        begun.append(begin(batch))
+        if len(begun) > BATCHES_AHEAD:
+            yield begun.popleft()
+    yield from begun

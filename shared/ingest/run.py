@@ -28,6 +28,7 @@ class Run:
       leaf_chunks: most chunks in a leaf task.
       started_s: when it was started, Unix time.
       unit: chunks per file of the volume along each axis; blocks are cut between files where that is possible.
+      batch_chunks: most chunks that go through the steps of a leaf together.
       generation: how often it was resumed or its failures tried again; tasks of older generations are obsolete.
       resumed_s: when the present generation was started, Unix time.
       retry_from: chunks that failed in a generation before this one are to be done again.
@@ -40,6 +41,7 @@ class Run:
     leaf_chunks: int
     started_s: float
     unit: Triple = ONE_CHUNK
+    batch_chunks: int = 1
     generation: int = 0
     resumed_s: float = 0.0
     retry_from: int = 0
@@ -74,6 +76,7 @@ class Run:
             "leaf_chunks": self.leaf_chunks,
             "started_s": self.started_s,
             "unit": list(self.unit),
+            "batch_chunks": self.batch_chunks,
             "generation": self.generation,
             "resumed_s": self.resumed_s,
             "retry_from": self.retry_from,
@@ -96,6 +99,7 @@ class Run:
                 leaf_chunks=int(document["leaf_chunks"]),
                 started_s=float(document["started_s"]),
                 unit=as_triple(document["unit"]),
+                batch_chunks=int(document["batch_chunks"]),
                 generation=int(document["generation"]),
                 resumed_s=float(document["resumed_s"]),
                 retry_from=int(document["retry_from"]),

@@ -6,14 +6,16 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from shared.errors import RunConflictError
-from shared.ingest.blocks import children, leaf_size
+from shared.ingest.blocks import batch_size, children, leaf_size
 from shared.ingest.failures import FailedPage, failed_page
 from shared.ingest.ledger import Ledger
 from shared.ingest.plan import Plan, make_plan
 from shared.ingest.progress import RunState, RunStatus
+from shared.ingest.rates import measured_elsewhere
 from shared.ingest.request import StartRequest
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
@@ -203,9 +205,18 @@ class IngestService:
 
     def _new_run(self, dataset: Dataset, geometry: GraphGeometry, request: StartRequest) -> Run:
         block = request.block(geometry)
-        leaf_chunks = leaf_size(block.volume, self.leaf_chunks)
-        unit = geometry.chunks_per_file
-        return Run(dataset.graph_id, dataset.l2cache_id, request.timestamp, block, leaf_chunks, self.clock(), unit=unit)
+        chunk_voxels = prod(geometry.chunk_size_voxels)
+        return Run(
+            graph_id=dataset.graph_id,
+            table_id=dataset.l2cache_id,
+            timestamp=request.timestamp,
+            block=block,
+            # Not the table's own rates: the same request must give the same tree.
+            leaf_chunks=leaf_size(block.volume, self.leaf_chunks, measured_elsewhere(chunk_voxels).core_s_per_chunk),
+            started_s=self.clock(),
+            unit=geometry.chunks_per_file,
+            batch_chunks=batch_size(chunk_voxels),
+        )
 
     def _next_generation(self, dataset: str, run_id: str | None, *, retry_failed: bool) -> RunStatus:
         ledger = self._ledger(dataset)

@@ -198,8 +198,9 @@ def test_an_unknown_dataset_is_refused(cache: SmallCache) -> None:
 def compute_chunk(cache: SmallCache, coordinate: Triple) -> int:
     steps = StepTimer()
     loaded = cache.service.load_chunk(GRAPH_ID, coordinate, steps)
-    features = cache.service.chunk_rows(GRAPH_ID, loaded, datetime(2026, 1, 1, tzinfo=UTC), steps)
-    cache.service.write_rows(GRAPH_ID, features, steps)
+    (nodes,) = cache.service.map_chunks(GRAPH_ID, [loaded], datetime(2026, 1, 1, tzinfo=UTC), steps)
+    features = cache.service.chunk_features(GRAPH_ID, loaded, nodes, steps)
+    cache.service.write_rows(GRAPH_ID, [features], steps)
     return len(features)
 
 

@@ -190,7 +190,7 @@ def test_every_variable_and_output_says_what_it_is() -> None:
 
 def test_the_compute_functions_memory_holds_a_chunk_those_read_ahead_and_what_plans_reckon_with() -> None:
     from shared.features import chunk_memory_bytes
-    from shared.ingest.pipeline import READ_AHEAD
+    from shared.ingest.pipeline import READERS
     from shared.ingest.rates import LEAF_MEMORY_GIB
 
     text = (CODE / "variables.tf").read_text()
@@ -198,7 +198,7 @@ def test_the_compute_functions_memory_holds_a_chunk_those_read_ahead_and_what_pl
     assert compute
     gib = int(re.findall(r'memory\s+= optional\(string, "(\d+)Gi"\)', compute[0])[0])
     shape = (256, 256, 512)
-    read_ahead = READ_AHEAD * 2 * 8 * shape[0] * shape[1] * shape[2]  # each as downloaded and as uint64
+    read_ahead = READERS * 2 * 8 * shape[0] * shape[1] * shape[2]  # each as downloaded and as uint64
     libraries = 2**29
     assert chunk_memory_bytes(shape, label_bytes=8) + read_ahead + libraries < gib * 2**30
     assert gib == LEAF_MEMORY_GIB

@@ -14,7 +14,6 @@ from infra.local.emulators import Emulator, bigtable_emulator, pubsub_emulator, 
 
 PROJECT, INSTANCE, LOCATION = "local", "local", "local"
 TOPIC, QUEUE = "pychunkedgraph", "l2cache-chunks"
-EXPAND_SLOTS = 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class EmulatorBacking:
                 begun = [pool.submit(running.enter_context, start(places.logs)) for start in starts]
             bigtable, pubsub, tasks = (one.result() for one in begun)
             create_topic(pubsub.endpoint, Topic(PROJECT, TOPIC), places.compute_url)
-            create_queue(tasks.endpoint, TaskQueueName(PROJECT, LOCATION, QUEUE), places.workers + EXPAND_SLOTS)
+            create_queue(tasks.endpoint, TaskQueueName(PROJECT, LOCATION, QUEUE), places.workers)
             yield self._services(places, bigtable, pubsub, tasks)
 
     def _services(self, places: Places, *emulators: Emulator) -> Services:

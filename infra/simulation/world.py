@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -134,9 +134,3 @@ class Marks:
         start = bisect_left(self._keys, prefix)
         stop = bisect_left(self._keys, prefix + "\uffff")
         return {key: self._values[key] for key in self._keys[start:stop]}
-
-    def delete_marks(self, table_id: str, keys: Iterable[str]) -> None:
-        """As `CacheStore.delete_marks`."""
-        for key in keys:
-            if self._values.pop(key, None) is not None:
-                self._keys.remove(key)

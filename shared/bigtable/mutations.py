@@ -36,18 +36,12 @@ def set_cells(row_key: bytes, family: str, cells: Mapping[str, bytes]) -> Entry:
     return entry
 
 
-def replace_family(row_key: bytes, family: str, cells: Mapping[str, bytes]) -> Entry:
-    """Deletes what a row has in a family, then sets cells: what a clock that ran ahead wrote cannot hide them."""
+def replace_cell(row_key: bytes, family: str, qualifier: str, value: bytes) -> Entry:
+    """Deletes a cell with all its versions, then sets it: what a clock that ran ahead wrote cannot hide it."""
     entry = _entry_type()(row_key=row_key)
-    entry.mutations.add().delete_from_family.family_name = family
-    _add_cells(entry, family, cells)
-    return entry
-
-
-def delete_row(row_key: bytes) -> Entry:
-    """Deletes a row."""
-    entry = _entry_type()(row_key=row_key)
-    entry.mutations.add().delete_from_row.SetInParent()
+    deletion = entry.mutations.add().delete_from_column
+    deletion.family_name, deletion.column_qualifier = family, qualifier.encode()
+    _add_cells(entry, family, {qualifier: value})
     return entry
 
 

@@ -1,10 +1,11 @@
 """Where runs and their progress are written down: marks beside the rows of the cache table.
 
-    run/<run id>                                  the run, in its present generation
-    cancelled/<run id>/<generation>               that generation was cancelled
-    done/<run id>/<leaf block>/<first>-<stop>     a stretch of a leaf block's chunks that is done
+    run/<run id>                                        the run, in its present generation
+    cancelled/<run id>/<generation>                     that generation was cancelled
+    done/<run id>/<group>/<leaf block>:<first>-<stop>   a stretch of a leaf block's chunks that is done
 
-Marks are set-cells: writing one twice changes nothing. Their number grows with the leaf tasks, not with the chunks.
+Marks are set-cells: writing one twice changes nothing. Their number grows with the leaf tasks, not with the chunks, and
+those of a group of blocks lie together, so that all of them are read in a moment.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from shared.errors import UnknownRunError
 from shared.ingest.blocks import block_name
@@ -22,6 +24,9 @@ from shared.ingest.run import Run
 if TYPE_CHECKING:
     from shared.geometry import Box
     from shared.store import CacheStore
+
+GROUPS = 128
+"""Few enough to be read at once, so many that leaves hardly ever write to the same row at a time."""
 
 _RUNS = "run/"
 
@@ -78,15 +83,16 @@ class Ledger:
 
     def add_pieces(self, run: Run, block: Box, pieces: Iterable[Piece]) -> None:
         """Writes down what is done of a leaf block."""
-        prefix = f"{_done_prefix(run)}{block_name(block)}/"
+        prefix = _block_prefix(run, block)
         marks = {f"{prefix}{piece.first}-{piece.stop}": piece.to_json() for piece in pieces}
         if marks:
             self.store.write_marks(self.table_id, marks)
 
     def block_pieces(self, run: Run, block: Box) -> list[Piece]:
         """What is done of a leaf block."""
-        marks = self.store.read_marks(self.table_id, f"{_done_prefix(run)}{block_name(block)}/")
-        return [_piece(key.rpartition("/")[2], raw) for key, raw in marks.items()]
+        prefix = _block_prefix(run, block)
+        marks = self.store.read_marks(self.table_id, prefix)
+        return [_piece(key.removeprefix(prefix), raw) for key, raw in marks.items()]
 
     def pieces(self, run: Run) -> dict[str, list[Piece]]:
         """What is done of a run, by the names of its leaf blocks."""
@@ -101,10 +107,15 @@ def _done_prefix(run: Run) -> str:
     return f"done/{run.run_id}/"
 
 
+def _block_prefix(run: Run, block: Box) -> str:
+    name = block_name(block)
+    return f"{_done_prefix(run)}{crc32(name.encode()) % GROUPS:02x}/{name}:"
+
+
 def _by_block(marks: Mapping[str, bytes]) -> dict[str, list[Piece]]:
     blocks: dict[str, list[Piece]] = {}
     for key, raw in marks.items():
-        _, _, block, stretch = key.split("/")
+        block, _, stretch = key.rpartition("/")[2].partition(":")
         blocks.setdefault(block, []).append(_piece(stretch, raw))
     return blocks
 

@@ -13,7 +13,7 @@ from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, featu
 from shared.bigtable import DataClients
 from shared.bigtable.admin import create_table
 from shared.bigtable.errors import storage_errors, transient_retry
-from shared.bigtable.mutations import Entry, delete_row, mutate_rows, replace_family, set_cells
+from shared.bigtable.mutations import Entry, mutate_rows, replace_cell, set_cells
 from shared.bigtable.rows import merge_rows
 from shared.errors import TableNotFoundError
 from shared.once import Once
@@ -22,16 +22,15 @@ from shared.store.table_format import (
     FAMILIES,
     FAMILY,
     MARK_FAMILY,
-    MARK_QUALIFIER,
     META_KEY,
     META_QUALIFIER,
-    after_prefix,
     check_table_id,
     decode_meta,
     first_cells,
     is_table_id,
-    mark_key,
-    mark_of,
+    mark_place,
+    mark_rows,
+    marks_of,
     node_key,
 )
 from shared.types import UInt64Array
@@ -39,7 +38,7 @@ from shared.types import UInt64Array
 if TYPE_CHECKING:
     from google.cloud.bigtable.data import Row, Table
     from google.cloud.bigtable_v2 import BigtableClient
-    from google.cloud.bigtable_v2.types import RowFilter
+    from google.cloud.bigtable_v2.types import RowFilter, RowSet
 
     from shared.features import Features
 
@@ -130,18 +129,16 @@ class BigtableStore:
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""
-        from google.cloud.bigtable.data import ReadRowsQuery, RowRange
-        from google.cloud.bigtable.data.row_filters import CellsColumnLimitFilter
+        from google.cloud.bigtable_v2.types import RowRange, RowSet
 
-        start = mark_key(prefix)
-        query = ReadRowsQuery(row_ranges=RowRange(start, after_prefix(start)), row_filter=CellsColumnLimitFilter(1))
+        place = mark_rows(prefix)
+        rows = RowSet(
+            row_keys=[place.row], row_ranges=[RowRange(start_key_closed=place.start, end_key_open=place.stop)]
+        )
         with storage_errors(table_id):
-            rows = self._table(table_id).read_rows(query)
-        return {mark_of(row.row_key): _value(row, MARK_FAMILY, MARK_QUALIFIER) or b"" for row in rows}
-
-    def delete_marks(self, table_id: str, keys: Iterable[str]) -> None:
-        """As `CacheStore.delete_marks`."""
-        self._write(table_id, (delete_row(mark_key(key)) for key in keys))
+            found = self._read_rows(table_id, rows, _newest_marks())
+        cells = ((key, qualifier.decode(), value) for key, row in found for qualifier, value in row.items())
+        return marks_of(cells, prefix)
 
     def close(self) -> None:
         """As `CacheStore.close`."""
@@ -181,23 +178,25 @@ class BigtableStore:
 
     def _read_nodes(self, table_id: str, ids: UInt64Array, row_filter: RowFilter) -> dict[int, dict[bytes, bytes]]:
         """The cells of those ids that have any that pass the filter: {id: {qualifier: value}}."""
+        from google.cloud.bigtable_v2.types import RowSet
+
         keys = [node_key(l2_id) for l2_id in ids.tolist()]
         parts = [keys[start : start + _KEYS_PER_READ] for start in range(0, len(keys), _KEYS_PER_READ)]
 
         def read(part: list[bytes]) -> list[tuple[int, dict[bytes, bytes]]]:
             with storage_errors(table_id):
-                return [(int(key), cells) for key, cells in self._read_rows(table_id, part, row_filter)]
+                return [
+                    (int(key), cells) for key, cells in self._read_rows(table_id, RowSet(row_keys=part), row_filter)
+                ]
 
         answers = self._readers().map(read, parts) if len(parts) > 1 else map(read, parts)
         return {l2_id: cells for answer in answers for l2_id, cells in answer}
 
-    def _read_rows(
-        self, table_id: str, keys: list[bytes], row_filter: RowFilter
-    ) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """The rows of some keys through one stream, begun anew if it breaks off."""
-        from google.cloud.bigtable_v2.types import ReadRowsRequest, RowSet
+    def _read_rows(self, table_id: str, rows: RowSet, row_filter: RowFilter) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """Rows with cells that pass the filter, through one stream, which is begun anew if it breaks off."""
+        from google.cloud.bigtable_v2.types import ReadRowsRequest
 
-        request = ReadRowsRequest(table_name=self._name(table_id), rows=RowSet(row_keys=keys), filter=row_filter)
+        request = ReadRowsRequest(table_name=self._name(table_id), rows=rows, filter=row_filter)
         timeout_s = self._timeouts_s[0]
 
         def attempt() -> list[tuple[bytes, dict[bytes, bytes]]]:
@@ -246,6 +245,14 @@ def _presence() -> RowFilter:
     return RowFilter(chain=RowFilter.Chain(filters=[_columns(ATTRIBUTES[0], ATTRIBUTES[-1]), *one_cell]))
 
 
+def _newest_marks() -> RowFilter:
+    """Lets the newest value of each mark pass."""
+    from google.cloud.bigtable_v2.types import ColumnRange, RowFilter
+
+    marks = RowFilter(column_range_filter=ColumnRange(family_name=MARK_FAMILY))
+    return RowFilter(chain=RowFilter.Chain(filters=[marks, RowFilter(cells_per_column_limit_filter=1)]))
+
+
 def _columns(first: Attribute, last: Attribute) -> RowFilter:
     from google.cloud.bigtable_v2.types import ColumnRange, RowFilter
 
@@ -259,7 +266,8 @@ def _columns(first: Attribute, last: Attribute) -> RowFilter:
 
 
 def _mark(key: str, value: bytes) -> Entry:
-    return replace_family(mark_key(key), MARK_FAMILY, {MARK_QUALIFIER: value})
+    row_key, qualifier = mark_place(key)
+    return replace_cell(row_key, MARK_FAMILY, qualifier, value)
 
 
 def _value(row: Row, family: str, qualifier: str) -> bytes | None:

@@ -22,16 +22,15 @@ from shared.store.protocol import CachedCells, TableMeta
 from shared.store.table_format import (
     FAMILY,
     MARK_FAMILY,
-    MARK_QUALIFIER,
     META_KEY,
     META_QUALIFIER,
     Cell,
-    after_prefix,
     check_table_id,
     decode_meta,
     first_cells,
-    mark_key,
-    mark_of,
+    mark_place,
+    mark_rows,
+    marks_of,
     node_id,
     node_key,
 )
@@ -124,33 +123,22 @@ class SQLiteStore:
     def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
         """As `CacheStore.write_marks`; all or none of them."""
         now_us = _now_us()
-        cells = [(mark_key(key), MARK_FAMILY, MARK_QUALIFIER, now_us, value) for key, value in marks.items()]
+        places = ((mark_place(key), value) for key, value in marks.items())
+        cells = [(row_key, MARK_FAMILY, qualifier, now_us, value) for (row_key, qualifier), value in places]
         self._file.write(lambda connection: _put_cells(connection, _number(connection, table_id), cells))
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""
-        start = mark_key(prefix)
+        rows = mark_rows(prefix)
 
-        def work(connection: sqlite3.Connection) -> list[tuple[bytes, bytes]]:
+        def work(connection: sqlite3.Connection) -> list[tuple[bytes, str, bytes]]:
             return connection.execute(
-                "SELECT row_key, value FROM cells WHERE table_number = ? AND row_key >= ? AND row_key < ? "
-                "AND family = ? AND qualifier = ? ORDER BY row_key",
-                (_number(connection, table_id), start, after_prefix(start), MARK_FAMILY, MARK_QUALIFIER),
+                "SELECT row_key, qualifier, value FROM cells WHERE table_number = ? AND family = ? "
+                "AND (row_key = ? OR row_key >= ? AND row_key < ?)",
+                (_number(connection, table_id), MARK_FAMILY, rows.row, rows.start, rows.stop),
             ).fetchall()
 
-        return {mark_of(key): value for key, value in self._file.read(work)}
-
-    def delete_marks(self, table_id: str, keys: Iterable[str]) -> None:
-        """As `CacheStore.delete_marks`."""
-        row_keys = [mark_key(key) for key in keys]
-
-        def work(connection: sqlite3.Connection) -> None:
-            number = _number(connection, table_id)
-            connection.executemany(
-                "DELETE FROM cells WHERE table_number = ? AND row_key = ?", ((number, key) for key in row_keys)
-            )
-
-        self._file.write(work)
+        return marks_of(self._file.read(work), prefix)
 
     def close(self) -> None:
         """As `CacheStore.close`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,7 +28,6 @@ FAMILY = "0"
 MARK_FAMILY = "1"
 """The family of marks. It keeps one version of a cell, and a mark has no history."""
 
-MARK_QUALIFIER = "mark"
 META_KEY, META_QUALIFIER = b"meta", "meta"
 VERSION_KEY, VERSION_QUALIFIER = b"version", "version"
 
@@ -65,20 +65,42 @@ def node_id(row_key: bytes) -> int | None:
     return l2_id if l2_id <= _MAX_NODE_ID else None
 
 
-def mark_key(key: str) -> bytes:
-    """Row key of a mark; never a node's, nor that of meta or version."""
-    return _MARK_PREFIX + key.encode()
+def mark_place(key: str) -> tuple[bytes, str]:
+    """Row key and qualifier of a mark: one row holds the marks whose keys agree up to the last `/`.
+
+    The row's key is never a node's, nor that of meta or version.
+    """
+    head, slash, tail = key.rpartition("/")
+    return _MARK_PREFIX + (head + slash).encode(), tail
 
 
-def mark_of(row_key: bytes) -> str:
-    """The mark's key in a row key made by `mark_key`."""
-    return row_key.removeprefix(_MARK_PREFIX).decode()
+@dataclass(frozen=True)
+class MarkRows:
+    """The rows that hold the marks whose keys have a prefix, and perhaps others.
+
+    Attributes:
+      row: a single row.
+      start: the first of further rows.
+      stop: the row after the last of these.
+    """
+
+    row: bytes
+    start: bytes
+    stop: bytes
 
 
-def after_prefix(prefix: bytes) -> bytes:
-    """The first key after all keys that start with `prefix`, which must not consist of 0xff bytes only."""
-    kept = prefix.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1])
+def mark_rows(prefix: str) -> MarkRows:
+    """Where the marks whose keys start with `prefix` are."""
+    row, _ = mark_place(prefix)
+    start = _MARK_PREFIX + prefix.encode()
+    # UTF-8 has no byte 0xff, so that the last one can be counted up.
+    return MarkRows(row, start, start[:-1] + bytes([start[-1] + 1]))
+
+
+def marks_of(cells: Iterable[tuple[bytes, str, bytes]], prefix: str) -> dict[str, bytes]:
+    """The marks in cells (row key, qualifier, value) whose keys start with `prefix`, in ascending order."""
+    marks = ((row_key.removeprefix(_MARK_PREFIX).decode() + qualifier, value) for row_key, qualifier, value in cells)
+    return dict(sorted((key, value) for key, value in marks if key.startswith(prefix)))
 
 
 def is_table_id(table_id: str) -> bool:

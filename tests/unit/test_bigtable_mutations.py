@@ -9,7 +9,7 @@ import pytest
 from google.api_core.exceptions import NotFound, RetryError, ServiceUnavailable
 from google.cloud.bigtable_v2 import MutateRowsRequest, MutateRowsResponse
 
-from shared.bigtable.mutations import delete_row, mutate_rows, replace_family, set_cells
+from shared.bigtable.mutations import mutate_rows, replace_cell, set_cells
 
 OK, NOT_FOUND, UNAVAILABLE = 0, 5, 14
 TABLE = "projects/p/instances/i/tables/t"
@@ -67,10 +67,10 @@ def test_transient_errors_without_end_are_given_up() -> None:
 
 
 def test_entries_hold_their_mutations_in_order() -> None:
-    entry = replace_family(b"key", "4", {"mark": b"new"})
+    entry = replace_cell(b"key", "4", "mark", b"new")
     deletion, setting = entry.mutations
-    assert (entry.row_key, deletion.delete_from_family.family_name) == (b"key", "4")
+    old = deletion.delete_from_column
+    assert (entry.row_key, old.family_name, old.column_qualifier) == (b"key", "4", b"mark")
     cell = setting.set_cell
     assert (cell.family_name, cell.column_qualifier, cell.value) == ("4", b"mark", b"new")
     assert cell.timestamp_micros % 1000 == 0
-    assert delete_row(b"key").mutations[0].WhichOneof("mutation") == "delete_from_row"

@@ -23,10 +23,10 @@ all. The lowest expand tasks are the full ones, since there are most of them; th
 
 ONE_CHUNK: Triple = (1, 1, 1)
 
-PIPELINE_CHUNKS = 8
-LEAVES_AT_LEAST = 64
 LEAF_AT_LEAST_S = 2.0
 SHORT_LEAVES_AT_LEAST = 32
+PIPELINE_CHUNKS = 8
+PIPELINED_LEAVES_AT_LEAST = 1024
 LEAVES_ENOUGH = 16384
 
 BATCH_VOXELS = 2**23
@@ -59,18 +59,19 @@ def parse_block(name: str) -> Box:
 def leaf_size(chunks_of_run: int, most: int, chunk_s: float) -> int:
     """Most chunks in a leaf task of a run.
 
-    Small runs get small leaves, so that all workers have work to the end and progress is seen; more leaves than
-    `LEAVES_ENOUGH` only cost tasks and marks. A leaf should be a few chunks, so that reading and computing overlap, and
-    work for seconds, beside which the delivery of its task is nothing; for that, fewer leaves will do.
+    Small runs get small leaves, so that all workers have work to the end and progress is seen. A leaf should be work
+    for seconds, beside which the delivery of its task is nothing, as long as that leaves work for some workers; and a
+    few chunks, so that reading and computing overlap, as long as it leaves work for many. More leaves than
+    `LEAVES_ENOUGH` only cost tasks and marks.
 
     Args:
       chunks_of_run: chunks in the whole run.
       most: what fits into the deadline of a task.
       chunk_s: how long a chunk takes, about.
     """
-    pipelined = min(PIPELINE_CHUNKS, chunks_of_run // LEAVES_AT_LEAST)
     long_enough = min(int(LEAF_AT_LEAST_S / chunk_s), chunks_of_run // SHORT_LEAVES_AT_LEAST)
-    return max(1, min(most, max(pipelined, long_enough, chunks_of_run // LEAVES_ENOUGH)))
+    pipelined = min(PIPELINE_CHUNKS, chunks_of_run // PIPELINED_LEAVES_AT_LEAST)
+    return max(1, min(most, max(long_enough, pipelined, chunks_of_run // LEAVES_ENOUGH)))
 
 
 def batch_size(chunk_voxels: int) -> int:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from shared.errors import StorageUnavailableError, TransientError
@@ -17,6 +18,7 @@ from shared.ingest.task import BlockTask
 from shared.log import StepTimer, event, get_logger
 
 if TYPE_CHECKING:
+    from shared.ingest.run import Run
     from shared.store import CacheStore
     from shared.tasks import TaskQueue
     from shared.types import Triple
@@ -96,7 +98,7 @@ class LeafService:
         wanted = self._while_wanted([chunk_at(task.block, number) for number in numbers], start_s, task, ledger)
         batch_chunks = max(1, min(run.batch_chunks, len(numbers) // BATCHES_IN_LEAF))
         results = list(compute_chunks(self.computer, run, wanted, steps, batch_chunks))
-        results = [self._tried_again(task, result, start_s + self.budget_s) for result in results]
+        results = self._tried_again(run, results, start_s + self.budget_s, steps)
         _raise_what_the_queue_mends(results, attempt)
         outcome = self._write_down(task, ledger, numbers, results, start_s)
         event(_LOG, logging.INFO, "block computed", **fields, **vars(outcome), **steps.fields())
@@ -121,13 +123,17 @@ class LeafService:
                     return
             yield chunk
 
-    def _tried_again(self, task: BlockTask, result: ChunkResult, end_s: float) -> ChunkResult:
+    def _tried_again(self, run: Run, results: list[ChunkResult], end_s: float, steps: StepTimer) -> list[ChunkResult]:
+        """The results, those of chunks that failed for a transient reason by further tries, each by itself."""
         for attempt in range(1, ATTEMPTS_IN_LEAF):
-            if not isinstance(result.error, TransientError) or self.clock() > end_s:
+            failed = [result.chunk for result in results if isinstance(result.error, TransientError)]
+            if not failed or self.clock() > end_s:
                 break
             self.sleep(BACK_OFF_S * 2 ** (attempt - 1))
-            (result,) = compute_chunks(self.computer, task.run, [result.chunk], StepTimer())
-        return result
+            in_time = takewhile(lambda _: self.clock() <= end_s, failed)
+            newer = {result.chunk: result for result in compute_chunks(self.computer, run, in_time, steps)}
+            results = [newer.get(result.chunk, result) for result in results]
+        return results
 
     def _write_down(
         self, task: BlockTask, ledger: Ledger, numbers: list[int], results: list[ChunkResult], start_s: float

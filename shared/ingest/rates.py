@@ -11,10 +11,10 @@ from math import prod
 
 from shared.types import Triple
 
-CORE_S_PER_CHUNK = 0.02
-CORE_S_PER_MEGAVOXEL = 0.039
-"""`python -m tests.bench.bench_ingest_rates`, 2026-11-22, one core of a busy machine of two, volume on a local disk:
-1.33 s for a chunk of 256 x 256 x 512 voxels of mouse cortex (0.06 s for an empty one)."""
+CORE_S_PER_CHUNK = 0.005
+CORE_S_PER_MEGAVOXEL = 0.024
+"""`python -m tests.bench.bench_ingest_rates`, 2026-11-22, one core, volume on a local disk: 0.80 s for a chunk of
+256 x 256 x 512 voxels of mouse cortex, 0.28 s of it reading (0.05 s for an empty one); 0.054 s for one of 128^3."""
 
 ROWS_OF_A_MEGAVOXEL = 92.0
 ROWS_POWER = 0.61

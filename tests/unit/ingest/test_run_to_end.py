@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from shared.datasets import Datasets
 from shared.deliveries import Lease
 from shared.errors import (
     BadRequestError,
+    GraphUnavailableError,
     L2CacheError,
     RunConflictError,
     StorageUnavailableError,
@@ -19,10 +21,12 @@ from shared.errors import (
 )
 from shared.geometry import Box
 from shared.ingest import StartRequest
+from shared.ingest.leaf import BACK_OFF_S
 from shared.ingest.ledger import Ledger
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
 from shared.store import TableMeta
+from shared.types import UInt64Array
 from tests.small_graph import GEOMETRY, GRAPH_ID, TABLE_ID, failing
 from tests.unit.ingest.site import CHUNKS, MOMENT, Site, failures
 
@@ -117,6 +121,42 @@ def test_a_chunk_that_fails_once_is_tried_again_at_once(site: Site) -> None:
     site.drain()
     assert site.ingest.status(GRAPH_ID).completed_chunks == CHUNKS
     assert failures(site) == {}
+
+
+def test_a_batch_that_fails_once_is_tried_again_after_one_pause(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(GRAPH_ID, TABLE_ID, MOMENT, Box((0, 0, 0), GEOMETRY.grid_shape), CHUNKS, site.clock(), batch_chunks=64)
+    site.cache.store.create_table(TABLE_ID, TableMeta(GRAPH_ID, "graphene://graph", MOMENT))
+    coughs, mapped = iter([GraphUnavailableError("the graph coughs")]), site.cache.graph.l2_of_supervoxels
+
+    def l2_of_supervoxels(supervoxels: UInt64Array, timestamp: datetime | None) -> UInt64Array:
+        for error in coughs:
+            raise error
+        return mapped(supervoxels, timestamp)
+
+    monkeypatch.setattr(site.cache.graph, "l2_of_supervoxels", l2_of_supervoxels)
+    start_s = site.clock()
+    outcome = site.leaf.compute_block(BlockTask(run, run.block).to_task().body)
+    assert (outcome.chunks, outcome.failed, outcome.left) == (CHUNKS, 0, 0)
+    assert site.clock() - start_s == BACK_OFF_S
+    assert sorted(site.cache.rows()) == sorted(site.cache.graph.members)
+
+
+def test_chunks_are_not_tried_again_when_the_time_is_over(tmp_path: Path) -> None:
+    site = Site(tmp_path, budget_s=10.0)
+    run = one_leaf_run(site)
+
+    asked: list[tuple[int, int, int]] = []
+
+    def cough(coordinate: tuple[int, int, int]) -> None:
+        asked.append(coordinate)
+        site.clock.sleep(7.0)
+        if coordinate != (0, 0, 0):
+            raise VolumeUnavailableError("the storage coughs")
+
+    site.cache.volume.fail = cough
+    outcome = site.leaf.compute_block(BlockTask(run, run.block).to_task().body)
+    assert outcome.failed == outcome.chunks - 1 > 0
+    assert len(asked) == len(set(asked))
 
 
 def test_an_outage_is_left_to_the_queue_and_nothing_counts_as_failed(site: Site) -> None:

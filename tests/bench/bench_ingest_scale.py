@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--workers", default="1,2", help="numbers of workers to compare")
     parser.add_argument("--repeats", type=int, default=2, help="runs of each; the fastest counts")
     parser.add_argument("--emulators", action="store_true", help="Google's emulators instead of SQLite files")
-    parser.add_argument("--kill-every", type=float, default=3.0, help="mean seconds between kills")
+    parser.add_argument("--kill-every", type=float, default=1.0, help="mean seconds between kills")
     options = parser.parse_args()
     x, y, z = map(int, options.size.split(","))
     parameters = WorldParameters(size_voxels=(x, y, z), chunk_size_voxels=CHUNK)

@@ -23,12 +23,12 @@ from kvdbclient.bigtable.client import Client
 from infra.local import emulators
 from infra.local.bigtable_dump import restore_dump
 from infra.local.emulators import Emulator
-from infra.local.table_dump import read_dump
 from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
 from shared.bigtable import TableAddress, admin
 from shared.errors import StorageUnavailableError
 from shared.store import TableMeta, open_store
 from shared.store.bigtable import BigtableStore
+from tests.cache_dumps import read_dump
 from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, rows_of
 from tests.contract.feature_rows import FIRST_L2_ID, random_features
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.local.table_dump import dump, read_dump, restore
 from shared.attributes import feature_cells
 from shared.bus import Publisher, open_bus
 from shared.deliveries import Deliveries
@@ -23,6 +22,7 @@ from shared.store.protocol import TableMeta
 from shared.store.sqlite import SQLiteStore
 from shared.store.table_format import Cell
 from shared.tasks import TaskQueue, open_queue
+from tests.cache_dumps import read_dump, restore
 from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, rows_of
 from tests.contract.feature_rows import FIRST_L2_ID, random_features
 from tests.contract.publisher_contract import PublisherContract, Received
@@ -83,9 +83,7 @@ def store(tmp_path: Path) -> Iterator[SQLiteStore]:
 
 
 @pytest.mark.parametrize("name", ["cache_ingested", "cache_after_merge"])
-def test_a_table_of_pcgl2cache_is_kept_byte_for_byte(
-    store: SQLiteStore, shared_data: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_table_of_pcgl2cache_is_kept_byte_for_byte(store: SQLiteStore, shared_data: Path, name: str) -> None:
     recorded = shared_data / "tables" / f"{name}.ndjson.gz"
     table_id = restore(recorded, store)
     assert store.read_meta(table_id) == TableMeta(
@@ -93,13 +91,12 @@ def test_a_table_of_pcgl2cache_is_kept_byte_for_byte(
         "graphene://http://127.0.0.1:18001/segmentation/table/rig_graph",
         datetime(2026, 6, 1, tzinfo=UTC),
     )
-    dump(store, table_id, tmp_path / "again.ndjson.gz")
 
-    def values(path: Path) -> dict[tuple[bytes, str, str], bytes]:
-        return {(cell.row_key, cell.family, cell.qualifier): cell.value for cell in read_dump(path)[1]}
+    def values(cells: list[Cell]) -> dict[tuple[bytes, str, str], bytes]:
+        return {(cell.row_key, cell.family, cell.qualifier): cell.value for cell in cells}
 
-    original = values(recorded)
-    assert values(tmp_path / "again.ndjson.gz") == original
+    original = values(read_dump(recorded)[1])
+    assert values(store.cells(table_id)) == original
     ids = np.array([int(key) for key, _, _ in original if key.isdigit()], dtype=np.uint64)
     rows = rows_of(store, table_id, ids)
     assert len(rows) == len(np.unique(ids))

@@ -16,8 +16,8 @@ from caveclient.l2cache import L2CacheClient
 from flask.testing import FlaskClient
 from requests.exceptions import HTTPError
 
-from infra.local.table_dump import restore
 from shared.attributes import BY_NAME
+from tests.cache_dumps import restore
 from tests.graph_servers import serving
 from tests.integration.lookup_setup import DATASET, TABLE, World, graph_app, json_of
 

@@ -58,7 +58,7 @@ class GraphFiles:
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Keeps connections open, and logs no line per request."""
+    """Speaks HTTP 1.1, though for one request a connection, and logs no line per request."""
 
     protocol_version = "HTTP/1.1"
     # Answers leave in two writes, head and body; without this each would wait for the client's delayed acknowledgement.

@@ -7,85 +7,17 @@ after which all rows must be those of the undisturbed runs. With `--emulators` a
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
-
-import requests
 
 from infra.local.backing import Backing, embedded
-from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
-from infra.local.stack import GraphSource, LocalStack
+from infra.local.emulator_backing import EmulatorBacking
 from infra.local.world.build import build, is_built
-from infra.local.world.parameters import TABLE, WorldParameters
-from shared.store.sqlite import SQLiteStore
-from tests.e2e.kills import random_kills, take_free_ports
-from tests.e2e.stack_client import start_ingest, status
+from infra.local.world.parameters import WorldParameters
+from tests.e2e.whole_ingest import ingest
 
-L2CACHE_ID = f"l2cache_{TABLE}_v1"
 SIZE, CHUNK = (480, 480, 384), (16, 16, 16)
-LOOK_S = 0.25
-Cells = dict[tuple[bytes, str], bytes]
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """Seconds of an ingest, how many processes were killed while it ran, and all cells of the nodes' rows."""
-
-    seconds: float
-    kills: int
-    cells: Cells
-
-
-def ingest(world: Path, state: Path, workers: int, backing: Backing, kill_every_s: float | None = None) -> Ingested:
-    """Ingests a world on a stack of its own."""
-    take_free_ports(state)
-    graph = GraphSource(TABLE, ("--world", str(world)))
-    with LocalStack(state, graph=graph, workers=workers, backing=backing) as stack:
-        kills = contextlib.nullcontext([]) if kill_every_s is None else random_kills(os.getpid(), kill_every_s)
-        start_ingest(stack.ingest_url, TABLE, test=True)
-        _wait(stack.ingest_url)  # the workers are warm
-        start_s = time.perf_counter()
-        start_ingest(stack.ingest_url, TABLE)
-        with kills as killed:
-            _wait(stack.ingest_url)
-        return Ingested(time.perf_counter() - start_s, len(killed), dict(_cells(stack)))
-
-
-def _wait(url: str) -> None:
-    while True:
-        with contextlib.suppress(requests.RequestException):
-            now = status(url, TABLE)
-            if now["finished"]:
-                if now["failed_chunks"]:
-                    raise AssertionError(f"{now['failed_chunks']} chunks failed")
-                return
-        time.sleep(LOOK_S)
-
-
-def _cells(stack: LocalStack) -> Iterator[tuple[tuple[bytes, str], bytes]]:
-    if stack.services.store.startswith("sqlite:"):
-        store = SQLiteStore(stack.state / "cache.db")
-        cells = ((cell.row_key, cell.qualifier, cell.value) for cell in store.cells(L2CACHE_ID))
-        yield from (((key, name), value) for key, name, value in cells if key.isdigit())
-        store.close()
-        return
-    from google.cloud.bigtable.data import BigtableDataClient, ReadRowsQuery
-
-    with (
-        patch.dict(os.environ, stack.services.environment),
-        BigtableDataClient(project=PROJECT) as client,
-        client.get_table(INSTANCE, L2CACHE_ID) as table,
-    ):
-        for row in table.read_rows_stream(ReadRowsQuery(), operation_timeout=600):
-            if row.row_key.isdigit():
-                yield from (((row.row_key, cell.qualifier.decode()), cell.value) for cell in row)
 
 
 def main() -> int:
@@ -107,7 +39,7 @@ def main() -> int:
             build(world, parameters)
         chunks = parameters.grid_shape[0] * parameters.grid_shape[1] * parameters.grid_shape[2]
         seconds: dict[int, float] = {}
-        cells: Cells = {}
+        cells: dict[tuple[bytes, str], bytes] = {}
         for turn in range(options.repeats):
             for workers in map(int, options.workers.split(",")):
                 done = ingest(world, Path(folder) / f"{workers}-{turn}", workers, backing)

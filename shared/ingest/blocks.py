@@ -24,9 +24,13 @@ all. The lowest expand tasks are the full ones, since there are most of them; th
 ONE_CHUNK: Triple = (1, 1, 1)
 
 LEAF_AT_LEAST_S = 2.0
+"""What a leaf should take, if there can be `SHORT_LEAVES_AT_LEAST` of them then."""
 SHORT_LEAVES_AT_LEAST = 32
+
 PIPELINE_CHUNKS = 8
+"""What a leaf should hold, if there can be `PIPELINED_LEAVES_AT_LEAST` of them then."""
 PIPELINED_LEAVES_AT_LEAST = 1024
+
 LEAVES_ENOUGH = 16384
 
 BATCH_VOXELS = 2**23

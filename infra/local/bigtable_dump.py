@@ -58,13 +58,12 @@ def write_cells(address: TableAddress, cells: Iterable[Cell]) -> int:
     from google.cloud.bigtable_v2 import BigtableClient, MutateRowsRequest
     from google.cloud.bigtable_v2.services.bigtable.transports import BigtableGrpcTransport
 
-    name = f"projects/{address.project}/instances/{address.instance}/tables/{address.table}"
     rows = groupby(cells, key=lambda cell: cell.key)
     n_rows = 0
     with BigtableClient(transport=BigtableGrpcTransport(channel=grpc.insecure_channel(endpoint))) as client:
         # Bare protocol buffers: the wrappers of Google's data client make this four times slower.
         while entries := [_entry(key, row) for key, row in islice(rows, ROWS_PER_REQUEST)]:
-            request = MutateRowsRequest.wrap(MutateRowsRequest.pb()(table_name=name, entries=entries))
+            request = MutateRowsRequest.wrap(MutateRowsRequest.pb()(table_name=address.path, entries=entries))
             statuses = [entry.status for answer in client.mutate_rows(request) for entry in answer.entries]
             refused = [status.message for status in statuses if status.code]
             if refused:

@@ -38,5 +38,10 @@ class TableAddress:
             raise ConfigurationError(f"{address!r} is not of the form bigtable://PROJECT/INSTANCE/TABLE")
         return cls(match["project"], match["instance"], match["table"])
 
+    @property
+    def path(self) -> str:
+        """The table's name in requests."""
+        return f"projects/{self.project}/instances/{self.instance}/tables/{self.table}"
+
     def __str__(self) -> str:
         return f"bigtable://{self.project}/{self.instance}/{self.table}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from google.cloud.bigtable.data import BigtableDataClient
+    from google.cloud.bigtable_v2 import BigtableClient
 
 
 class DataClients:
@@ -36,6 +37,16 @@ class DataClients:
 
                 client = self._made[project] = BigtableDataClient(project=project)
             return client
+
+    def streams(self, project: str) -> BigtableClient:
+        """A client of bare requests and answers, on the connection of the project's client.
+
+        Raises:
+          google.auth.exceptions.GoogleAuthError: if there are no credentials.
+        """
+        from google.cloud.bigtable_v2 import BigtableClient
+
+        return BigtableClient(transport=self.get(project).transport)
 
     def close(self) -> None:
         """Ends all clients and their threads. They are made anew if they are asked for again."""

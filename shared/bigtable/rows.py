@@ -1,4 +1,4 @@
-"""Rows of a ReadRows stream as plain dictionaries.
+"""Rows of a ReadRows stream as plain lists and dictionaries.
 
 The data client makes an object of every cell, which takes longer than the transfer of cells as small as ours: reading
 thousands of rows through it costs as much again as the bare stream; this costs half of that.
@@ -7,7 +7,7 @@ thousands of rows through it costs as much again as the bare stream; this costs 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from shared.errors import StorageUnavailableError
 
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from google.cloud.bigtable_v2.types import ReadRowsResponse
 
 
-def merge_rows(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """The rows in a stream: (row key, {qualifier: newest value}).
+RowCells: TypeAlias = "list[tuple[bytes, int, bytes]]"
+"""Qualifier, microseconds since 1970 and value of a row's cells; of several versions the newest comes first."""
+
+
+def rows_of(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, RowCells]]:
+    """The rows in a stream, by row key.
 
     A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
     what came of its row before. A chunk names row and column only where they change.
@@ -29,26 +33,34 @@ def merge_rows(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, d
     """
     from google.cloud.bigtable_v2.types import ReadRowsResponse
 
-    key, qualifier = b"", b""
-    cells: dict[bytes, bytes] = {}
+    key, qualifier, timestamp_us = b"", b"", 0
+    cells: RowCells = []
     beginning: list[bytes] = []
     for response in responses:
         chunk: Any
         for chunk in ReadRowsResponse.pb(response).chunks:
             if chunk.reset_row:
-                key, cells, beginning = b"", {}, []
+                key, cells, beginning = b"", [], []
                 continue
             key = chunk.row_key or key
             if chunk.HasField("qualifier"):
                 qualifier = chunk.qualifier.value
+            if not beginning:
+                timestamp_us = chunk.timestamp_micros
             if chunk.value_size:
                 beginning.append(chunk.value)
                 continue
-            # of several versions the newest comes first
-            cells.setdefault(qualifier, b"".join((*beginning, chunk.value)) if beginning else chunk.value)
+            value = b"".join((*beginning, chunk.value)) if beginning else chunk.value
+            cells.append((qualifier, timestamp_us, value))
             beginning = []
             if chunk.commit_row:
                 yield key, cells
-                key, cells = b"", {}
+                key, cells = b"", []
     if key:
         raise StorageUnavailableError("storage broke off within a row")
+
+
+def merge_rows(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
+    for key, cells in rows_of(responses):
+        yield key, {qualifier: value for qualifier, _, value in reversed(cells)}

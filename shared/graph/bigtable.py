@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shared.bigtable import DataClients, TableAddress
-from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError
+from shared.bigtable.errors import transient_retry
+from shared.bigtable.rows import RowCells, rows_of
+from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError, StorageUnavailableError
 from shared.geometry import GraphGeometry, as_triple
 from shared.graph.children import ChildrenCell, Holders, decode_children
 from shared.graph.moment import unix_ms
@@ -19,14 +21,12 @@ from shared.once import Once
 from shared.types import Triple, UInt64Array
 
 if TYPE_CHECKING:
-    from google.cloud.bigtable.data import ReadRowsQuery, Row, Table
-    from google.cloud.bigtable.data.row_filters import RowFilter
+    from google.cloud.bigtable_v2.types import RowFilter, RowSet
 
 _SUPERVOXEL_LAYER = 1
 _FAMILY = "0"
-_CHILDREN = "children"
+_CHILDREN = b"children"
 _KEYS_PER_REQUEST = 2_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class GraphTable:
@@ -52,9 +52,8 @@ class GraphTable:
     ) -> None:
         self._address = address
         self._geometry = geometry
-        self._clients = clients
         self._timeouts_s = attempt_timeout_s, operation_timeout_s
-        self._table = Once(self._open)
+        self._streams = Once(lambda: clients.streams(address.project))
 
     def geometry(self) -> GraphGeometry:
         """See `Graph.geometry`."""
@@ -92,39 +91,34 @@ class GraphTable:
         inside = (coordinates < np.array(geometry.grid_shape)).all(axis=1)
         return [as_triple(coordinate) for coordinate in coordinates[inside].tolist()]
 
-    def _chunk_nodes(self, chunks: list[Triple], end_ms: int | None) -> Iterator[ChildrenCell]:
+    def _chunk_nodes(self, chunks: list[Triple], end_ms: int | None) -> Iterable[ChildrenCell]:
         """The L2 nodes of chunks that were made before `end_ms`, superseded ones included."""
-        from google.cloud.bigtable.data import ReadRowsQuery, RowRange
+        from google.cloud.bigtable_v2.types import RowRange, RowSet
 
         if not chunks:
-            return iter(())
+            return ()
         ids = [l2_id_range(chunk, self._geometry().layout) for chunk in chunks]
-        rows: list[RowRange] = [
-            RowRange(_row_key(first), _row_key(last), start_is_inclusive=True, end_is_inclusive=True)
-            for first, last in ids
-        ]
-        return self._read(ReadRowsQuery(row_ranges=rows, row_filter=_newest_children(end_ms)))
+        ranges = [RowRange(start_key_closed=_row_key(first), end_key_closed=_row_key(last)) for first, last in ids]
+        return self._read(RowSet(row_ranges=ranges), end_ms)
 
-    def _read_nodes(self, l2_ids: list[int]) -> Iterator[ChildrenCell]:
+    def _read_nodes(self, l2_ids: list[int]) -> Iterable[ChildrenCell]:
         """Those of some L2 nodes that have a row; at least one must be given, since a query for none reads all rows."""
-        from google.cloud.bigtable.data import ReadRowsQuery
+        from google.cloud.bigtable_v2.types import RowSet
 
-        keys: list[str | bytes] = [_row_key(l2_id) for l2_id in l2_ids]
-        return self._read(ReadRowsQuery(keys, row_filter=_newest_children(None)))
+        return self._read(RowSet(row_keys=[_row_key(l2_id) for l2_id in l2_ids]), None)
 
-    def _read(self, query: ReadRowsQuery) -> Iterator[ChildrenCell]:
-        with _graph_errors(self._address):
-            for row in self._table().read_rows_stream(query):
-                yield _children_cell(row)
+    def _read(self, rows: RowSet, end_ms: int | None) -> list[ChildrenCell]:
+        """The newest `children` cells before a moment, through one stream, which is begun anew if it breaks off."""
+        from google.cloud.bigtable_v2.types import ReadRowsRequest
 
-    def _open(self) -> Table:
         attempt_s, operation_s = self._timeouts_s
-        return self._clients.get(self._address.project).get_table(
-            self._address.instance,
-            self._address.table,
-            default_read_rows_attempt_timeout=attempt_s,
-            default_read_rows_operation_timeout=operation_s,
-        )
+        request = ReadRowsRequest(table_name=self._address.path, rows=rows, filter=_newest_children(end_ms))
+
+        def attempt() -> list[tuple[bytes, RowCells]]:
+            return list(rows_of(self._streams().read_rows(request, retry=None, timeout=attempt_s)))
+
+        with _graph_errors(self._address):
+            return [_children_cell(key, cells) for key, cells in transient_retry(operation_s)(attempt)()]
 
 
 def _row_key(node_id: int) -> bytes:
@@ -133,23 +127,20 @@ def _row_key(node_id: int) -> bytes:
 
 def _newest_children(end_ms: int | None) -> RowFilter:
     """Lets through the newest `children` cell before a moment of each row that has one."""
-    from google.cloud.bigtable.data import row_filters
+    from google.cloud.bigtable_v2.types import ColumnRange, RowFilter, TimestampRange
 
-    parts: list[RowFilter] = [
-        row_filters.FamilyNameRegexFilter(_FAMILY),
-        row_filters.ColumnQualifierRegexFilter(_CHILDREN),
-    ]
+    column = ColumnRange(family_name=_FAMILY, start_qualifier_closed=_CHILDREN, end_qualifier_closed=_CHILDREN)
+    parts = [RowFilter(column_range_filter=column)]
     if end_ms is not None:
-        end = _EPOCH + timedelta(milliseconds=end_ms)
-        parts.append(row_filters.TimestampRangeFilter(end=end))
-    return row_filters.RowFilterChain([*parts, row_filters.CellsColumnLimitFilter(1)])
+        parts.append(RowFilter(timestamp_range_filter=TimestampRange(end_timestamp_micros=1000 * end_ms)))
+    return RowFilter(chain=RowFilter.Chain(filters=[*parts, RowFilter(cells_per_column_limit_filter=1)]))
 
 
-def _children_cell(row: Row) -> ChildrenCell:
-    cell = row.get_cells()[0]
-    l2_id = int(row.row_key)
+def _children_cell(row_key: bytes, cells: RowCells) -> ChildrenCell:
+    ((_, timestamp_us, value),) = cells
+    l2_id = int(row_key)
     try:
-        return ChildrenCell(l2_id, cell.timestamp_micros, decode_children(cell.value))
+        return ChildrenCell(l2_id, timestamp_us, decode_children(value))
     except ValueError as error:
         raise GraphResponseError(f"the graph's table has no usable children of node {l2_id}") from error
 
@@ -166,7 +157,7 @@ def _graph_errors(address: TableAddress) -> Iterator[None]:
         raise ConfigurationError(f"graph_table names a table that does not exist: {address.table}") from error
     except (exceptions.InvalidArgument, exceptions.FailedPrecondition, exceptions.MethodNotImplemented) as error:
         raise GraphResponseError(f"Bigtable refuses to read the graph's table {address.table}") from error
-    except (exceptions.GoogleAPIError, GoogleAuthError) as error:
+    except (exceptions.GoogleAPIError, GoogleAuthError, StorageUnavailableError) as error:
         # Refused credentials too: an operator can mend them, and nothing must be lost until then.
         reason = type(error).__name__
         raise GraphUnavailableError(f"the graph's table {address.table} cannot be read just now ({reason})") from error

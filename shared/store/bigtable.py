@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, feature_cells, select
-from shared.bigtable import DataClients
+from shared.bigtable import DataClients, TableAddress
 from shared.bigtable.admin import create_table
 from shared.bigtable.errors import storage_errors, transient_retry
 from shared.bigtable.mutations import Entry, mutate_rows, replace_cell, set_cells
@@ -37,7 +37,6 @@ from shared.types import UInt64Array
 
 if TYPE_CHECKING:
     from google.cloud.bigtable.data import Row, Table
-    from google.cloud.bigtable_v2 import BigtableClient
     from google.cloud.bigtable_v2.types import RowFilter, RowSet
 
     from shared.features import Features
@@ -75,7 +74,7 @@ class BigtableStore:
         self._clients = clients or DataClients()
         self._lock = threading.Lock()
         self._tables: dict[str, Table] = {}
-        self._streams = Once(self._stream_client)
+        self._streams = Once(lambda: self._clients.streams(project))
         self._readers = Once(lambda: ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="bigtable-read"))
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
@@ -163,12 +162,6 @@ class BigtableStore:
                 )
             return self._tables[table_id]
 
-    def _stream_client(self) -> BigtableClient:
-        """A client of single requests, on the connection of the data client."""
-        from google.cloud.bigtable_v2 import BigtableClient
-
-        return BigtableClient(transport=self._clients.get(self._project).transport)
-
     def _meta_cell(self, table_id: str) -> bytes | None:
         from google.cloud.bigtable.data.row_filters import CellsColumnLimitFilter
 
@@ -216,7 +209,7 @@ class BigtableStore:
         """A table's full name."""
         if not is_table_id(table_id):
             raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
-        return f"projects/{self._project}/instances/{self._instance}/tables/{table_id}"
+        return TableAddress(self._project, self._instance, table_id).path
 
 
 def _newest(attributes: Sequence[Attribute]) -> RowFilter:

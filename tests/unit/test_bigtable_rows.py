@@ -9,34 +9,39 @@ from google.cloud.bigtable_v2.types import ReadRowsResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bigtable.rows import merge_rows
+from shared.bigtable.rows import merge_rows, rows_of
 from shared.errors import StorageUnavailableError
 
 Chunk = ReadRowsResponse.CellChunk
-Row = tuple[bytes, dict[bytes, bytes]]
+Row = tuple[bytes, dict[bytes, list[tuple[int, bytes]]]]
 
+# of each column some versions, the newest first
+versions_strategy = st.dictionaries(st.integers(1, 9), st.binary(max_size=6), min_size=1, max_size=3).map(
+    lambda versions: [(1000 * time, value) for time, value in sorted(versions.items(), reverse=True)]
+)
 rows_strategy = st.dictionaries(
     st.binary(min_size=1, max_size=4),
-    st.dictionaries(st.sampled_from([b"pca", b"pca_val", b"size_nm3"]), st.binary(max_size=6), min_size=1),
+    st.dictionaries(st.sampled_from([b"pca", b"pca_val", b"size_nm3"]), versions_strategy, min_size=1),
     max_size=5,
 ).map(lambda rows: sorted(rows.items()))
 
 
 def chunks_of(row: Row, draw: st.DrawFn) -> Iterator[ReadRowsResponse.CellChunk]:
     """A row as Bigtable may cut it: values in pieces, names only where they change, older versions after the newest."""
-    key, cells = row
-    for number, (qualifier, value) in enumerate(cells.items()):
-        values = [value, *draw(st.lists(st.binary(max_size=3), max_size=2))]
-        for version, newest_first in enumerate(values):
-            cut = draw(st.integers(0, len(newest_first)))
-            pieces = [newest_first[:cut], newest_first[cut:]] if cut else [newest_first]
+    key, columns = row
+    for number, (qualifier, versions) in enumerate(columns.items()):
+        for version, (timestamp_us, value) in enumerate(versions):
+            cut = draw(st.integers(0, len(value)))
+            pieces = [value[:cut], value[cut:]] if cut else [value]
             for piece, part in enumerate(pieces):
-                chunk = Chunk(value=part, value_size=len(newest_first) if piece + 1 < len(pieces) else 0)
+                chunk = Chunk(value=part, value_size=len(value) if piece + 1 < len(pieces) else 0)
                 if number == version == piece == 0:
                     chunk.row_key, chunk.family_name = key, "0"
                 if version == piece == 0:
                     chunk.qualifier = qualifier
-                last = piece + 1 == len(pieces) and version + 1 == len(values) and number + 1 == len(cells)
+                if piece == 0:
+                    chunk.timestamp_micros = timestamp_us
+                last = piece + 1 == len(pieces) and version + 1 == len(versions) and number + 1 == len(columns)
                 chunk.commit_row = last
                 yield chunk
 
@@ -59,7 +64,13 @@ def streams(draw: st.DrawFn) -> tuple[list[Row], list[ReadRowsResponse]]:
 @given(streams())
 def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[ReadRowsResponse]]) -> None:
     rows, responses = stream
-    assert list(merge_rows(responses)) == rows
+    assert list(rows_of(responses)) == [
+        (key, [(qualifier, *version) for qualifier, versions in columns.items() for version in versions])
+        for key, columns in rows
+    ]
+    assert list(merge_rows(responses)) == [
+        (key, {qualifier: versions[0][1] for qualifier, versions in columns.items()}) for key, columns in rows
+    ]
 
 
 def test_a_stream_that_breaks_off_within_a_row_is_an_error() -> None:

@@ -6,14 +6,17 @@ thousands of rows through it costs as much again as the bare stream; this costs 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from shared.bigtable.errors import transient_retry
 from shared.errors import StorageUnavailableError
 
 if TYPE_CHECKING:
-    from google.cloud.bigtable_v2.types import ReadRowsResponse
+    from google.cloud.bigtable_v2 import BigtableClient
+    from google.cloud.bigtable_v2.types import ReadRowsRequest, ReadRowsResponse
 
+T = TypeVar("T")
 
 RowCells: TypeAlias = "list[tuple[bytes, int, bytes]]"
 """Qualifier, microseconds since 1970 and value of a row's cells; of several versions the newest comes first."""
@@ -64,3 +67,31 @@ def merge_rows(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, d
     """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
     for key, cells in rows_of(responses):
         yield key, {qualifier: value for qualifier, _, value in reversed(cells)}
+
+
+def read_rows(
+    client: BigtableClient,
+    request: ReadRowsRequest,
+    read: Callable[[Iterable[ReadRowsResponse]], Iterable[T]],
+    timeout_s: float,
+    attempt_timeout_s: float,
+) -> list[T]:
+    """What `read` makes of a stream of rows, which is begun anew if it breaks off for a transient reason.
+
+    Args:
+      client: of the instance.
+      request: which rows.
+      read: `rows_of` or `merge_rows`.
+      timeout_s: how long this is tried.
+      attempt_timeout_s: time-out of one stream.
+
+    Raises:
+      google.api_core.exceptions.GoogleAPICallError: if the rows cannot be read.
+      google.api_core.exceptions.RetryError: if transient errors do not end.
+      StorageUnavailableError: as `rows_of`.
+    """
+
+    def attempt() -> list[T]:
+        return list(read(client.read_rows(request, retry=None, timeout=attempt_timeout_s)))
+
+    return transient_retry(timeout_s)(attempt)()

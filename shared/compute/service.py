@@ -144,9 +144,8 @@ class ComputeService:
         if supervoxels.size:
             with steps.step("map"):
                 nodes = source.graph.l2_of_supervoxels(supervoxels, timestamp)
-        stops = np.cumsum([len(chunk.supervoxels) for chunk in loaded])
-        parts = zip(loaded, np.split(nodes, stops[:-1]), strict=True) if loaded else ()
-        return [_without_strangers(own, chunk.coordinate, source) for chunk, own in parts]
+        parts = np.split(nodes, np.cumsum([len(chunk.supervoxels) for chunk in loaded]))[:-1]
+        return [_without_strangers(own, chunk.coordinate, source) for chunk, own in zip(loaded, parts, strict=True)]
 
     def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
         """Features of the nodes that hold a chunk's supervoxels (the step `features`).

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.bigtable import DataClients, TableAddress
-from shared.bigtable.errors import transient_retry
-from shared.bigtable.rows import RowCells, rows_of
+from shared.bigtable.rows import RowCells, read_rows, rows_of
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError, StorageUnavailableError
 from shared.geometry import GraphGeometry, as_triple
 from shared.graph.children import ChildrenCell, Holders, decode_children
@@ -114,11 +113,9 @@ class GraphTable:
         attempt_s, operation_s = self._timeouts_s
         request = ReadRowsRequest(table_name=self._address.path, rows=rows, filter=_newest_children(end_ms))
 
-        def attempt() -> list[tuple[bytes, RowCells]]:
-            return list(rows_of(self._streams().read_rows(request, retry=None, timeout=attempt_s)))
-
         with _graph_errors(self._address):
-            return [_children_cell(key, cells) for key, cells in transient_retry(operation_s)(attempt)()]
+            found = read_rows(self._streams(), request, rows_of, operation_s, attempt_s)
+            return [_children_cell(key, cells) for key, cells in found]
 
 
 def _row_key(node_id: int) -> bytes:

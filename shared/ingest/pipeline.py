@@ -126,12 +126,14 @@ class _Work:
     steps: StepTimer
 
     def load(self, chunk: Triple) -> LoadedChunk | ChunkResult:
+        """Reads a chunk."""
         try:
             return self.computer.load_chunk(self.run.graph_id, chunk, self.steps)
         except L2CacheError as error:
             return ChunkResult(chunk, error=error)
 
     def map(self, loading: Sequence[_Loading]) -> list[_Mapped | ChunkResult]:
+        """Waits until the chunks of a batch are read, and maps them."""
         batch = [future.result() for future in loading]
         mapped = iter(self._mapped([chunk for chunk in batch if not isinstance(chunk, ChunkResult)]))
         return [chunk if isinstance(chunk, ChunkResult) else next(mapped) for chunk in batch]
@@ -147,6 +149,7 @@ class _Work:
         return [_Mapped(chunk, own) for chunk, own in zip(loaded, nodes, strict=True)]
 
     def compute(self, chunk: _Mapped | ChunkResult) -> _Computed | ChunkResult:
+        """Computes a chunk."""
         if isinstance(chunk, ChunkResult):
             return chunk
         coordinate = chunk.loaded.coordinate
@@ -157,6 +160,7 @@ class _Work:
         return _Computed(coordinate, features)
 
     def write(self, batch: Sequence[_Computed | ChunkResult]) -> list[ChunkResult]:
+        """Writes the rows of a batch."""
         computed = [chunk for chunk in batch if isinstance(chunk, _Computed)]
         failure: L2CacheError | None = None
         try:

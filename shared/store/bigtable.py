@@ -12,9 +12,9 @@ import numpy as np
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, feature_cells, select
 from shared.bigtable import DataClients, TableAddress
 from shared.bigtable.admin import create_table
-from shared.bigtable.errors import storage_errors, transient_retry
+from shared.bigtable.errors import storage_errors
 from shared.bigtable.mutations import Entry, mutate_rows, replace_cell, set_cells
-from shared.bigtable.rows import merge_rows
+from shared.bigtable.rows import merge_rows, read_rows
 from shared.errors import TableNotFoundError
 from shared.once import Once
 from shared.store.protocol import CachedCells, TableMeta
@@ -192,11 +192,7 @@ class BigtableStore:
         request = ReadRowsRequest(table_name=self._name(table_id), rows=rows, filter=row_filter)
         timeout_s = self._timeouts_s[0]
 
-        def attempt() -> list[tuple[bytes, dict[bytes, bytes]]]:
-            stream = self._streams().read_rows(request, retry=None, timeout=min(timeout_s, _ATTEMPT_TIMEOUT_S))
-            return list(merge_rows(stream))
-
-        return transient_retry(timeout_s)(attempt)()
+        return read_rows(self._streams(), request, merge_rows, timeout_s, min(timeout_s, _ATTEMPT_TIMEOUT_S))
 
     def _write(self, table_id: str, entries: Iterable[Entry]) -> None:
         name, rows, timeout_s = self._name(table_id), list(entries), self._timeouts_s[1]

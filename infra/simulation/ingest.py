@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,9 +21,11 @@ from shared.ingest.ledger import Ledger
 from shared.ingest.progress import Piece, open_numbers
 from shared.ingest.task import BlockTask
 from shared.settings import Settings
+from shared.store import CacheStore
 from shared.tasks import Task
 from shared.types import Triple
 
+DATASET, TABLE = "simulated", "l2cache_simulated"
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 TRIES_OF_CHUNK = 3
 SPREAD_OF_CHUNKS = 0.5
@@ -86,13 +89,16 @@ class SimulatedIngest:
       grid: chunks along x, y, z.
       cloud: limits, latencies and mishaps.
       seed: of all chance.
+
+    Attributes:
+      marks: what was written down so far.
     """
 
     def __init__(self, grid: Triple, cloud: Cloud, seed: int = 1) -> None:
         self._cloud = cloud
         self._chance = np.random.default_rng(seed)
-        self._timeline, self._noted, self._marks = Timeline(), NotedQueue(), Marks()
-        self._service = _service(grid, self._noted, self._marks, self._timeline)
+        self._timeline, self._noted, self.marks = Timeline(), NotedQueue(), Marks()
+        self._service = simulated_service(grid, self._noted, cast(Any, self.marks), self._timeline)
         self._queues = [_Queue() for _ in range(cloud.queues)]
         self._free = {"compute": cloud.workers, "ingest": cloud.expanders}
         self._counts = {"leaves": 0, "expands": 0, "redelivered": 0}
@@ -102,11 +108,11 @@ class SimulatedIngest:
 
     def run(self) -> Outcome:
         """Simulates it from the start to the end."""
-        self._service.start(StartRequest("simulated", MOMENT))
+        self._service.start(StartRequest(DATASET, MOMENT))
         self._create(self._noted.take())
         self._timeline.run()
         wall_s, start_s = self._timeline.now_s, time.perf_counter()
-        status = self._service.status("simulated")
+        status = self._service.status(DATASET)
         status_s = time.perf_counter() - start_s
         if not status.finished:
             raise AssertionError(f"the simulated run is not finished: {status}")
@@ -118,7 +124,7 @@ class SimulatedIngest:
             ideal_s=self._work_s / self._cloud.workers,
             idle=self._idle_s / (wall_s * self._cloud.workers),
             failed_chunks=status.failed_chunks,
-            marks=len(self._marks),
+            marks=len(self.marks),
             status_s=status_s,
         )
 
@@ -174,7 +180,7 @@ class SimulatedIngest:
     def _work(self, queue: _Queue, task: Task, attempt: int) -> None:
         """What `LeafService` does, with made-up times instead of chunks."""
         block_task, cloud = BlockTask.from_body(task.body), self._cloud
-        ledger = Ledger(cast(Any, self._marks), block_task.run.table_id)
+        ledger = Ledger(cast(Any, self.marks), block_task.run.table_id)
         pieces = ledger.block_pieces(block_task.run, block_task.block)
         numbers = open_numbers(pieces, block_task.block.volume, block_task.run.retry_from)
         factor = self._chance.lognormal(-(SPREAD_OF_BLOCKS**2) / 2, SPREAD_OF_BLOCKS)
@@ -220,14 +226,13 @@ class SimulatedIngest:
             self._dispatch(other)
 
 
-def _service(grid: Triple, queue: NotedQueue, marks: Marks, clock: Timeline) -> IngestService:
-    dataset = Dataset("simulated", "graphene://https://server/segmentation/table/simulated", "l2cache_simulated")
+def simulated_service(grid: Triple, queue: NotedQueue, store: CacheStore, clock: Callable[[], float]) -> IngestService:
+    """The ingest service of a dataset of that many chunks along x, y, z, of which there is nothing but its geometry."""
+    dataset = Dataset(DATASET, f"graphene://https://server/segmentation/table/{DATASET}", TABLE)
     info = {
         "data_dir": "gs://simulated",
         "graph": {"chunk_size": [256, 256, 512], "spatial_bit_masks": {"2": 12}},
         "scales": [{"resolution": [8, 8, 40], "size": [n * c for n, c in zip(grid, (256, 256, 512), strict=True)]}],
     }
     geometry = GraphGeometry.from_info(info)
-    leaf_chunks = Settings.leaf_chunks
-    store = cast(Any, marks)
-    return IngestService(Datasets({"simulated": dataset}), lambda _: geometry, store, queue, leaf_chunks, clock)
+    return IngestService(Datasets({DATASET: dataset}), lambda _: geometry, store, queue, Settings.leaf_chunks, clock)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import settings
 
 from infra.local import emulators
-from infra.local.emulators import Emulator, EmulatorMissingError
+from infra.local.emulators import Emulator
 from shared.bigtable import DataClients
+from tests.missing_emulators import skipping_without_emulators
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,10 +89,6 @@ def _started(
 ) -> Iterator[Emulator]:
     """Runs an emulator. One that is missing skips the tests that need it, but fails them in CI."""
     with ExitStack() as stack:
-        try:
+        with skipping_without_emulators():
             emulator = stack.enter_context(start(tmp_path_factory.mktemp("emulator")))
-        except EmulatorMissingError as error:
-            if os.environ.get("CI") == "true":
-                pytest.fail(f"CI must have all emulators: {error}")
-            pytest.skip(str(error))
         yield emulator

@@ -26,14 +26,14 @@ def status(ingest_url: str, dataset: str) -> dict[str, Any]:
     return answer(requests.get(f"{ingest_url}/status", params={"dataset": dataset}, timeout=60))
 
 
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """What `condition` gives as soon as it is true."""
-    end_s = time.monotonic() + WAIT_S
+def wait_until(condition: Callable[[], Any], what: str, within_s: float = WAIT_S, look_s: float = 0.05) -> Any:
+    """What `condition` gives as soon as it is true; it is looked at every `look_s`."""
+    end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         if result := condition():
             return result
-        time.sleep(0.05)
-    raise AssertionError(f"not within {WAIT_S:g} s: {what}")
+        time.sleep(look_s)
+    raise AssertionError(f"not within {within_s:g} s: {what}")
 
 
 def look_up(lookup_url: str, dataset: str, l2_ids: Sequence[int], **parameters: str) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,6 @@ from google.cloud.bigtable.data import BigtableDataClient, DeleteAllFromRow, Row
 
 from infra.local.bigtable_dump import restore_dump
 from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
-from infra.local.emulators import EmulatorMissingError
 from infra.local.stack import LocalStack
 from shared.bigtable import TableAddress
 from shared.bus import open_bus
@@ -30,6 +29,7 @@ from tests.e2e.real_data import (
     stored,
 )
 from tests.e2e.stack_client import look_up, start_ingest, status, wait_until
+from tests.missing_emulators import skipping_without_emulators
 from tests.recorded_rows import Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,14 +41,10 @@ def stack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A stack on the emulators, the real graph's table in one of them; Google's clients here are sent to them too."""
     source, backing = graph_source(shared_data), EmulatorBacking(graph_table=GRAPH)
     with ExitStack() as running, pytest.MonkeyPatch.context() as environment:
-        try:
+        with skipping_without_emulators():
             stack = running.enter_context(
                 LocalStack(tmp_path_factory.mktemp("emulators"), graph=source, backing=backing)
             )
-        except EmulatorMissingError as error:
-            if os.environ.get("CI") == "true":
-                pytest.fail(f"CI must have all emulators: {error}")
-            pytest.skip(str(error))
         for name, value in stack.services.environment.items():
             environment.setenv(name, value)
         assert stack.services.graph_table is not None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from infra.local.backing import Backing, embedded
 from infra.local.emulator_backing import EmulatorBacking
-from infra.local.emulators import EmulatorMissingError
 from infra.local.world.build import build
 from infra.local.world.parameters import WorldParameters
 from tests.e2e.whole_ingest import ingest
+from tests.missing_emulators import skipping_without_emulators
 
 KILL_EVERY_S = 0.8
 
@@ -28,12 +27,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("backing", [embedded, EmulatorBacking()], ids=["embedded", "emulators"])
 def test_killed_functions_leave_the_rows_of_an_undisturbed_run(world: Path, tmp_path: Path, backing: Backing) -> None:
-    try:
+    with skipping_without_emulators():
         calm = ingest(world, tmp_path / "calm", 2, backing)
-    except EmulatorMissingError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI must have all emulators: {error}")
-        pytest.skip(str(error))
     rough = ingest(world, tmp_path / "rough", 2, backing, KILL_EVERY_S)
     assert calm.kills == 0 < rough.kills
     assert len(calm.cells) > 8 * 1440

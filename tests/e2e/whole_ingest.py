@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import requests
@@ -18,7 +19,7 @@ from infra.local.stack import GraphSource, LocalStack
 from infra.local.world.parameters import TABLE
 from shared.store.sqlite import SQLiteStore
 from tests.e2e.kills import random_kills, take_free_ports
-from tests.e2e.stack_client import start_ingest, status
+from tests.e2e.stack_client import start_ingest, status, wait_until
 
 L2CACHE_ID = f"l2cache_{TABLE}_v1"
 LOOK_S = 0.25
@@ -58,15 +59,13 @@ def ingest(world: Path, state: Path, workers: int, backing: Backing, kill_every_
 
 
 def _wait(url: str) -> None:
-    end_s = time.monotonic() + WAIT_S
-    while time.monotonic() < end_s:
+    def finished() -> Any:
         with contextlib.suppress(requests.RequestException):  # the ingest function was just killed
             now = status(url, TABLE)
-            if now["finished"]:
-                assert now["failed_chunks"] == 0, now
-                return
-        time.sleep(LOOK_S)
-    raise AssertionError(f"the ingest did not end within {WAIT_S:g} s")
+            return now if now["finished"] else None
+
+    end = wait_until(finished, "the end of the ingest", WAIT_S, LOOK_S)
+    assert end["failed_chunks"] == 0, end
 
 
 def _cells(stack: LocalStack) -> Iterator[tuple[tuple[bytes, str], bytes]]:

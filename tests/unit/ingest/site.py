@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,16 +23,18 @@ CHUNKS = Box((0, 0, 0), GEOMETRY.grid_shape).volume
 
 
 class Clock:
-    """Unix time that a test moves."""
+    """Unix time that a test moves; threads that sleep at once move it one after the other."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.now_s = 1_800_000_000.0
 
     def __call__(self) -> float:
         return self.now_s
 
     def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
+        with self._lock:
+            self.now_s += seconds
 
 
 class Site:

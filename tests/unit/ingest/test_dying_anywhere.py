@@ -119,7 +119,7 @@ def test_a_leaf_that_dies_while_handing_on_loses_nothing(tmp_path: Path) -> None
     moments = 0
     while True:
         moments += 1
-        site, countdown = mortal_site(tmp_path / str(moments), moments, budget_s=30.0)
+        site, countdown = mortal_site(tmp_path / str(moments), moments, budget_s=10.0)
         site.cache.volume.fail = lambda _, clock=site.clock: clock.sleep(7.0)
         run = Run(GRAPH_ID, TABLE_ID, MOMENT, Box((0, 0, 0), GEOMETRY.grid_shape), CHUNKS, site.clock())
         site.cache.store.create_table(TABLE_ID, META)

@@ -122,12 +122,22 @@ class Marks:
         """There are none."""
         raise NotImplementedError
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """As `CacheStore.write_marks`."""
-        for key in marks:
-            if key not in self._values:
-                insort(self._keys, key)
-        self._values.update(marks)
+        for key, value in marks.items():
+            if value is not None:
+                if key not in self._values:
+                    insort(self._keys, key)
+                self._values[key] = value
+            elif self._values.pop(key, None) is not None:
+                self._keys.remove(key)
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """As `CacheStore.replace_mark`."""
+        if self._values.get(key) != expected:
+            return False
+        self.write_marks(table_id, {key: value})
+        return True
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""

@@ -13,7 +13,7 @@ from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, featu
 from shared.bigtable import DataClients, TableAddress
 from shared.bigtable.admin import create_table
 from shared.bigtable.errors import storage_errors
-from shared.bigtable.mutations import Entry, mutate_rows, replace_cell, set_cells
+from shared.bigtable.mutations import Entry, cell_is, mutate_rows, replace_cell, replace_if, set_cells
 from shared.bigtable.rows import merge_rows, read_rows
 from shared.errors import TableNotFoundError
 from shared.once import Once
@@ -122,9 +122,24 @@ class BigtableStore:
         cells = {SIZE.name: VOXELLESS_SIZE}
         self._write(table_id, (set_cells(node_key(l2_id), FAMILY, cells) for l2_id in l2_ids.tolist()))
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """As `CacheStore.write_marks`."""
         self._write(table_id, (_mark(key, value) for key, value in marks.items()))
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """As `CacheStore.replace_mark`."""
+        name, timeout_s = self._name(table_id), self._timeouts_s[1]
+        with storage_errors(table_id):
+            return replace_if(
+                self._streams(),
+                name,
+                _mark(key, value),
+                condition=cell_is(MARK_FAMILY, mark_place(key)[1], expected),
+                negate=expected is None,
+                is_ours=lambda: self.read_marks(table_id, key).get(key) == value,
+                timeout_s=timeout_s,
+                attempt_timeout_s=min(timeout_s, _ATTEMPT_TIMEOUT_S),
+            )
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""
@@ -254,7 +269,7 @@ def _columns(first: Attribute, last: Attribute) -> RowFilter:
     )
 
 
-def _mark(key: str, value: bytes) -> Entry:
+def _mark(key: str, value: bytes | None) -> Entry:
     row_key, qualifier = mark_place(key)
     return replace_cell(row_key, MARK_FAMILY, qualifier, value)
 

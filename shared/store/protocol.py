@@ -67,10 +67,24 @@ class CacheStore(Protocol):
     def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
         """Writes the row of nodes that have no voxels: the single cell `size_nm3` of eight zero bytes."""
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """Sets marks (progress, runs, failures): small values under text keys, beside the rows, never among them.
 
-        Marks whose keys agree up to the last `/` lie together: thousands that do are read as fast as a few rows.
+        Marks whose keys agree up to the last `/` lie together: thousands that do are read as fast as a few rows. A mark
+        whose value is None is removed.
+        """
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """Sets a mark if its value is `expected` (None: if there is no such mark); of several that try, one succeeds.
+
+        Args:
+          table_id: the table.
+          key: of the mark.
+          expected: the value that it had when it was read.
+          value: its new value, which nobody else sets: so it can be told who succeeded when an answer gets lost.
+
+        Returns:
+          Whether the mark has the new value.
         """
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:

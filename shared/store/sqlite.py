@@ -79,11 +79,7 @@ class SQLiteStore:
         """As `CacheStore.read_meta`."""
 
         def work(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute(
-                "SELECT value FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
-                (_number(connection, table_id), META_KEY, FAMILY, META_QUALIFIER),
-            ).fetchone()
-            return None if row is None else row[0]
+            return _cell(connection, _number(connection, table_id), META_KEY, FAMILY, META_QUALIFIER)
 
         return decode_meta(table_id, self._file.read(work))
 
@@ -120,12 +116,35 @@ class SQLiteStore:
         rows = [(_signed(l2_id), now_us, VOXELLESS_SIZE) for l2_id in l2_ids.tolist()]
         self._file.write(lambda connection: _put_rows(connection, table_id, (SIZE.name,), rows))
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """As `CacheStore.write_marks`; all or none of them."""
         now_us = _now_us()
-        places = ((mark_place(key), value) for key, value in marks.items())
-        cells = [(row_key, MARK_FAMILY, qualifier, now_us, value) for (row_key, qualifier), value in places]
-        self._file.write(lambda connection: _put_cells(connection, _number(connection, table_id), cells))
+        places = [(mark_place(key), value) for key, value in marks.items()]
+        cells = [(row_key, MARK_FAMILY, name, now_us, value) for (row_key, name), value in places if value is not None]
+        removed = [place for place, value in places if value is None]
+
+        def work(connection: sqlite3.Connection) -> None:
+            number = _number(connection, table_id)
+            _put_cells(connection, number, cells)
+            connection.executemany(
+                "DELETE FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
+                ((number, row_key, MARK_FAMILY, name) for row_key, name in removed),
+            )
+
+        self._file.write(work)
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """As `CacheStore.replace_mark`."""
+        row_key, name = mark_place(key)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            number = _number(connection, table_id)
+            if _cell(connection, number, row_key, MARK_FAMILY, name) != expected:
+                return False
+            _put_cells(connection, number, [(row_key, MARK_FAMILY, name, _now_us(), value)])
+            return True
+
+        return self._file.write(work)
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""
@@ -228,6 +247,14 @@ def _put_rows(
         f"{', '.join(f'{name} = excluded.{name}' for name in names)}",
         rows,
     )
+
+
+def _cell(connection: sqlite3.Connection, number: int, row_key: bytes, family: str, qualifier: str) -> bytes | None:
+    row = connection.execute(
+        "SELECT value FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
+        (number, row_key, family, qualifier),
+    ).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def _put_cells(

@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -107,6 +108,7 @@ class CacheStoreContract:
         ("write_voxelless", lambda store, table: store.write_voxelless(table, ids_of(FIRST_L2_ID))),
         ("write_marks", lambda store, table: store.write_marks(table, {"a": b"1"})),
         ("read_marks", lambda store, table: store.read_marks(table, "")),
+        ("replace_mark", lambda store, table: store.replace_mark(table, "a", None, b"1")),
     )
 
     @pytest.mark.parametrize(("name", "use"), USES, ids=[name for name, _ in USES])
@@ -228,20 +230,49 @@ class CacheStoreContract:
         @per_example
         @given(
             st.dictionaries(mark_keys, st.binary(max_size=50)),
-            st.dictionaries(mark_keys, st.binary(max_size=50)),
+            st.dictionaries(mark_keys, st.none() | st.binary(max_size=50)),
             mark_keys,
         )
-        def check(first: dict[str, bytes], second: dict[str, bytes], prefix: str) -> None:
+        def check(first: dict[str, bytes], second: dict[str, bytes | None], prefix: str) -> None:
             nonlocal expected
             store.write_marks(table, first)
             store.write_marks(table, second)
-            expected = dict(sorted((expected | first | second).items()))
+            both = expected | first | second
+            expected = dict(sorted((key, value) for key, value in both.items() if value is not None))
             assert list(store.read_marks(table, "").items()) == list(expected.items())
             for chosen in (prefix, *(key[: len(key) // 2 + 1] for key in (first | second))):
                 wanted = {key: value for key, value in expected.items() if key.startswith(chosen)}
                 assert list(store.read_marks(table, chosen).items()) == list(wanted.items())
 
         check()
+
+    def test_a_mark_is_replaced_only_if_it_is_what_it_was(self, store: CacheStore, table: str) -> None:
+        assert not store.replace_mark(table, "head/run", b"none", b"1")
+        assert store.replace_mark(table, "head/run", None, b"1")
+        assert not store.replace_mark(table, "head/run", None, b"2")
+        assert not store.replace_mark(table, "head/run", b"0", b"2")
+        assert store.read_marks(table, "") == {"head/run": b"1"}
+        assert store.replace_mark(table, "head/run", b"1", b"2")
+        store.write_marks(table, {"head/run": b"3", "head/other": b"4"})
+        assert not store.replace_mark(table, "head/run", b"2", b"5")
+        assert store.replace_mark(table, "head/run", b"3", b"\x00\xff")
+        store.write_marks(table, {"head/run": None})
+        assert store.replace_mark(table, "head/run", None, b"6")
+        assert store.read_marks(table, "") == {"head/run": b"6", "head/other": b"4"}
+
+    def test_of_many_that_replace_a_mark_at_once_one_succeeds(self, store: CacheStore, table: str) -> None:
+        def claim(number: int) -> bool:
+            barrier.wait()
+            return store.replace_mark(table, "head/run", seen, b"%d of %d" % (number, turn))
+
+        seen = None
+        with ThreadPoolExecutor(8) as pool:
+            for turn in range(20):
+                barrier = threading.Barrier(8)
+                won = [number for number, is_won in enumerate(pool.map(claim, range(8))) if is_won]
+                assert len(won) == 1
+                seen = store.read_marks(table, "head/")["head/run"]
+                assert seen == b"%d of %d" % (won[0], turn)
 
     def test_marks_are_never_among_the_rows(self, store: CacheStore, table: str) -> None:
         digits = f"{FIRST_L2_ID:020d}"

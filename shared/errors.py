@@ -68,6 +68,13 @@ class GraphResponseError(PermanentError):
     """The graph server answered what no retry will mend: an unknown table, a request that it refuses."""
 
 
+class ChunkFaultError(PermanentError):
+    """A chunk ends its process, exhausts the memory, takes far too long or fails in a way that nobody foresaw.
+
+    It was computed in a process of its own, twice; once more would end in the same way: something has to be mended.
+    """
+
+
 class RunConflictError(PermanentError):
     """An ingest run cannot be started or changed because of the state of another, or of its own."""
 
@@ -89,6 +96,10 @@ class GraphUnavailableError(TransientError):
 
 class VolumeUnavailableError(TransientError):
     """The segmentation volume cannot be read just now."""
+
+
+class OutOfMemoryError(TransientError):
+    """Memory ran out: there may be more of it next time, when less is done at once."""
 
 
 class DeadlineError(TransientError):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import asdict
+from functools import partial
 from typing import Protocol
 
 import flask
@@ -23,19 +24,17 @@ from werkzeug.datastructures import Headers
 from shared.bus import open_bus
 from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage, parse_push
-from shared.compute import ComputeService, MessageHandler, Verdict
-from shared.datasets import Datasets
+from shared.compute import MessageHandler, Verdict
+from shared.compute.setup import open_compute_service
 from shared.errors import PermanentError, TransientError
-from shared.graph import Graphs
 from shared.ingest import LeafOutcome, LeafService
 from shared.ingest.task import LEAF_PATH
+from shared.isolation.compute import isolated
 from shared.log import configure, event, get_logger
 from shared.messages import TRACE_ATTRIBUTE
 from shared.once import Once
 from shared.settings import Settings
-from shared.store import open_store
 from shared.tasks import open_queue
-from shared.volume import Volumes
 from shared.web import answer_errors, json_response, read_body, serve, trace_id
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
@@ -86,17 +85,16 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
 
 def create_handlers(settings: Settings) -> tuple[MessageHandler, LeafHandler]:
     """The handlers that the settings describe."""
-    store = open_store(settings.store)
-    service = ComputeService(
-        datasets=Datasets.from_file(settings.datasets_file),
-        store=store,
-        graphs=Graphs(settings),
-        volumes=Volumes(),
-        threads=settings.threads,
-        budget_s=settings.budget_s,
+    service = open_compute_service(settings)
+    leaves = LeafService(
+        datasets=service.datasets,
+        computer=service,
+        store=service.store,
+        queue=open_queue(settings.queue),
+        budget_s=settings.leaf_budget_s,
+        isolation=partial(isolated, settings.leaf_budget_s),
     )
-    leaves = LeafService(service, store, open_queue(settings.queue), settings.leaf_budget_s)
-    return MessageHandler(service, _dead_letters(settings)), leaves
+    return MessageHandler(service, _dead_letters(settings), partial(isolated, settings.budget_s)), leaves
 
 
 def _dead_letters(settings: Settings) -> DeadLetterBox | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import StrEnum
 
 import numpy as np
@@ -12,15 +14,26 @@ import numpy as np
 from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage
 from shared.compute.outcome import NodesOutcome
-from shared.compute.service import ComputeService
+from shared.compute.service import ComputeService, NodesIsolation
 from shared.datasets import Dataset
-from shared.errors import BadMessageError, L2CacheError, PermanentError, TransientError
+from shared.errors import (
+    BadMessageError,
+    ChunkFaultError,
+    L2CacheError,
+    OutOfMemoryError,
+    PermanentError,
+    TransientError,
+)
 from shared.log import StepTimer, event, get_logger
 from shared.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
 from shared.trace import in_trace
+from shared.types import UInt64Array
 
 _logger = get_logger("compute")
 _LOGGED_IDS = 20
+
+ATTEMPTS_TOGETHER = 2
+"""A message that was delivered more often may have killed its process twice."""
 
 
 class Verdict(StrEnum):
@@ -41,14 +54,24 @@ class Verdict(StrEnum):
 class MessageHandler:
     """Does what edit and miss messages ask for. May be used by many threads.
 
+    A message that comes a third time may have killed the process that computes its chunks: then that is done by a
+    process of its own, so that the other chunks get their rows and the message can be given up with a reason.
+
     Args:
       service: computes.
       dead_letters: takes messages that fail at their last delivery; without it they are left to the bus.
+      isolation: a process of its own; None does without.
     """
 
-    def __init__(self, service: ComputeService, dead_letters: DeadLetterBox | None = None) -> None:
+    def __init__(
+        self,
+        service: ComputeService,
+        dead_letters: DeadLetterBox | None = None,
+        isolation: Callable[[], AbstractContextManager[NodesIsolation]] | None = None,
+    ) -> None:
         self._service = service
         self._dead_letters = dead_letters
+        self._isolation = isolation
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
@@ -74,10 +97,16 @@ class MessageHandler:
         try:
             with in_trace(trace), timer.step("message"):
                 verdict = self._handle(message, fields)
+        except ChunkFaultError as error:
+            verdict = self._gave_up_chunk(message, error, fields)
         except PermanentError as error:
             verdict = self.reject(error, **fields)
         except TransientError as error:
             verdict = self._failed_for_now(message, error, fields)
+        except MemoryError:
+            verdict = self._failed_for_now(
+                message, OutOfMemoryError("memory ran out while chunks were computed"), fields
+            )
         else:
             level = logging.DEBUG if verdict is Verdict.NOT_OURS else logging.INFO
             event(_logger, level, "message handled", **fields, verdict=verdict.value, **timer.fields())
@@ -97,6 +126,21 @@ class MessageHandler:
         event(_logger, logging.WARNING, "message is to be delivered again", **fields, **reason)
         return self._count(Verdict.RETRY)
 
+    def _gave_up_chunk(self, message: PushedMessage, error: ChunkFaultError, fields: dict[str, object]) -> Verdict:
+        """Another try would end in the same way: the message goes where it can be replayed once the chunk is mended."""
+        reason = {"reason": str(error), "error": type(error).__name__, "attempt": message.attempt}
+        if self._dead_letters is not None and self._dead_letters.give_up(message, str(error)):
+            event(_logger, logging.ERROR, "message was given up", **fields, **reason)
+            return self._count(Verdict.GIVEN_UP)
+        event(_logger, logging.ERROR, "message is to be delivered again", **fields, **reason)
+        return self._count(Verdict.RETRY)
+
+    def _compute(self, graph_id: str, l2_ids: UInt64Array, attempt: int) -> NodesOutcome:
+        if self._isolation is None or attempt <= ATTEMPTS_TOGETHER:
+            return self._service.compute_nodes(graph_id, l2_ids)
+        with self._isolation() as isolation:
+            return self._service.compute_nodes(graph_id, l2_ids, isolation)
+
     def _handle(self, message: PushedMessage, fields: dict[str, object]) -> Verdict:
         graph_id = message.attributes.get(GRAPH_ATTRIBUTE)
         if not graph_id:
@@ -109,7 +153,7 @@ class MessageHandler:
         l2_ids = np.unique(decoded.l2_ids)
         if not l2_ids.size:
             return self._count(Verdict.DONE)
-        outcome = self._service.compute_nodes(graph_id, l2_ids)
+        outcome = self._compute(graph_id, l2_ids, message.attempt)
         fields.update(_fields(outcome))
         if outcome.refused or outcome.unknown_ids:
             self._report_ids(outcome, fields)

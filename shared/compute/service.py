@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 
@@ -37,6 +38,17 @@ class _Source:
     volume: SupervoxelVolume
 
 
+class NodesIsolation(Protocol):
+    """A process of its own for nodes of chunks that may kill the one that computes them."""
+
+    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array) -> NodesOutcome:
+        """As `ComputeService.compute_nodes`, for nodes of one chunk.
+
+        Raises:
+          ChunkFaultError: if the chunk kills its process, or ends it in another way that nobody foresaw.
+        """
+
+
 @dataclass(frozen=True)
 class ComputeService:
     """Computes rows. Doing the same twice, or two at a time, leaves the same rows.
@@ -49,6 +61,7 @@ class ComputeService:
       threads: threads of the feature engine.
       budget_s: time after which `compute_nodes` begins no further chunk; one is computed in any case.
       clock: seconds, ever growing.
+      steps: makes the timer of a chunk's steps.
     """
 
     datasets: Datasets
@@ -58,8 +71,11 @@ class ComputeService:
     threads: int = 1
     budget_s: float = 480.0
     clock: Callable[[], float] = time.monotonic
+    steps: Callable[[], StepTimer] = StepTimer
 
-    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array) -> NodesOutcome:
+    def compute_nodes(
+        self, graph_id: str, l2_ids: UInt64Array, isolation: NodesIsolation | None = None
+    ) -> NodesOutcome:
         """Computes the rows of some nodes, current or superseded, reading each of their chunks once.
 
         Nodes that have a row are left alone, since it is true for ever: so a message that took too long goes on from
@@ -69,6 +85,7 @@ class ComputeService:
         Args:
           graph_id: the dataset.
           l2_ids: uint64[n], any order, duplicates and ids that cannot exist allowed.
+          isolation: computes each chunk's nodes elsewhere, if given.
 
         Raises:
           UnknownDatasetError: if the dataset is not configured.
@@ -93,7 +110,12 @@ class ComputeService:
                 )
                 break
             try:
-                chunks[coordinate] = self._compute_some(source, coordinate, ids)
+                if isolation is None:
+                    chunks[coordinate] = self._compute_some(source, coordinate, ids)
+                else:
+                    elsewhere = isolation.compute_nodes(graph_id, ids)
+                    chunks |= elsewhere.chunks
+                    failures |= elsewhere.failures
             except StorageUnavailableError:
                 raise
             except L2CacheError as error:
@@ -175,7 +197,7 @@ class ComputeService:
 
     def _compute_some(self, source: _Source, coordinate: Triple, l2_ids: UInt64Array) -> ChunkOutcome:
         """Computes and writes the rows of nodes of one chunk."""
-        steps, graph_id, table_id = StepTimer(), source.dataset.graph_id, source.dataset.l2cache_id
+        steps, graph_id, table_id = self.steps(), source.dataset.graph_id, source.dataset.l2cache_id
         loaded = self.load_chunk(graph_id, coordinate, steps)
         if loaded.is_empty:
             # Nothing will ever be here, whether the graph knows the ids or not: it need not be asked.

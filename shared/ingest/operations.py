@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.errors import BadRequestError, UnknownDatasetError
 from shared.ingest import answers
+from shared.ingest.progress import RunStatus
 from shared.ingest.request import FIELDS, StartRequest
 from shared.ingest.service import IngestService
 
@@ -100,11 +101,15 @@ class Operations:
         return answers.status(self.service.retry(*_run_of(document, _RUN_FIELDS)))
 
     def _cancel(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        return answers.status(self.service.cancel(*_run_of(document, _RUN_FIELDS)))
+        cancelled = self.service.cancel(*_run_of(document, _RUN_FIELDS))
+        return answers.status(cancelled) if isinstance(cancelled, RunStatus) else answers.dismissed(cancelled)
 
     def _runs(self, document: Mapping[str, Any]) -> dict[str, Any]:
         dataset, _ = _run_of(document, frozenset({"dataset"}))
-        return {"runs": [answers.status(status) for status in self.service.runs(dataset)]}
+        return {
+            "runs": [answers.status(status) for status in self.service.runs(dataset)],
+            "unreadable": [answers.unreadable(run) for run in self.service.unreadable_runs(dataset)],
+        }
 
     def _request(self, document: Mapping[str, Any]) -> StartRequest:
         return StartRequest.from_document(document, self.now())

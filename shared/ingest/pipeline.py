@@ -53,11 +53,19 @@ class ChunkComputer(Protocol):
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What came of one chunk: its rows, or why there are none."""
+    """What came of one chunk: its rows, or why there are none.
+
+    Attributes:
+      chunk: the chunk.
+      nodes: rows written.
+      error: why there are none, if it failed.
+      foreign_supervoxels: supervoxels that the graph gives to nodes of other chunks; they were left out.
+    """
 
     chunk: Triple
     nodes: int = 0
     error: L2CacheError | None = None
+    foreign_supervoxels: int = 0
 
 
 def compute_chunks(

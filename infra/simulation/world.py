@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from shared.errors import TableNotFoundError
 from shared.store import TableMeta
 from shared.tasks import Task
 from shared.types import UInt64Array
@@ -104,6 +105,7 @@ class Marks:
     """The part of a `CacheStore` that holds marks; there are no rows here."""
 
     def __init__(self) -> None:
+        self._meta: TableMeta | None = None
         self._keys: list[str] = []
         self._values: dict[str, bytes] = {}
 
@@ -112,11 +114,14 @@ class Marks:
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
         """As `CacheStore.create_table`."""
-        return True
+        self._meta, is_new = self._meta or meta, self._meta is None
+        return is_new
 
     def read_meta(self, table_id: str) -> TableMeta:
-        """There is none."""
-        raise NotImplementedError
+        """As `CacheStore.read_meta`."""
+        if self._meta is None:
+            raise TableNotFoundError(f"there is no cache table {table_id}")
+        return self._meta
 
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> object:
         """There are none."""

@@ -21,7 +21,7 @@ from shared.types import Triple, UInt64Array
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from shared.compute.chunk import LoadedChunk
+    from shared.compute.chunk import LoadedChunk, MappedChunk
     from shared.features import Features
     from shared.ingest.run import Run
 
@@ -41,8 +41,8 @@ class ChunkComputer(Protocol):
 
     def map_chunks(
         self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer
-    ) -> list[UInt64Array]:
-        """The nodes of the chunks' supervoxels at a moment of the graph, an array for each chunk."""
+    ) -> list[MappedChunk | L2CacheError]:
+        """The nodes of the chunks' supervoxels at a moment of the graph; of a chunk where it goes wrong, the error."""
 
     def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
         """Features of the chunk's nodes."""
@@ -140,13 +140,16 @@ class _Work:
 
     def _mapped(self, loaded: Sequence[LoadedChunk]) -> Sequence[_Mapped | ChunkResult]:
         try:
-            nodes = self.computer.map_chunks(self.run.graph_id, loaded, self.run.timestamp, self.steps)
+            mapped = self.computer.map_chunks(self.run.graph_id, loaded, self.run.timestamp, self.steps)
         except L2CacheError as error:
             if isinstance(error, PermanentError) and len(loaded) > 1:
                 # Perhaps the graph refuses what is in one of them only.
                 return [result for chunk in loaded for result in self._mapped([chunk])]
             return [ChunkResult(chunk.coordinate, error=error) for chunk in loaded]
-        return [_Mapped(chunk, own) for chunk, own in zip(loaded, nodes, strict=True)]
+        return [
+            ChunkResult(chunk.coordinate, error=own) if isinstance(own, L2CacheError) else _Mapped(chunk, own.nodes)
+            for chunk, own in zip(loaded, mapped, strict=True)
+        ]
 
     def compute(self, chunk: _Mapped | ChunkResult) -> _Computed | ChunkResult:
         """Computes a chunk."""

@@ -130,13 +130,13 @@ def test_every_chunk_is_mapped_as_by_the_graph_server_and_by_following_parents(
     timestamp = MOMENTS[moment]
     table, server = registry.get(dataset(real, real.address)), registry.get(dataset(real, None))
     assert isinstance(table, GraphTable)
-    mapped = {chunk: table.l2_of_supervoxels(ids, timestamp) for chunk, ids in chunks.items()}
+    mapped = {chunk: table.l2_of_supervoxels(ids, timestamp).l2_ids for chunk, ids in chunks.items()}
     assert len(mapped) == 128
     for chunk, ids in chunks.items():
         followed = [real.l2_of(supervoxel, timestamp) for supervoxel in ids.tolist()]
         assert mapped[chunk].tolist() == followed, chunk
     everything = np.concatenate(list(chunks.values()))
-    served = server.l2_of_supervoxels(everything, timestamp)
+    served = server.l2_of_supervoxels(everything, timestamp).l2_ids
     np.testing.assert_array_equal(np.concatenate(list(mapped.values())), served)
     assert bool(served.any()) == (moment != "before the graph")
 
@@ -167,7 +167,7 @@ def test_the_real_graph_servers_recorded_answers_are_met(real: RealGraph, regist
     for asked, answered in exchanges:
         supervoxels = asked >> 56 == 1
         expected = np.where(answered[supervoxels] >> 56 == 2, answered[supervoxels], 0)
-        np.testing.assert_array_equal(table.l2_of_supervoxels(asked[supervoxels], None), expected)
+        np.testing.assert_array_equal(table.l2_of_supervoxels(asked[supervoxels], None).l2_ids, expected)
     if real.state == "before_merge":
         assert max(len(asked) for asked, _ in exchanges) == 61_465
 

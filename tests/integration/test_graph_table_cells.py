@@ -93,7 +93,7 @@ def test_any_history_of_merges_and_splits_is_read_as_its_parents_say(
             for supervoxel in asked
         ]
         timestamp = None if time_ms is None else at_ms(time_ms)
-        mapped = made_graph.l2_of_supervoxels(np.array(asked, dtype=np.uint64), timestamp)
+        mapped = made_graph.l2_of_supervoxels(np.array(asked, dtype=np.uint64), timestamp).l2_ids
         assert mapped.tolist() == expected
 
 
@@ -106,7 +106,7 @@ def test_only_the_nodes_of_the_supervoxels_own_chunk_are_read_from_its_first_to_
     strangers = [edge for neighbour in neighbours for edge in l2_id_range(neighbour, LAYOUT)]
     cells = [children_cell(first, 10, [low]), children_cell(last, 10, [high])]
     write_cells(made_table, cells + [children_cell(stranger, 20, [low, high]) for stranger in strangers])
-    assert made_graph.l2_of_supervoxels(np.array([low, high], dtype=np.uint64), None).tolist() == [first, last]
+    assert made_graph.l2_of_supervoxels(np.array([low, high], dtype=np.uint64), None).l2_ids.tolist() == [first, last]
 
 
 def test_supervoxels_of_several_chunks_and_ids_that_are_none_are_mapped_at_once(
@@ -116,9 +116,9 @@ def test_supervoxels_of_several_chunks_and_ids_that_are_none_are_mapped_at_once(
     write_cells(made_table, [children_cell(l2_id, 10, [supervoxel]) for supervoxel, l2_id in owners.items()])
     outside, of_another_layer = node(1, (1001, 6, 6), 1), next(iter(owners.values()))
     asked = np.array([*owners, 0, outside, of_another_layer, 2**64 - 1], dtype=np.uint64)
-    assert made_graph.l2_of_supervoxels(asked, None).tolist() == [*owners.values(), 0, 0, 0, 0]
-    assert made_graph.l2_of_supervoxels(asked[:0], None).tolist() == []
-    assert not made_graph.l2_of_supervoxels(asked, at_ms(-1)).any()
+    assert made_graph.l2_of_supervoxels(asked, None).l2_ids.tolist() == [*owners.values(), 0, 0, 0, 0]
+    assert made_graph.l2_of_supervoxels(asked[:0], None).l2_ids.tolist() == []
+    assert not made_graph.l2_of_supervoxels(asked, at_ms(-1)).l2_ids.any()
 
 
 def test_a_supervoxel_whose_parent_is_above_layer_2_belongs_to_no_l2_node(
@@ -129,7 +129,7 @@ def test_a_supervoxel_whose_parent_is_above_layer_2_belongs_to_no_l2_node(
     above, l2_id = node(3, (0, 0, 0), 1), node(2, chunk, 1)
     parent = Cell(row_key(odd), "0", "parents", 10_000, above.to_bytes(8, "little"))
     write_cells(made_table, [parent, children_cell(above, 10, [odd]), children_cell(l2_id, 10, [usual])])
-    assert made_graph.l2_of_supervoxels(np.array([odd, usual], dtype=np.uint64), None).tolist() == [0, l2_id]
+    assert made_graph.l2_of_supervoxels(np.array([odd, usual], dtype=np.uint64), None).l2_ids.tolist() == [0, l2_id]
 
 
 @pytest.mark.parametrize("value", [b"1234567", b"\x28\xb5\x2f\xfd and no frame"])

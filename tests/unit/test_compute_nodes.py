@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.attributes import VOXELLESS_SIZE, feature_cells
+from shared.compute import MappedChunk
 from shared.errors import (
     DeadlineError,
     GraphResponseError,
@@ -198,8 +199,9 @@ def test_an_unknown_dataset_is_refused(cache: SmallCache) -> None:
 def compute_chunk(cache: SmallCache, coordinate: Triple) -> int:
     steps = StepTimer()
     loaded = cache.service.load_chunk(GRAPH_ID, coordinate, steps)
-    (nodes,) = cache.service.map_chunks(GRAPH_ID, [loaded], datetime(2026, 1, 1, tzinfo=UTC), steps)
-    features = cache.service.chunk_features(GRAPH_ID, loaded, nodes, steps)
+    (mapped,) = cache.service.map_chunks(GRAPH_ID, [loaded], datetime(2026, 1, 1, tzinfo=UTC), steps)
+    assert isinstance(mapped, MappedChunk)
+    features = cache.service.chunk_features(GRAPH_ID, loaded, mapped.nodes, steps)
     cache.service.write_rows(GRAPH_ID, [features], steps)
     return len(features)
 

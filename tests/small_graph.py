@@ -84,6 +84,7 @@ class SmallGraph:
       members: supervoxels of each node, in the order in which edits made the nodes.
       fail: called with the chunk of a request before it is answered; may raise.
       asked: ids that `supervoxels_of` was asked for.
+      given_s: the seconds that `supervoxels_of` was given for each question.
       complete: whether a chunk without nodes has none for good; else the graph reaches it later than any moment.
     """
 
@@ -91,6 +92,7 @@ class SmallGraph:
         self.members: dict[int, list[int]] = {}
         self.fail: Callable[[Triple], None] = lambda _: None
         self.asked: list[int] = []
+        self.given_s: list[float | None] = []
         self.complete = False
 
     def add(self, coordinate: Triple, segment: int, supervoxels: set[int] | range) -> int:
@@ -116,8 +118,9 @@ class SmallGraph:
         later = ~np.isin(supervoxel_chunks(supervoxels, layout), reached) & (not self.complete)
         return L2Mapping(l2_ids, np.zeros(supervoxels.size, dtype=np.bool_), later)
 
-    def supervoxels_of(self, l2_ids: UInt64Array, _within_s: float | None = None) -> dict[int, UInt64Array]:
+    def supervoxels_of(self, l2_ids: UInt64Array, within_s: float | None = None) -> dict[int, UInt64Array]:
         """As `Graph.supervoxels_of`."""
+        self.given_s.append(within_s)
         for coordinate, ids in GEOMETRY.group_by_chunk(l2_ids):
             self.fail(coordinate)
             self.asked.extend(ids.tolist())

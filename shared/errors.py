@@ -94,6 +94,10 @@ class GraphUnavailableError(TransientError):
     """
 
 
+class GraphDisagreementError(GraphUnavailableError):
+    """The graph gives a chunk's supervoxels to other chunks, or to none: a glitch, or graph and volume do not fit."""
+
+
 class VolumeUnavailableError(TransientError):
     """The segmentation volume cannot be read just now."""
 

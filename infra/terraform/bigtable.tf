@@ -1,4 +1,4 @@
-# The instance of the cache tables. The tables themselves are made by the ingest function: they are data, not
+# The instance of the cache tables. The cache tables themselves are made by the ingest function: they are data, not
 # infrastructure, and a `terraform destroy` shall not know of them.
 
 locals {
@@ -8,7 +8,7 @@ locals {
   tables_path       = "projects/${var.project}/instances/${local.bigtable_instance}/tables"
   cache_tables      = toset([for dataset in values(local.datasets) : dataset.l2cache_id])
 
-  # Who does what with the rows of the cache tables.
+  # Who does what with the rows of the cache tables, and with the states of ids.
   table_roles = {
     lookup  = "roles/bigtable.reader"
     compute = "roles/bigtable.user"
@@ -63,6 +63,42 @@ resource "google_bigtable_instance_iam_member" "cache_tables" {
     title      = "table ${each.value.table}"
     expression = "resource.type == \"bigtableadmin.googleapis.com/Table\" && resource.name == \"${local.tables_path}/${each.value.table}\""
   }
+}
+
+# States of ids that have no row (unknown to the graph, ...), of all cache tables of the instance. They are lost without
+# harm, and lie in a table of their own so that who may write them need not be allowed to write rows.
+resource "google_bigtable_table" "states" {
+  name          = "l2cache_states"
+  instance_name = local.bigtable_instance
+
+  column_family {
+    family = "state"
+  }
+  depends_on = [google_project_service.this]
+}
+
+resource "google_bigtable_gc_policy" "states" {
+  instance_name   = local.bigtable_instance
+  table           = google_bigtable_table.states.name
+  column_family   = "state"
+  mode            = "UNION"
+  deletion_policy = "ABANDON" # it goes with the table
+
+  max_age {
+    duration = "744h" # 31 days
+  }
+  max_version {
+    number = 1
+  }
+}
+
+resource "google_bigtable_table_iam_member" "states" {
+  for_each = local.table_roles
+
+  instance = local.bigtable_instance
+  table    = google_bigtable_table.states.name
+  role     = each.value
+  member   = local.members[each.key]
 }
 
 # Connections are opened and warmed on the instance, before any table is named.

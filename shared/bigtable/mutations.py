@@ -25,16 +25,17 @@ Entry: TypeAlias = Any
 """All mutations of one row, which are done together or not at all: a protocol buffer, `MutateRowsRequest.Entry`."""
 
 
-def set_cells(row_key: bytes, family: str, cells: Mapping[str, bytes]) -> Entry:
-    """Sets cells of a row at the present millisecond.
+def set_cells(row_key: bytes, family: str, cells: Mapping[str, bytes], timestamp_us: int | None = None) -> Entry:
+    """Sets cells of a row.
 
     Args:
       row_key: of the row.
       family: the column family of all of them.
       cells: value by qualifier.
+      timestamp_us: of the cells, in whole milliseconds; None for the present one.
     """
     entry = _entry_type()(row_key=row_key)
-    _add_cells(entry, family, cells)
+    _add_cells(entry, family, cells, _now_us() if timestamp_us is None else timestamp_us)
     return entry
 
 
@@ -47,7 +48,7 @@ def replace_cell(row_key: bytes, family: str, qualifier: str, value: bytes | Non
     deletion = entry.mutations.add().delete_from_column
     deletion.family_name, deletion.column_qualifier = family, qualifier.encode()
     if value is not None:
-        _add_cells(entry, family, {qualifier: value})
+        _add_cells(entry, family, {qualifier: value}, _now_us())
     return entry
 
 
@@ -169,9 +170,12 @@ def _entry_type() -> Any:
     return MutateRowsRequest.Entry.pb()
 
 
-def _add_cells(entry: Entry, family: str, cells: Mapping[str, bytes]) -> None:
-    now_us = time.time_ns() // 1_000_000 * 1000
+def _now_us() -> int:
+    return time.time_ns() // 1_000_000 * 1000
+
+
+def _add_cells(entry: Entry, family: str, cells: Mapping[str, bytes], timestamp_us: int) -> None:
     for qualifier, value in cells.items():
         cell = entry.mutations.add().set_cell
-        cell.family_name, cell.column_qualifier, cell.timestamp_micros = family, qualifier.encode(), now_us
+        cell.family_name, cell.column_qualifier, cell.timestamp_micros = family, qualifier.encode(), timestamp_us
         cell.value = value

@@ -135,11 +135,11 @@ class MessageHandler:
         event(_logger, logging.ERROR, "message is to be delivered again", **fields, **reason)
         return self._count(Verdict.RETRY)
 
-    def _compute(self, graph_id: str, l2_ids: UInt64Array, attempt: int) -> NodesOutcome:
+    def _compute(self, graph_id: str, l2_ids: UInt64Array, attempt: int, *, is_edit: bool) -> NodesOutcome:
         if self._isolation is None or attempt <= ATTEMPTS_TOGETHER:
-            return self._service.compute_nodes(graph_id, l2_ids)
+            return self._service.compute_nodes(graph_id, l2_ids, is_edit)
         with self._isolation() as isolation:
-            return self._service.compute_nodes(graph_id, l2_ids, isolation)
+            return self._service.compute_nodes(graph_id, l2_ids, is_edit, isolation)
 
     def _handle(self, message: PushedMessage, fields: dict[str, object]) -> Verdict:
         graph_id = message.attributes.get(GRAPH_ATTRIBUTE)
@@ -149,11 +149,12 @@ class MessageHandler:
         if dataset is None or _is_for_another_table(message, dataset):
             return self._count(Verdict.NOT_OURS)
         decoded = decode(message.attributes, message.data)
-        fields["kind"] = "edit" if isinstance(decoded, EditMessage) else "miss"
+        is_edit = isinstance(decoded, EditMessage)
+        fields["kind"] = "edit" if is_edit else "miss"
         l2_ids = np.unique(decoded.l2_ids)
         if not l2_ids.size:
             return self._count(Verdict.DONE)
-        outcome = self._compute(graph_id, l2_ids, message.attempt)
+        outcome = self._compute(graph_id, l2_ids, message.attempt, is_edit=is_edit)
         fields.update(_fields(outcome))
         if outcome.refused or outcome.unknown_ids:
             self._report_ids(outcome, fields)

@@ -32,14 +32,15 @@ class IsolatedCompute:
         except L2CacheError as error:
             return ChunkResult(chunk, error=error)
 
-    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array) -> NodesOutcome:
+    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array, ask_again: bool) -> NodesOutcome:
         """As `ComputeService.compute_nodes`, for nodes of one chunk.
 
         Raises:
           ChunkFaultError: if the process died again and again.
           L2CacheError: what `ComputeService.compute_nodes` raises.
         """
-        return outcome_of(self.child.ask({"job": "nodes", "graph_id": graph_id, "l2_ids": l2_ids.tolist()}))
+        job = {"job": "nodes", "graph_id": graph_id, "l2_ids": l2_ids.tolist(), "ask_again": ask_again}
+        return outcome_of(self.child.ask(job))
 
 
 @contextmanager

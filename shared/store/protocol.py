@@ -41,6 +41,25 @@ class CachedCells:
     columns: Mapping[str, Sequence[bytes]]
 
 
+UNKNOWN = "unknown"
+"""Name of the state of an id that the graph does not know."""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What is known of an id that has no row. Where there is a row, the row counts, whatever the state says.
+
+    Attributes:
+      name: `UNKNOWN`, or a state that another version of this program knows.
+      since_s: Unix time from which on it holds; kept to the millisecond.
+      reason: why, where there is something to say.
+    """
+
+    name: str
+    since_s: float
+    reason: str = ""
+
+
 class CacheStore(Protocol):
     """All cache tables of a deployment.
 
@@ -89,6 +108,19 @@ class CacheStore(Protocol):
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """All marks whose key starts with `prefix`, in ascending order of keys."""
+
+    def write_states(self, table_id: str, states: Mapping[int, NodeState]) -> None:
+        """Sets states of ids of a cache table, which need not exist. Of an id's states the one that began last stays.
+
+        Of several that began in the same millisecond the one written last stays. States are kept for a month. Where
+        there is no place for them (no table, no permission), they are lost: nothing rests on them but time.
+        """
+
+    def read_states(self, table_id: str, l2_ids: UInt64Array) -> dict[int, NodeState]:
+        """The states of those of `l2_ids` (any order, duplicates allowed) that have one.
+
+        Where there is no place for states, no id has one.
+        """
 
     def close(self) -> None:
         """Lets go of connections."""

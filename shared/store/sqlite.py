@@ -18,13 +18,15 @@ import numpy as np
 from shared.attributes import ATTRIBUTES, BY_NAME, SIZE, VOXELLESS_SIZE, feature_cells, select
 from shared.errors import TableNotFoundError
 from shared.sqlite_file import SQLiteFile
-from shared.store.protocol import CachedCells, TableMeta
+from shared.store.protocol import CachedCells, NodeState, TableMeta
+from shared.store.states import STATE_DAYS, since_ms
 from shared.store.table_format import (
     FAMILY,
     MARK_FAMILY,
     META_KEY,
     META_QUALIFIER,
     Cell,
+    check_known,
     check_table_id,
     decode_meta,
     first_cells,
@@ -46,6 +48,11 @@ CREATE TABLE IF NOT EXISTS cells (
   timestamp_us INTEGER NOT NULL, value BLOB NOT NULL,
   PRIMARY KEY (table_number, row_key, family, qualifier)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS states (
+  table_id TEXT NOT NULL, l2_id INTEGER NOT NULL, since_ms INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY (table_id, l2_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS states_by_age ON states (since_ms);
 """
 _NAMES = tuple(attribute.name for attribute in ATTRIBUTES)
 
@@ -86,7 +93,7 @@ class SQLiteStore:
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
         """As `CacheStore.read_cells`."""
         names = [attribute.name for attribute in select(attributes)]
-        wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)
+        wanted = _json_ids(l2_ids)
         columns = "".join(f", ifnull({name}, x'')" for name in names)
 
         def work(connection: sqlite3.Connection) -> list[tuple[int, *tuple[bytes, ...]]]:
@@ -94,7 +101,7 @@ class SQLiteStore:
             return connection.execute(
                 f"SELECT l2_id{columns} FROM json_each(?) AS wanted "  # noqa: S608  # our own column names
                 f"CROSS JOIN {_rows(connection, table_id)} ON l2_id = wanted.value",
-                (f"[{','.join(map(str, wanted.tolist()))}]",),
+                (wanted,),
             ).fetchall()
 
         rows = self._file.read(work)
@@ -159,6 +166,41 @@ class SQLiteStore:
 
         return marks_of(self._file.read(work), prefix)
 
+    def write_states(self, table_id: str, states: Mapping[int, NodeState]) -> None:
+        """As `CacheStore.write_states`; all or none of them."""
+        check_known(table_id)
+        rows = [
+            (table_id, _signed(l2_id), since_ms(state), state.name, state.reason) for l2_id, state in states.items()
+        ]
+        oldest_ms = _now_us() // 1000 - STATE_DAYS * 86_400_000
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO states (table_id, l2_id, since_ms, name, reason) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (table_id, l2_id) DO UPDATE SET since_ms = excluded.since_ms, name = excluded.name, "
+                "reason = excluded.reason WHERE excluded.since_ms >= since_ms",
+                rows,
+            )
+            connection.execute("DELETE FROM states WHERE since_ms < ?", (oldest_ms,))
+
+        if rows:
+            self._file.write(work)
+
+    def read_states(self, table_id: str, l2_ids: UInt64Array) -> dict[int, NodeState]:
+        """As `CacheStore.read_states`."""
+        check_known(table_id)
+        wanted = _json_ids(l2_ids)
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, int, str, str]]:
+            return connection.execute(
+                "SELECT l2_id, since_ms, name, reason FROM json_each(?) AS wanted "
+                "CROSS JOIN states ON table_id = ? AND l2_id = wanted.value",
+                (wanted, table_id),
+            ).fetchall()
+
+        rows = self._file.read(work)
+        return {l2_id % (1 << 64): NodeState(name, ms / 1000, reason) for l2_id, ms, name, reason in rows}
+
     def close(self) -> None:
         """As `CacheStore.close`."""
         self._file.close()
@@ -208,6 +250,12 @@ def _now_us() -> int:
 def _signed(l2_id: int) -> int:
     """The id as SQLite's signed integer of the same 64 bits."""
     return l2_id - (1 << 64) if l2_id >> 63 else l2_id
+
+
+def _json_ids(l2_ids: UInt64Array) -> str:
+    """The distinct ids, ascending, as JSON of SQLite's signed integers."""
+    wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)
+    return f"[{','.join(map(str, wanted.tolist()))}]"
 
 
 def _find(connection: sqlite3.Connection, table_id: str) -> int | None:

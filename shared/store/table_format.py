@@ -11,6 +11,7 @@ from datetime import datetime
 from shared import safe_pickle
 from shared.errors import BadMessageError, ConfigurationError, TableNotFoundError
 from shared.store.protocol import TableMeta
+from shared.store.states import STATES_TABLE
 from shared.timestamp import format_utc, parse_utc
 from shared.version import VERSION
 
@@ -109,16 +110,28 @@ def is_table_id(table_id: str) -> bool:
 
 
 def check_table_id(table_id: str) -> None:
-    """Refuses a name that no table can have.
+    """Refuses a name that no cache table can have.
 
     Raises:
       ConfigurationError: naming it.
     """
+    if table_id == STATES_TABLE:
+        raise ConfigurationError(f"a cache table cannot be named {STATES_TABLE!r}: states of ids are kept there")
     if not is_table_id(table_id):
         raise ConfigurationError(
             f"a cache table cannot be named {table_id[:60]!r}: "
             "at most 50 letters, digits, '_', '.' and '-' are allowed, the first a letter, digit or '_'"
         )
+
+
+def check_known(table_id: str) -> None:
+    """Refuses to look for a table whose name no table can have.
+
+    Raises:
+      TableNotFoundError: if it is such a name.
+    """
+    if not is_table_id(table_id):
+        raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
 
 
 def first_cells(meta: TableMeta) -> dict[bytes, tuple[str, bytes]]:

@@ -106,8 +106,8 @@ def test_nodes_of_a_chunk_that_crashes_its_process_are_an_error_and_others_have_
     bad, good = 0x0200_0000_0000_0001, 0x0200_0000_0000_0001 | 1 << 46
     with isolated(60.0) as isolation:
         with pytest.raises(ChunkFaultError, match=r"died \(SIGSEGV\) while reading"):
-            isolation.compute_nodes(TABLE, np.array([bad], dtype=np.uint64))
-        (outcome,) = isolation.compute_nodes(TABLE, np.array([good], dtype=np.uint64)).chunks.values()
+            isolation.compute_nodes(TABLE, np.array([bad], dtype=np.uint64), False)
+        (outcome,) = isolation.compute_nodes(TABLE, np.array([good], dtype=np.uint64), False).chunks.values()
     assert outcome.n_nodes + len(outcome.unknown_ids) == 1
 
 
@@ -163,7 +163,7 @@ def test_errors_of_ours_come_through_as_they_are(world: World) -> None:
     with isolated(60.0) as isolation:
         assert isinstance(isolation.compute_chunk(replace(RUN, graph_id="other"), GOOD).error, UnknownDatasetError)
         with pytest.raises(UnknownDatasetError, match="other"):
-            isolation.compute_nodes("other", np.array([1], dtype=np.uint64))
+            isolation.compute_nodes("other", np.array([1], dtype=np.uint64), False)
 
 
 def test_a_process_that_cannot_start_is_worth_another_try(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,28 @@ def test_the_look_up_cannot_write_rows(plans: dict[str, str]) -> None:
 
 
 @needs_check
+def test_the_table_of_states_is_as_the_store_would_make_it_and_the_look_up_reads_it_only(plans: dict[str, str]) -> None:
+    from shared.store.states import STATE_DAYS, STATE_FAMILY, STATES_TABLE
+
+    for plan in plans.values():
+        (table,) = resources(plan, "google_bigtable_table").values()
+        (policy,) = resources(plan, "google_bigtable_gc_policy").values()
+        assert values(table, "name") == [STATES_TABLE]
+        assert values(table, "family") == values(policy, "column_family") == [STATE_FAMILY]
+        assert values(policy, "mode") == ["UNION"]
+        assert values(policy, "duration") == [f"{24 * STATE_DAYS}h"]
+        assert values(policy, "number") == ["1"]
+        members = resources(plan, "google_bigtable_table_iam_member")
+        roles = {
+            name.partition('["')[2].rstrip('"]'): values(text, "role")
+            for name, text in members.items()
+            if ".states[" in name
+        }
+        reads, writes = ["roles/bigtable.reader"], ["roles/bigtable.user"]
+        assert roles == {"lookup": reads, "compute": writes, "ingest": writes}
+
+
+@needs_check
 def test_every_push_is_signed_backs_off_and_ends_in_the_dead_letters(plans: dict[str, str]) -> None:
     for example, plan in plans.items():
         pushes = {

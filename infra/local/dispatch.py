@@ -84,7 +84,8 @@ def dispatch(
 @click.option("--ingest", required=True, help="Base address of the ingest function.")
 @click.option("--workers", type=click.IntRange(min=1), required=True, help="Chunk tasks at a time.")
 @click.option("--edit-workers", type=click.IntRange(min=1), required=True, help="Urgent messages at a time.")
-def main(path: Path, compute: str, edits: str, ingest: str, workers: int, edit_workers: int) -> None:
+@click.option("--deadline-s", type=float, default=30.0, show_default=True, help="Patience with a locked file.")
+def main(path: Path, compute: str, edits: str, ingest: str, workers: int, edit_workers: int, deadline_s: float) -> None:
     """Delivers until SIGTERM."""
     configure("INFO")
     end_with_any_thread()
@@ -97,7 +98,8 @@ def main(path: Path, compute: str, edits: str, ingest: str, workers: int, edit_w
         "ingest": INGEST_SLOTS,
         "compute": workers,
     }
-    dispatch(DeliveriesFile(Deliveries(path), stopping), slots, Receivers(compute, edits, ingest), stopping)
+    file = DeliveriesFile(Deliveries(path, deadline_s=deadline_s), stopping)
+    dispatch(file, slots, Receivers(compute, edits, ingest), stopping)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import flask
 import functions_framework
 from werkzeug.datastructures import Headers
 
-from shared.bus import open_bus
+from shared.bus import open_dead_letters
 from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage, parse_push
 from shared.compute import MessageHandler, Verdict
@@ -100,7 +100,7 @@ def create_handlers(settings: Settings) -> tuple[MessageHandler, LeafHandler]:
 def _dead_letters(settings: Settings) -> DeadLetterBox | None:
     if not settings.dead_letters:
         return None
-    return DeadLetterBox(open_bus(settings.dead_letters), settings.delivery_attempts)
+    return DeadLetterBox(open_dead_letters(settings.dead_letters), settings.delivery_attempts)
 
 
 def _acknowledged() -> flask.Response:

@@ -45,10 +45,19 @@ class _Source:
     volume: SupervoxelVolume
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for: nodes of which dataset, whether an edit names them, and how long it may take."""
+
+    source: _Source
+    is_edit: bool
+    budget: Budget
+
+
 class NodesIsolation(Protocol):
     """A process of its own for nodes of chunks that may kill the one that computes them."""
 
-    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array, ask_again: bool) -> NodesOutcome:
+    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array, is_edit: bool) -> NodesOutcome:
         """As `ComputeService.compute_nodes`, for nodes of one chunk.
 
         Raises:
@@ -85,7 +94,7 @@ class ComputeService:
     filled: FilledChunks = field(default_factory=FilledChunks)
 
     def compute_nodes(
-        self, graph_id: str, l2_ids: UInt64Array, ask_again: bool = False, isolation: NodesIsolation | None = None
+        self, graph_id: str, l2_ids: UInt64Array, is_edit: bool = False, isolation: NodesIsolation | None = None
     ) -> NodesOutcome:
         """Computes the rows of some nodes, current or superseded, reading each of their chunks once.
 
@@ -97,8 +106,8 @@ class ComputeService:
         Args:
           graph_id: the dataset.
           l2_ids: uint64[n], any order, duplicates and ids that cannot exist allowed.
-          ask_again: whether the graph is asked for remembered ids all the same: as for an edit, which says that its ids
-            exist now, whenever somebody may have asked for them before.
+          is_edit: whether an edit names them: then they exist, or will in a moment, although somebody may have asked
+            for them before. The graph is asked for remembered ids all the same, and none is remembered as unknown.
           isolation: computes each chunk's nodes elsewhere, if given.
 
         Raises:
@@ -107,13 +116,13 @@ class ComputeService:
           TransientError: if the graph's geometry or the cache table cannot be read.
           ConfigurationError: if the graph's description cannot be used.
         """
-        budget = Budget(self.budget_s, self.clock)
         source = self._source(graph_id)
+        request = _Request(source, is_edit, Budget(self.budget_s, self.clock))
         distinct = np.unique(l2_ids)
         possible = source.geometry.can_exist(distinct)
         cached = self.store.read_cells(source.dataset.l2cache_id, distinct[possible], ["size_nm3"]).l2_ids
         wanted = np.setdiff1d(distinct[possible], cached, assume_unique=True)
-        remembered = _NO_IDS if ask_again else self._remembered(source, wanted)
+        remembered = _NO_IDS if is_edit else self._remembered(source, wanted)
         wanted = np.setdiff1d(wanted, remembered, assume_unique=True)
         chunks: dict[Triple, ChunkOutcome] = {}
         failures: dict[Triple, L2CacheError] = {}
@@ -121,9 +130,9 @@ class ComputeService:
         for number, (coordinate, ids) in enumerate(groups):
             left = f"{len(groups) - number} chunks"
             if isolation is None:
-                outcome, error = self._compute_chunk(source, coordinate, ids, budget, left)
+                outcome, error = self._compute_chunk(request, coordinate, ids, left)
             else:
-                outcome, error = _compute_elsewhere(isolation, source, coordinate, ids, ask_again, budget, left)
+                outcome, error = _compute_elsewhere(isolation, request, coordinate, ids, left)
             if outcome is not None:
                 chunks[coordinate] = outcome
             if error is not None:
@@ -210,21 +219,22 @@ class ComputeService:
         return remembered_unknown(self.store.read_states(source.dataset.l2cache_id, l2_ids), self.now_s())
 
     def _compute_chunk(
-        self, source: _Source, coordinate: Triple, l2_ids: UInt64Array, budget: Budget, left: str
+        self, request: _Request, coordinate: Triple, l2_ids: UInt64Array, left: str
     ) -> tuple[ChunkOutcome | None, L2CacheError | None]:
         """Computes and writes the rows of nodes of one chunk in parts, whose voxels are read once at most.
 
         Returns:
           What came of it, if anything was done; and why the rest, or all of it, was not.
         """
-        steps, parts = self.steps(), []
+        source, steps = request.source, self.steps()
+        parts: list[ChunkOutcome] = []
         loaded = Once(lambda: self.load_chunk(source.dataset.graph_id, coordinate, steps))
         failure: L2CacheError | None = None
         try:
             for start in range(0, len(l2_ids), NODES_AT_ONCE):
-                budget.begin_part(left)
+                request.budget.begin_part(left)
                 some = l2_ids[start : start + NODES_AT_ONCE]
-                parts.append(self._compute_some(source, coordinate, some, loaded, budget, steps))
+                parts.append(self._compute_some(request, coordinate, some, loaded, steps))
         except StorageUnavailableError:
             raise
         except DeadlineError as error:
@@ -239,14 +249,14 @@ class ComputeService:
 
     def _compute_some(
         self,
-        source: _Source,
+        request: _Request,
         coordinate: Triple,
         l2_ids: UInt64Array,
         loaded: Once[LoadedChunk],
-        budget: Budget,
         steps: StepTimer,
     ) -> ChunkOutcome:
         """Computes and writes the rows of some nodes of one chunk, and remembers those that the graph does not know."""
+        source = request.source
         graph_id, table_id = source.dataset.graph_id, source.dataset.l2cache_id
         if not self.filled.has(graph_id, coordinate):
             if loaded().is_empty:
@@ -256,10 +266,10 @@ class ComputeService:
                 return ChunkOutcome(0, len(l2_ids))
             self.filled.add(graph_id, coordinate)
         with steps.step("map"):
-            members = source.graph.supervoxels_of(l2_ids, budget.for_a_question())
+            members = source.graph.supervoxels_of(l2_ids, request.budget.for_a_question())
         known = {l2_id: supervoxels for l2_id, supervoxels in members.items() if len(supervoxels)}
         unknown = tuple(l2_id for l2_id in members if l2_id not in known)
-        if unknown:
+        if unknown and not request.is_edit:
             with steps.step("write"):
                 self.store.write_states(table_id, dict.fromkeys(unknown, NodeState(UNKNOWN, self.now_s())))
         features, voxelless = Features.empty(), _NO_IDS
@@ -308,18 +318,12 @@ class ComputeService:
 
 
 def _compute_elsewhere(
-    isolation: NodesIsolation,
-    source: _Source,
-    coordinate: Triple,
-    l2_ids: UInt64Array,
-    ask_again: bool,
-    budget: Budget,
-    left: str,
+    isolation: NodesIsolation, request: _Request, coordinate: Triple, l2_ids: UInt64Array, left: str
 ) -> tuple[ChunkOutcome | None, L2CacheError | None]:
     """As `ComputeService._compute_chunk`, in a process of its own."""
     try:
-        budget.begin_part(left)
-        outcome = isolation.compute_nodes(source.dataset.graph_id, l2_ids, ask_again)
+        request.budget.begin_part(left)
+        outcome = isolation.compute_nodes(request.source.dataset.graph_id, l2_ids, request.is_edit)
     except StorageUnavailableError:
         raise
     except L2CacheError as error:

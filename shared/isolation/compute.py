@@ -32,14 +32,14 @@ class IsolatedCompute:
         except L2CacheError as error:
             return ChunkResult(chunk, error=error)
 
-    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array, ask_again: bool) -> NodesOutcome:
+    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array, is_edit: bool) -> NodesOutcome:
         """As `ComputeService.compute_nodes`, for nodes of one chunk.
 
         Raises:
           ChunkFaultError: if the process died again and again.
           L2CacheError: what `ComputeService.compute_nodes` raises.
         """
-        job = {"job": "nodes", "graph_id": graph_id, "l2_ids": l2_ids.tolist(), "ask_again": ask_again}
+        job = {"job": "nodes", "graph_id": graph_id, "l2_ids": l2_ids.tolist(), "is_edit": is_edit}
         return outcome_of(self.child.ask(job))
 
 

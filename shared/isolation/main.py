@@ -73,7 +73,7 @@ def _compute_chunk(service: ComputeService, job: dict[str, Any]) -> dict[str, An
 
 def _compute_nodes(service: ComputeService, job: dict[str, Any]) -> dict[str, Any]:
     l2_ids = np.array(job["l2_ids"], dtype=np.uint64)
-    return outcome_document(service.compute_nodes(job["graph_id"], l2_ids, job["ask_again"]))
+    return outcome_document(service.compute_nodes(job["graph_id"], l2_ids, job["is_edit"]))
 
 
 _JOBS: dict[str, Callable[[ComputeService, dict[str, Any]], dict[str, Any]]] = {

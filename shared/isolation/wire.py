@@ -1,7 +1,7 @@
 """What parent and child say to each other: a line of JSON for each job, and for each thing that is told of it.
 
 parent  {"job": "chunk", "run": {...}, "chunk": [x, y, z]}
-        {"job": "nodes", "graph_id": "...", "l2_ids": [...], "ask_again": false}
+        {"job": "nodes", "graph_id": "...", "l2_ids": [...], "is_edit": false}
 child   {"tells": "ready"}
         {"tells": "step", "step": "read"}
         {"tells": "fault", "what": "memory ran out"}

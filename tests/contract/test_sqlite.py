@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from shared.attributes import feature_cells
-from shared.bus import Publisher, open_bus
+from shared.bus import Publisher, open_bus, open_dead_letters
 from shared.deliveries import Deliveries
 from shared.errors import ConfigurationError, StorageUnavailableError, TableNotFoundError
 from shared.store import open_store
@@ -217,7 +217,7 @@ def test_a_file_that_was_made_before_there_were_states_takes_them(tmp_path: Path
     store.close()
 
 
-@pytest.mark.parametrize("opening", [open_store, open_bus, open_queue])
+@pytest.mark.parametrize("opening", [open_store, open_bus, open_dead_letters, open_queue])
 @pytest.mark.parametrize(
     "address",
     ["", "cache.db", "mysql://user:secret@host/db", "secret", "sqlite://", "sqlite:///", "sqlite://host/file.db",
@@ -230,8 +230,18 @@ def test_an_unusable_address_is_refused_without_repeating_it(opening: object, ad
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("opening", [open_store, open_bus, open_queue])
+@pytest.mark.parametrize("opening", [open_store, open_bus, open_dead_letters, open_queue])
 def test_an_address_of_an_unknown_kind_is_refused_by_its_scheme(opening: object) -> None:
     assert callable(opening)
     with pytest.raises(ConfigurationError, match="mysql:// is not known"):
         opening("mysql://user:password@host/database")
+
+
+@pytest.mark.parametrize(
+    ("opening", "variable"), [(open_bus, "L2CACHE_BUS"), (open_dead_letters, "L2CACHE_DEAD_LETTERS")]
+)
+@pytest.mark.parametrize("address", ["mysql://host/db", "sqlite:relative.db", "sqlite:////no/such/f.db", "pubsub://x"])
+def test_a_wrong_address_is_blamed_on_its_variable(opening: object, variable: str, address: str) -> None:
+    assert callable(opening)
+    with pytest.raises(ConfigurationError, match=f"{variable}\\b"):
+        opening(address)

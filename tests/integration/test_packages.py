@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import requests
 
-from infra.local.dispatch import envelope
 from infra.local.graph.app import create_app
 from infra.local.graph.server import GraphFiles, load
+from infra.local.posting import envelope
 from infra.local.world.build import build
 from infra.local.world.parameters import TABLE, WorldParameters
 from infra.lock import FUNCTIONS, pins
 from infra.package import package
 from shared.bus.dead_letters import REASON_ATTRIBUTE, original_attributes
-from shared.deliveries import Deliveries
+from shared.deliveries import MESSAGE_KINDS, Deliveries
 from tests.graph_servers import serving
 from tests.packaged_functions import PackagedFunction, release, unpack
 
@@ -82,7 +82,7 @@ class Deployment:
         count = 0
         while leases := deliveries.lease(100, time.time()):
             for lease in leases:
-                body, headers = envelope(lease) if lease.kind == "message" else (lease.body, {})
+                body, headers = envelope(lease) if lease.kind in MESSAGE_KINDS else (lease.body, {})
                 url = self.urls["ingest" if lease.kind == "ingest" else "compute"] + lease.path
                 assert requests.post(url, data=body, headers=headers, timeout=120).ok
                 deliveries.acknowledge([lease.id])

@@ -226,6 +226,19 @@ def test_a_message_that_succeeds_at_its_last_delivery_is_no_dead_letter(rig: Rig
     assert letters.letters == []
 
 
+def test_a_message_can_be_given_up_before_its_last_delivery() -> None:
+    letters = KeptLetters()
+    box = DeadLetterBox(letters, attempts=30)
+    message = PushedMessage("15", {"table_id": GRAPH_ID}, b"data", attempt=2)
+    assert not box.take(message, "the volume is away")
+    assert box.give_up(message, "the process died")
+    ((attributes, data),) = letters.letters
+    assert (attributes["dead_letter_reason"], attributes["dead_letter_attempts"]) == ("the process died", "2")
+    assert (original_attributes(attributes), data) == ({"table_id": GRAPH_ID}, b"data")
+    letters.away = True
+    assert not box.give_up(message, "the process died")
+
+
 def test_a_long_reason_is_cut_to_what_an_attribute_holds(rig: Rig) -> None:
     letters = KeptLetters()
     box = DeadLetterBox(letters, attempts=1)

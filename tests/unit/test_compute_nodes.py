@@ -282,8 +282,11 @@ def test_an_edit_asks_for_ids_all_the_same_since_they_may_exist_by_now(cache: Sm
     assert cache.service.compute_nodes(GRAPH_ID, ids(new, unknown)).unknown_ids == (new, unknown)
     cache.graph.add(A, 1, {1, 2})
     assert cache.service.compute_nodes(GRAPH_ID, ids(new, unknown)).n_remembered == 2
-    outcome = cache.service.compute_nodes(GRAPH_ID, ids(new, unknown), ask_again=True)
+    outcome = cache.service.compute_nodes(GRAPH_ID, ids(new, unknown), is_edit=True)
     assert (outcome.n_nodes, outcome.unknown_ids, outcome.n_remembered) == (1, (unknown,), 0)
+    other = node_id(2, A, 3)
+    assert cache.service.compute_nodes(GRAPH_ID, ids(other), is_edit=True).unknown_ids == (other,)
+    assert cache.service.compute_nodes(GRAPH_ID, ids(other)).n_remembered == 0
     assert cache.rows() == {new: row_by_itself(cache, new)}
 
 

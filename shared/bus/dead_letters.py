@@ -40,7 +40,7 @@ class DeadLetterBox:
 
     def take(self, message: PushedMessage, reason: str) -> bool:
         """Publishes a message that failed, if this was its last attempt; see `give_up`."""
-        return message.attempt >= self.attempts and self.give_up(message, reason)
+        return (message.attempt or 1) >= self.attempts and self.give_up(message, reason)
 
     def give_up(self, message: PushedMessage, reason: str) -> bool:
         """Publishes a message that failed, however many attempts it has left.
@@ -52,7 +52,7 @@ class DeadLetterBox:
         attributes = {
             **message.attributes,
             REASON_ATTRIBUTE: _short(reason),
-            ATTEMPTS_ATTRIBUTE: str(message.attempt),
+            ATTEMPTS_ATTRIBUTE: str(message.attempt or 1),
             MESSAGE_ID_ATTRIBUTE: message.message_id,
         }
         try:

@@ -19,6 +19,7 @@ from shared.ingest.pipeline import ChunkComputer, ChunkResult, compute_chunks
 from shared.ingest.progress import open_numbers
 from shared.ingest.task import BlockTask
 from shared.log import StepTimer, event, get_logger
+from shared.store.delivery_counts import DeliveryCounts
 
 if TYPE_CHECKING:
     from shared.datasets import Datasets
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 _LOG = get_logger("ingest")
 ATTEMPTS_IN_LEAF = 3
 ATTEMPTS_OF_TASK = 8
-ATTEMPTS_TOGETHER = 2
-"""A task that was delivered more often may have killed its process twice: its chunks go through one of their own."""
+DEATHS_TOGETHER = 2
+"""After so many deliveries without an answer, the chunks of a task are computed by a process of their own."""
 
 BACK_OFF_S = 0.5
 BATCHES_IN_LEAF = 4
@@ -100,7 +101,7 @@ class LeafService:
         a limited number of times. What cannot be done in time is handed on as a new task. A task whose chunks are done,
         or whose run was cancelled or resumed with new tasks, costs a look at the marks.
 
-        A process that dies takes nothing with it but the last seconds. If a task comes a third time, its chunks are
+        A process that dies takes nothing with it but the last seconds. If that happened twice to a task, its chunks are
         computed one after the other in a process of their own, so that one that kills its process can be written down
         as failed.
 
@@ -122,12 +123,19 @@ class LeafService:
         pieces = ledger.block_pieces(run, task.block)
         numbers = open_numbers(pieces.all, task.block.volume, run.retry_from)
         progress = LeafProgress(ledger, task, numbers, pieces.doing, self.clock, self.elapsed)
-        steps = StepTimer()
+        steps, deliveries = StepTimer(), DeliveryCounts(self.store, run.table_id, task.name)
         try:
-            self._compute(task, ledger, numbers, progress, steps, attempt)
+            self._compute(task, ledger, numbers, progress, steps, attempt, deliveries.deaths(attempt))
+        except TransientError:
+            deliveries.answer()
+            raise
         except MemoryError as error:
+            # as good as a death: it is not counted as an answer
             raise OutOfMemoryError("memory ran out while chunks were computed") from error
-        return self._finish(task, progress, len(numbers), steps)
+        outcome = self._finish(task, progress, len(numbers), steps)
+        if attempt > 1:
+            deliveries.settle()
+        return outcome
 
     def _compute(
         self,
@@ -137,10 +145,11 @@ class LeafService:
         progress: LeafProgress,
         steps: StepTimer,
         attempt: int,
+        deaths: int,
     ) -> None:
         end_s = self.elapsed() + self.budget_s
         chunks = [chunk_at(task.block, number) for number in numbers]
-        isolated = self.isolation if attempt > ATTEMPTS_TOGETHER else None
+        isolated = self.isolation if deaths >= DEATHS_TOGETHER else None
         with isolated() if isolated and chunks else nullcontext() as isolation:
             batch_chunks = max(1, min(task.run.batch_chunks, len(numbers) // BATCHES_IN_LEAF))
             compute: Compute = partial(compute_chunks, self.computer, task.run, steps=steps, batch_chunks=batch_chunks)

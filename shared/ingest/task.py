@@ -37,13 +37,18 @@ class BlockTask:
         """Whether the block's chunks are to be computed, rather than the block to be cut further."""
         return self.block.volume <= self.run.leaf_chunks
 
-    def to_task(self) -> Task:
-        """The task for the queue. Its name is a function of run, start, generation, block and part, so that its twin is
-        the same task; the start tells it from one of the same ingest into a table that was dropped since. It begins
-        with a hash, because sequential names slow a queue down.
+    @property
+    def name(self) -> str:
+        """A function of run, start, generation, block and part, so that the task's twin has the same name.
+
+        The start tells it from a task of the same ingest into a table that was dropped since.
         """
         start = f"{int(self.run.started_s * 1000)}-g{self.run.generation}"
-        name = f"{self.run.run_id}-{start}-{block_name(self.block)}-{self.part}"
+        return f"{self.run.run_id}-{start}-{block_name(self.block)}-{self.part}"
+
+    def to_task(self) -> Task:
+        """The task for the queue. Its name begins with a hash, because sequential names slow a queue down."""
+        name = self.name
         body = {"run": self.run.document(), "block": block_name(self.block), "part": self.part}
         return Task(
             name=f"{sha256(name.encode()).hexdigest()[:8]}-{name}",

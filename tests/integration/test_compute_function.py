@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -94,10 +95,10 @@ def test_a_miss_without_data_is_acknowledged(rig: Rig) -> None:
 )
 def test_nothing_is_lost_to_a_graph_server_that_misbehaves(rig: Rig, misbehave: Any) -> None:
     wanted = rig.fresh(chunks=2)
-    count = iter(range(1000))
+    chance = random.Random(1)
 
     def plan(request: Request) -> Any:
-        if next(count) % 3 == 2:
+        if chance.random() < 1 / 3:
             return None
         if (answer := misbehave()) is None:
             time.sleep(1.2)
@@ -109,7 +110,7 @@ def test_nothing_is_lost_to_a_graph_server_that_misbehaves(rig: Rig, misbehave: 
         answer = rig.compute.miss(*wanted)
         statuses.append(answer.status_code)
         assert answer.status_code == 204 or answer.headers["Retry-After"] == "7"
-        assert len(statuses) < 20
+        assert len(statuses) < 60
     assert statuses[0] == 503
     assert statuses[-1] == 204
     assert set(rig.compute.rows(*wanted)) == set(wanted)

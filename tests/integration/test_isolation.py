@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from isal import igzip
 
 from infra.local.graph.server import GraphFiles, make_graph_server
 from infra.local.world.build import build
@@ -31,6 +28,7 @@ from shared.isolation import child as child_module
 from shared.isolation.child import Child
 from shared.isolation.compute import IsolatedCompute, isolated
 from shared.store import TableMeta, open_store
+from tests.damaged_volumes import bursting, crashing, file_of
 from tests.graph_servers import running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,23 +39,6 @@ MEMORY_BYTES = 2 * 2**30
 RUN = Run(TABLE, L2CACHE_ID, datetime(2026, 6, 1, tzinfo=UTC), Box((0, 0, 0), (2, 2, 2)), 8, 1.8e9)
 
 
-@dataclass(frozen=True)
-class World:
-    """A made world of eight chunks, a file of the volume each.
-
-    Attributes:
-      folder: where it lies.
-    """
-
-    folder: Path
-
-    def file_of(self, chunk: tuple[int, int, int]) -> Path:
-        """The volume's file that holds a chunk."""
-        axes = zip(PARAMETERS.voxel_offset, chunk, PARAMETERS.chunk_size_voxels, strict=True)
-        name = "_".join(f"{offset + c * size}-{offset + (c + 1) * size}" for offset, c, size in axes)
-        return self.folder / "watershed" / "16_16_40" / f"{name}.gz"
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world") / "world"
@@ -66,11 +47,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the world that may be damaged, its graph server, and an environment that names both."""
-    world = World(Path(shutil.copytree(made, tmp_path / "world")))
+    world = Path(shutil.copytree(made, tmp_path / "world"))
     store = open_store(f"sqlite://{tmp_path}/cache.db")
-    with running(make_graph_server(GraphFiles.of_world(world.folder), "127.0.0.1", 0)) as url:
+    with running(make_graph_server(GraphFiles.of_world(world), "127.0.0.1", 0)) as url:
         cv_path = f"graphene://{url}/segmentation/table/{TABLE}"
         store.create_table(L2CACHE_ID, TableMeta(TABLE, cv_path, RUN.timestamp))
         store.close()
@@ -87,13 +68,12 @@ def reason(result: ChunkResult) -> str:
     return str(result.error)
 
 
-def crash(world: World) -> None:
-    """Damages a file such that the decoder reads beyond its end."""
-    world.file_of(BAD).write_bytes(gzip.compress(random.Random(1).randbytes(5000)))
+def damage(world: Path, content: bytes) -> None:
+    file_of(world, PARAMETERS, BAD).write_bytes(content)
 
 
-def test_a_chunk_that_crashes_its_process_is_told_from_one_that_does_not(world: World) -> None:
-    crash(world)
+def test_a_chunk_that_crashes_its_process_is_told_from_one_that_does_not(world: Path) -> None:
+    damage(world, crashing())
     with isolated(60.0) as isolation:
         good = isolation.compute_chunk(RUN, GOOD)
         assert (good.error, good.nodes > 0) == (None, True)
@@ -101,8 +81,8 @@ def test_a_chunk_that_crashes_its_process_is_told_from_one_that_does_not(world: 
         assert isolation.compute_chunk(RUN, GOOD) == good
 
 
-def test_nodes_of_a_chunk_that_crashes_its_process_are_an_error_and_others_have_rows(world: World) -> None:
-    crash(world)
+def test_nodes_of_a_chunk_that_crashes_its_process_are_an_error_and_others_have_rows(world: Path) -> None:
+    damage(world, crashing())
     bad, good = 0x0200_0000_0000_0001, 0x0200_0000_0000_0001 | 1 << 46
     with isolated(60.0) as isolation:
         with pytest.raises(ChunkFaultError, match=r"died \(SIGSEGV\) while reading"):
@@ -111,8 +91,8 @@ def test_nodes_of_a_chunk_that_crashes_its_process_are_an_error_and_others_have_
     assert outcome.n_nodes + len(outcome.unknown_ids) == 1
 
 
-def test_a_chunk_for_which_memory_does_not_suffice_is_told(world: World, tmp_path: Path) -> None:
-    world.file_of(BAD).write_bytes(igzip.compress(bytes(MEMORY_BYTES), 0))
+def test_a_chunk_for_which_memory_does_not_suffice_is_told(world: Path, tmp_path: Path) -> None:
+    damage(world, bursting(MEMORY_BYTES))
     code = (
         "import json, sys\n"
         "from shared.ingest.run import Run\n"
@@ -135,7 +115,7 @@ def test_a_chunk_for_which_memory_does_not_suffice_is_told(world: World, tmp_pat
     assert before[2] > 0
 
 
-def test_a_process_killed_once_from_outside_costs_nothing(world: World) -> None:
+def test_a_process_killed_once_from_outside_costs_nothing(world: Path) -> None:
     with Child(60.0) as child:
         isolation = IsolatedCompute(child)
         first = isolation.compute_chunk(RUN, GOOD)
@@ -143,8 +123,8 @@ def test_a_process_killed_once_from_outside_costs_nothing(world: World) -> None:
         assert isolation.compute_chunk(RUN, GOOD) == first
 
 
-def test_a_chunk_that_takes_too_long_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipe = world.file_of(BAD)
+def test_a_chunk_that_takes_too_long_is_given_up(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = file_of(world, PARAMETERS, BAD)
     pipe.unlink()
     os.mkfifo(pipe)
     monkeypatch.setattr(child_module, "DEATHS", 1)
@@ -152,21 +132,21 @@ def test_a_chunk_that_takes_too_long_is_given_up(world: World, monkeypatch: pyte
         assert reason(isolation.compute_chunk(RUN, BAD)) == "it took longer than 5 s, reading the chunk"
 
 
-def test_what_nobody_foresaw_is_told_with_its_kind(world: World) -> None:
-    info = world.folder / "watershed" / "info"
+def test_what_nobody_foresaw_is_told_with_its_kind(world: Path) -> None:
+    info = world / "watershed" / "info"
     info.write_text(json.dumps(json.loads(info.read_text()) | {"num_channels": "?"}))
     with isolated(60.0) as isolation:
         assert "while reading the chunk" in str(isolation.compute_chunk(RUN, GOOD).error)
 
 
-def test_errors_of_ours_come_through_as_they_are(world: World) -> None:
+def test_errors_of_ours_come_through_as_they_are(world: Path) -> None:
     with isolated(60.0) as isolation:
         assert isinstance(isolation.compute_chunk(replace(RUN, graph_id="other"), GOOD).error, UnknownDatasetError)
         with pytest.raises(UnknownDatasetError, match="other"):
             isolation.compute_nodes("other", np.array([1], dtype=np.uint64), False)
 
 
-def test_a_process_that_cannot_start_is_worth_another_try(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_start_is_worth_another_try(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("L2CACHE_STORE", "nonsense")
     with isolated(60.0) as isolation:
         results = [isolation.compute_chunk(RUN, chunk) for chunk in (GOOD, BAD)]
@@ -174,7 +154,7 @@ def test_a_process_that_cannot_start_is_worth_another_try(world: World, monkeypa
     assert {str(result.error) for result in results} == {"the process for isolated chunks does not start"}
 
 
-def test_the_process_is_gone_when_it_is_needed_no_more(world: World) -> None:
+def test_the_process_is_gone_when_it_is_needed_no_more(world: Path) -> None:
     with Child(60.0) as child:
         IsolatedCompute(child).compute_chunk(RUN, GOOD)
         pid = child.pid

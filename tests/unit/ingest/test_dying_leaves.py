@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ChunkFaultError, OutOfMemoryError, TransientError
+from shared.errors import ChunkFaultError, OutOfMemoryError, TransientError, VolumeUnavailableError
 from shared.geometry import Box
-from shared.ingest.leaf import ATTEMPTS_OF_TASK, ATTEMPTS_TOGETHER
+from shared.ingest.leaf import ATTEMPTS_OF_TASK, DEATHS_TOGETHER
 from shared.ingest.leaf_progress import SAVE_CHUNKS
 from shared.ingest.ledger import Ledger
 from shared.ingest.pipeline import ChunkResult, compute_chunks
@@ -19,7 +19,7 @@ from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
 from shared.log import StepTimer
 from shared.types import Triple
-from tests.small_graph import GEOMETRY, GRAPH_ID, META, TABLE_ID
+from tests.small_graph import GEOMETRY, GRAPH_ID, META, TABLE_ID, failing
 from tests.unit.ingest.site import CHUNKS, MOMENT, Site, failures
 
 BAD: Triple = (1, 1, 1)
@@ -154,21 +154,40 @@ def test_a_process_of_its_own_is_for_tasks_that_come_again_and_again(site: Site)
     isolated = Isolated(site)
     leaf, body = replace(site.leaf, isolation=isolated), one_leaf(site)
     site.cache.volume.fail = dying_at((0, 0, 0))
-    for attempt in range(1, ATTEMPTS_TOGETHER + 1):
+    for attempt in range(1, DEATHS_TOGETHER + 1):
         with pytest.raises(Died):
             leaf.compute_block(body, attempt)
     assert not isolated.chunks
-    assert leaf.compute_block(body, ATTEMPTS_TOGETHER + 1).failed == 1
+    assert leaf.compute_block(body, DEATHS_TOGETHER + 1).failed == 1
     assert len(isolated.chunks) == CHUNKS
-    leaf.compute_block(body, ATTEMPTS_TOGETHER + 2)
+    leaf.compute_block(body, DEATHS_TOGETHER + 2)
     assert len(isolated.chunks) == CHUNKS
 
 
 def test_memory_that_runs_out_is_worth_another_try_and_then_a_process_of_its_own(site: Site) -> None:
+    isolated = Isolated(site)
+    leaf, body = replace(site.leaf, isolation=isolated), one_leaf(site)
     site.cache.volume.fail = dying_at(BAD, error=MemoryError)
-    body = one_leaf(site)
-    with pytest.raises(OutOfMemoryError):
-        site.leaf.compute_block(body)
+    for attempt in range(1, DEATHS_TOGETHER + 1):
+        with pytest.raises(OutOfMemoryError):
+            leaf.compute_block(body, attempt)
+    assert not isolated.chunks
+    site.cache.volume.fail = dying_at(BAD)
+    assert leaf.compute_block(body, DEATHS_TOGETHER + 1).failed == 1
+
+
+def test_deliveries_that_were_answered_are_no_deaths(site: Site) -> None:
+    isolated = Isolated(site)
+    leaf, body = replace(site.leaf, isolation=isolated), one_leaf(site)
+    site.cache.volume.fail = failing(VolumeUnavailableError("away"))
+    for attempt in range(1, 7):
+        with pytest.raises(VolumeUnavailableError):
+            leaf.compute_block(body, attempt)
+    assert not isolated.chunks
+    site.cache.volume.fail = lambda _: None
+    assert leaf.compute_block(body, 7).chunks == CHUNKS
+    assert not isolated.chunks
+    assert not site.cache.store.read_marks(TABLE_ID, "delivery/")
 
 
 def test_a_process_that_does_not_start_ends_as_failed_chunks_and_not_as_a_run_without_end(site: Site) -> None:
@@ -177,7 +196,7 @@ def test_a_process_that_does_not_start_ends_as_failed_chunks_and_not_as_a_run_wi
             return ChunkResult(chunk, error=TransientError("it does not start"))
 
     leaf, body = replace(site.leaf, isolation=Broken(site)), one_leaf(site)
-    for attempt in range(ATTEMPTS_TOGETHER + 1, ATTEMPTS_OF_TASK):
+    for attempt in range(DEATHS_TOGETHER + 1, ATTEMPTS_OF_TASK):
         with pytest.raises(TransientError, match="does not start"):
             leaf.compute_block(body, attempt)
     assert leaf.compute_block(body, ATTEMPTS_OF_TASK).failed == CHUNKS
@@ -198,6 +217,6 @@ def drain(site: Site) -> None:
                 site.deliver(replace(leases[0], attempt=attempt))
                 break
             except Died:
-                assert attempt <= ATTEMPTS_TOGETHER
+                assert attempt <= DEATHS_TOGETHER
         site.deliveries.acknowledge([leases[0].id])
     raise AssertionError("the queue does not run empty")

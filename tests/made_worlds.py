@@ -17,4 +17,9 @@ def l2_ids_of(world: Path) -> UInt64Array:
     """The L2 ids of a world as it was made: uint64[n], ascending."""
     _, cells = read_dump(world / "graph.ndjson.gz")
     ids = np.array(sorted({int(cell.key) for cell in cells if cell.key.isdigit()}), dtype=np.uint64)
-    return ids[is_l2(ids, GraphGeometry.from_info(json.loads((world / "info.json").read_text())).layout)]
+    return ids[is_l2(ids, geometry_of(world).layout)]
+
+
+def geometry_of(world: Path) -> GraphGeometry:
+    """The geometry of a world's graph."""
+    return GraphGeometry.from_info(json.loads((world / "info.json").read_text()))

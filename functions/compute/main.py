@@ -18,7 +18,6 @@ from typing import Protocol
 
 import flask
 import functions_framework
-from werkzeug.datastructures import Headers
 
 from shared.bus import open_bus
 from shared.bus.dead_letters import DeadLetterBox
@@ -35,8 +34,9 @@ from shared.once import Once
 from shared.settings import Settings
 from shared.store import open_store
 from shared.tasks import open_queue
+from shared.trace import trace_of
 from shared.volume import Volumes
-from shared.web import answer_errors, json_response, read_body, serve, trace_id
+from shared.web import HostedApp, answer_errors, json_response, read_body, trace_id
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
 _logger = get_logger("compute")
@@ -52,6 +52,7 @@ class LeafHandler(Protocol):
 def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler) -> flask.Flask:
     """The routes of the compute function over its two handlers."""
     app = flask.Flask("compute")
+    app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
 
     @app.get("/healthz")
@@ -111,8 +112,7 @@ def _acknowledged() -> flask.Response:
 
 def _trace(message: PushedMessage) -> str | None:
     """The trace that the message was published in, a look-up's for a miss; else the delivery's own."""
-    published_in = Headers({"traceparent": message.attributes.get(TRACE_ATTRIBUTE, "")})
-    return trace_id(published_in) or trace_id(flask.request.headers)
+    return trace_of(message.attributes.get(TRACE_ATTRIBUTE, "")) or trace_id(flask.request.headers)
 
 
 def _attempt() -> int:
@@ -123,10 +123,11 @@ def _attempt() -> int:
 
 _SETTINGS = Settings.from_environment(os.environ)
 configure(_SETTINGS.log_level, _SETTINGS.project)
-_app = Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS)))
+_answer = HostedApp(Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS))), _SETTINGS.body_timeout_s)
+_answer.replace_framework_pages()
 
 
 @functions_framework.http
 def compute(request: flask.Request) -> flask.Response:
     """The function's entry point."""
-    return serve(_app(), request)
+    return _answer(request)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,11 +22,11 @@ import requests
 from werkzeug.serving import make_server, make_ssl_devcert
 
 from shared.store import TableMeta
+from tests.function_server import ROOT, SOURCES, running
 from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, ROOT, SOURCE, TABLE, World, graph_app
+from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app
 from tests.integration.test_lookup_function import CACHED, INFO, MISSING, small_features
 
-START_S = 30.0
 VIEWER, STRANGER, NOBODY = "s3cret-viewer", "s3cret-stranger", "s3cret-nobody"
 USERS = {VIEWER: {"brain": ["view"]}, STRANGER: {"other": ["view"], "brain": ["edit"]}}
 MAX_BODY_BYTES = 1_000_000
@@ -95,42 +92,6 @@ class Server:
         return requests.post(url, data=data, headers=headers, timeout=30, allow_redirects=False, **options)
 
 
-@contextmanager
-def running(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """Runs functions-framework as in the cloud, in a process group of its own; yields the address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = [sys.executable, "-m", "functions_framework", "--source", str(SOURCE), "--target", "lookup"]
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("L2CACHE", "AUTH", "REQUESTS", "TOKEN"))}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*program, "--host", "127.0.0.1", "--port", str(port)],
-            env={**inherited, "PYTHONPATH": str(ROOT), "THREADS": "8", **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + START_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        try:
-            if requests.get(f"{url}/healthz", timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    pytest.fail(f"the function did not start: {log.read_text()}")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
@@ -149,7 +110,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "L2CACHE_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
             "L2CACHE_LOG_LEVEL": "DEBUG",
         }
-        with running(environment, folder / "log") as url:
+        with running("lookup", environment, folder / "log") as url:
             yield Server(url, folder / "log", auth)
 
 
@@ -273,7 +234,7 @@ class TestProcess:
 
 def test_loading_the_function_loads_nothing_heavy(tmp_path: Path) -> None:
     world = World(tmp_path, "http://127.0.0.1:1")
-    script = f"import runpy, sys; runpy.run_path({str(SOURCE)!r}); print(*sys.modules)"
+    script = f"import runpy, sys; runpy.run_path({str(SOURCES['lookup'])!r}); print(*sys.modules)"
     environment = {**os.environ, **world.environment, "PYTHONPATH": str(ROOT)}
     output = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in output.stdout.split()}
@@ -283,5 +244,8 @@ def test_loading_the_function_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_a_function_that_is_configured_wrongly_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(pytest.fail.Exception, match="L2CACHE_DATASETS must be set"), running({}, tmp_path / "log"):
+    with (
+        pytest.raises(pytest.fail.Exception, match="L2CACHE_DATASETS must be set"),
+        running("lookup", {}, tmp_path / "log"),
+    ):
         pass

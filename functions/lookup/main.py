@@ -50,7 +50,13 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
     )
 
     def open_service() -> LookupService:
-        misses = MissPublisher(open_bus(settings.bus), settings.miss_pause_s, settings.message_bytes)
+        misses = MissPublisher(
+            open_bus(settings.bus),
+            pause_s=settings.miss_pause_s,
+            message_bytes=settings.message_bytes,
+            wait_s=settings.publish_wait_s,
+            per_minute=settings.misses_per_minute,
+        )
         return LookupService(open_store(settings.store), Graphs(graph_settings), misses)
 
     app = create_app(Once(open_service), datasets, authorize, settings)

@@ -12,7 +12,7 @@ from shared.errors import TableNotFoundError
 from shared.graph import GraphSource
 from shared.log import StepTimer, event, get_logger
 from shared.lookup.answer import encode_answer
-from shared.lookup.misses import MissPublisher, Publication
+from shared.lookup.misses import MissCounts, MissPublisher
 from shared.lookup.query import Query
 from shared.store import CachedCells, CacheStore
 from shared.types import UInt64Array
@@ -31,7 +31,8 @@ class Lookup:
       hits: those that have a row.
       misses: those that could exist and have none.
       published: misses that were published now; the rest of them was published a short while ago or was not to be.
-      unpublished: misses that were not published because the bus failed.
+      unpublished: misses that were not published because the bus failed, was too slow, or has failed lately.
+      withheld: misses that were not published because they are beyond the caller's share.
     """
 
     json: bytes
@@ -41,6 +42,7 @@ class Lookup:
     misses: int
     published: int
     unpublished: int
+    withheld: int
 
 
 class LookupService:
@@ -57,11 +59,17 @@ class LookupService:
         self._graphs = graphs
         self._misses = misses
 
-    def look_up(self, dataset: Dataset, query: Query, steps: StepTimer) -> Lookup:
+    def look_up(self, dataset: Dataset, query: Query, steps: StepTimer, caller: str) -> Lookup:
         """The attributes of the query's ids, as JSON: one key per distinct id, ascending.
 
         Ids that cannot exist are answered `{}` without asking the store, and are never published. A table that does not
         exist yet counts as empty.
+
+        Args:
+          dataset: where to look.
+          query: what is asked for.
+          steps: gets the time of each step.
+          caller: who asks; its misses count against its share.
 
         Raises:
           StorageUnavailableError: if the cache cannot be read.
@@ -76,19 +84,20 @@ class LookupService:
         missing = np.setdiff1d(possible, cells.l2_ids, assume_unique=True)
         # The bus works while the answer is written.
         with steps.step("publish"):
-            publication = self._misses.start(dataset, missing) if query.publish_misses else Publication()
+            publication = self._misses.start(dataset, missing, caller) if query.publish_misses else None
         with steps.step("encode"):
             json = encode_answer(ids, cells, query.attributes, geometry, int64_as_str=query.int64_as_str)
         with steps.step("publish"):
-            published, unpublished = publication.wait()
+            counts = publication.wait() if publication is not None else MissCounts()
         return Lookup(
             json=json,
             ids=len(ids),
             impossible=len(ids) - len(possible),
             hits=len(cells.l2_ids),
             misses=len(missing),
-            published=published,
-            unpublished=unpublished,
+            published=counts.published,
+            unpublished=counts.unpublished,
+            withheld=counts.withheld,
         )
 
     def close(self) -> None:

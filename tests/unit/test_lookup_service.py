@@ -105,14 +105,22 @@ def bus() -> Bus:
 
 @pytest.fixture
 def service(store: ObservedStore, graph: Graph, bus: Bus) -> Iterator[LookupService]:
-    service = LookupService(store, graph, MissPublisher(bus, pause_s=60, message_bytes=8000))
+    service = LookupService(store, graph, MissPublisher(bus, pause_s=60, message_bytes=8000, per_minute=3))
     yield service
     service.close()
 
 
 def look_up(service: LookupService, *ids: int, publish: bool = True) -> Lookup:
     query = Query(np.array(ids, dtype=np.uint64), publish_misses=publish)
-    return service.look_up(DATASET, query, StepTimer())
+    return service.look_up(DATASET, query, StepTimer(), "somebody")
+
+
+def test_misses_beyond_the_callers_share_are_answered_and_not_published(service: LookupService, bus: Bus) -> None:
+    wanted = [MISSING + number for number in range(5)]
+    found = look_up(service, STORED, *wanted)
+    assert len(json.loads(found.json)) == 6
+    assert (found.misses, found.published, found.unpublished, found.withheld) == (5, 3, 0, 2)
+    assert sorted(bus.ids) == wanted[:3]
 
 
 def test_every_distinct_id_is_counted_and_answered_once(service: LookupService, bus: Bus) -> None:

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,62 +18,15 @@ import flask
 import numpy as np
 import pytest
 import requests
-from werkzeug.serving import make_server, make_ssl_devcert
 
 from shared.store import TableMeta
+from tests.auth_service import NOBODY, STRANGER, VIEWER, AuthService, serving_tls
 from tests.function_server import ROOT, SOURCES, running
 from tests.graph_servers import serving
 from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app
 from tests.integration.test_lookup_function import CACHED, INFO, MISSING, small_features
 
-VIEWER, STRANGER, NOBODY = "s3cret-viewer", "s3cret-stranger", "s3cret-nobody"
-USERS = {VIEWER: {"brain": ["view"]}, STRANGER: {"other": ["view"], "brain": ["edit"]}}
 MAX_BODY_BYTES = 1_000_000
-
-
-@dataclass
-class AuthService:
-    """As much of a middle_auth server as its client asks: the user of a token, the dataset of a table."""
-
-    away: bool = False
-    asked: list[str] = field(default_factory=list)
-
-    def app(self) -> flask.Flask:
-        app = flask.Flask("auth")
-
-        @app.before_request
-        def count() -> flask.Response | None:
-            self.asked.append(flask.request.path)
-            return flask.Response("away", 503) if self.away else None
-
-        @app.get("/api/v1/user/cache")
-        def user() -> flask.Response:
-            permissions = USERS.get(flask.request.headers["Authorization"].removeprefix("Bearer "))
-            if permissions is None:
-                return flask.Response("no such token", 401)
-            return flask.jsonify(id=1, admin=False, groups=[], permissions_v2=permissions, missing_tos=[])
-
-        @app.get(f"/api/v1/service/pychunkedgraph/table/{DATASET}/dataset")
-        def dataset() -> flask.Response:
-            return flask.jsonify("brain")
-
-        return app
-
-
-@contextmanager
-def serving_tls(app: flask.Flask, folder: Path) -> Iterator[tuple[str, str]]:
-    """Serves over TLS on a free port; yields host and port, and the file of the certificate to trust."""
-    certificate, key = make_ssl_devcert(str(folder / "auth"), host="localhost")
-    server = make_server("127.0.0.1", 0, app, threaded=True, ssl_context=(certificate, key))
-    server.log = lambda *_: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"localhost:{server.server_port}", certificate
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass
@@ -95,7 +47,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    auth = AuthService()
+    auth = AuthService(DATASET)
     with serving(graph_app(INFO)) as graph_url, serving_tls(auth.app(), folder) as (auth_url, certificate):
         world = World(folder, graph_url)
         store = world.store
@@ -171,11 +123,8 @@ class TestAuthentication:
         assert len(server.auth.asked) == asked
 
     def test_an_authentication_service_that_is_away_is_a_503(self, server: Server) -> None:
-        server.auth.away = True
-        try:
+        with server.auth.answering(lambda: flask.Response("away", 503)):
             response = server.post(token="s3cret-never-seen-before")  # noqa: S106
-        finally:
-            server.auth.away = False
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
         assert "localhost" not in response.text

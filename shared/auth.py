@@ -48,9 +48,10 @@ def middle_auth(environment: Mapping[str, str]) -> Authorizer:
     from requests import RequestException
     from requests.exceptions import InvalidHeader
 
-    from shared.auth_service import UnusableAnswerError, asking, bound
+    from shared.auth_service import UnusableAnswerError, asking, bound, share_users
 
     bound(decorators.session)
+    share_users(decorators)
 
     @auth_requires_permission("view", table_arg="dataset")  # type: ignore[untyped-decorator]
     def permitted(dataset: str) -> None:

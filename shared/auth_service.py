@@ -1,17 +1,20 @@
 """How the authentication service is asked on behalf of a look-up: within a time, and with an eye on what it answers.
 
 `middle-auth-client` asks through one session of `requests`. By itself it waits for ever for a user's permissions, takes
-every status but 200 for a token that is not valid, keeps that for minutes, and trusts whatever JSON it is given.
+every status but 200 for a token that is not valid, keeps that for minutes, trusts whatever JSON it is given, and shares
+a cache without a lock among threads.
 """
 
 from __future__ import annotations
 
 import math
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -57,6 +60,35 @@ def bound(session: Session) -> None:
         session.mount(scheme, adapter)
     for prefix in [prefix for prefix in session.adapters if prefix not in ("https://", "http://")]:
         del session.adapters[prefix]
+
+
+def share_users(decorators: Any) -> None:
+    """Makes middle-auth-client's cache of users fit for threads.
+
+    It has no lock, and its links are torn when several threads put users in and out: every later request is then a
+    `KeyError`, until the process ends.
+
+    Args:
+      decorators: the module `middle_auth_client.decorators`.
+    """
+    if isinstance(decorators.token_to_user_cache, _LockedUsers):
+        return
+    users, lock = decorators.token_to_user_cache, threading.RLock()
+    ask = decorators.user_cache_http.__wrapped__
+    decorators.setPermissionLookupOverride(decorators.cached(cache=users, lock=lock)(ask))
+    decorators.token_to_user_cache = _LockedUsers(users, lock)
+
+
+@dataclass(frozen=True)
+class _LockedUsers:
+    """All that middle-auth-client does with its cache of users itself."""
+
+    users: MutableMapping[Any, Any]
+    lock: threading.RLock
+
+    def pop(self, key: object, default: object) -> object:
+        with self.lock:
+            return self.users.pop(key, default)
 
 
 class ServiceAdapter(HTTPAdapter):

@@ -40,6 +40,14 @@ class TooLargeError(PermanentError):
     """A body, or what it unpacks to, or a list of ids exceeds its limit; the message states the limit."""
 
 
+class BrokenBodyError(TransientError):
+    """A request's body did not arrive whole: it was cut off, or its chunked framing is broken."""
+
+
+class SlowBodyError(TransientError):
+    """A request's body did not arrive whole within the time limit; the message states it."""
+
+
 class UnsupportedEncodingError(PermanentError):
     """A content encoding that is not understood."""
 
@@ -111,7 +119,14 @@ class DeadlineError(TransientError):
 
 
 class AuthenticationUnavailableError(TransientError):
-    """The authentication service cannot be reached, or timed out."""
+    """The authentication service cannot be reached, timed out, is overloaded, or answers nonsense.
+
+    `retry_after_s` is its own wish when to be asked again, if it has one.
+    """
+
+    def __init__(self, message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RateLimitedError(TransientError):

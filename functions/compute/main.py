@@ -19,7 +19,6 @@ from typing import Protocol
 
 import flask
 import functions_framework
-from werkzeug.datastructures import Headers
 
 from shared.bus import open_dead_letters
 from shared.bus.dead_letters import DeadLetterBox
@@ -35,7 +34,8 @@ from shared.messages import TRACE_ATTRIBUTE
 from shared.once import Once
 from shared.settings import Settings
 from shared.tasks import open_queue
-from shared.web import answer_errors, json_response, read_body, serve, trace_id
+from shared.trace import trace_of
+from shared.web import HostedApp, answer_errors, json_response, read_body, trace_id
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
 _logger = get_logger("compute")
@@ -51,6 +51,7 @@ class LeafHandler(Protocol):
 def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler) -> flask.Flask:
     """The routes of the compute function over its two handlers."""
     app = flask.Flask("compute")
+    app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
 
     @app.get("/healthz")
@@ -109,8 +110,7 @@ def _acknowledged() -> flask.Response:
 
 def _trace(message: PushedMessage) -> str | None:
     """The trace that the message was published in, a look-up's for a miss; else the delivery's own."""
-    published_in = Headers({"traceparent": message.attributes.get(TRACE_ATTRIBUTE, "")})
-    return trace_id(published_in) or trace_id(flask.request.headers)
+    return trace_of(message.attributes.get(TRACE_ATTRIBUTE, "")) or trace_id(flask.request.headers)
 
 
 def _attempt() -> int:
@@ -121,10 +121,11 @@ def _attempt() -> int:
 
 _SETTINGS = Settings.from_environment(os.environ)
 configure(_SETTINGS.log_level, _SETTINGS.project)
-_app = Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS)))
+_answer = HostedApp(Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS))), _SETTINGS.body_timeout_s)
+_answer.replace_framework_pages()
 
 
 @functions_framework.http
 def compute(request: flask.Request) -> flask.Response:
     """The function's entry point."""
-    return serve(_app(), request)
+    return _answer(request)

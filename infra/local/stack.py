@@ -187,6 +187,7 @@ class LocalStack:
             "L2CACHE_DATASETS": str(self.config),
             # Everybody on this machine comes from one address, and the machine is theirs.
             "L2CACHE_REQUESTS_PER_MINUTE": "0",
+            "L2CACHE_MISSES_PER_MINUTE": "0",
             "L2CACHE_STORE": services.store,
             "L2CACHE_BUS": services.bus,
             "L2CACHE_QUEUE": services.queue,

@@ -83,6 +83,12 @@ def test_an_edit_is_computed_in_whatever_envelope_it_comes(rig: Rig, mode: str) 
     assert set(rig.compute.rows(*wanted)) == set(wanted)
 
 
+@pytest.mark.parametrize("junk", ["\r\n", "00-\nX: y", "\x00", "ü" * 9000, "00-" + "1" * 32 + "-" + "2" * 16 + "-01\n"])
+def test_no_trace_that_a_message_names_fails_it(rig: Rig, junk: str) -> None:
+    answer = rig.compute.push({"table_id": "another_graph", "googclient_traceparent": junk}, edit([1]))
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
 def test_a_miss_without_data_is_acknowledged(rig: Rig) -> None:
     assert rig.compute.miss().status_code == 204
     assert rig.graph.requests == []

@@ -9,11 +9,10 @@ locals {
   cache_tables      = toset([for dataset in values(local.datasets) : dataset.l2cache_id])
 
   # Who does what with the rows of the cache tables, and with the states of ids.
-  table_roles = {
-    lookup  = "roles/bigtable.reader"
-    compute = "roles/bigtable.user"
-    ingest  = "roles/bigtable.user"
-  }
+  table_roles = merge(
+    { lookup = "roles/bigtable.reader", ingest = "roles/bigtable.user" },
+    { for name in local.computing : name => "roles/bigtable.user" },
+  )
 
   # The graphs' own tables, where datasets name them: bigtable://PROJECT/INSTANCE/TABLE.
   graph_tables = {
@@ -129,22 +128,28 @@ resource "google_bigtable_instance_iam_member" "create_tables" {
   member   = local.members["ingest"]
 }
 
-# Graph tables are read by the compute function. One in another project is named in the plan's error if whoever applies
+# Graph tables are read by the compute function, in each of its services. One in another project is named in the plan's error if whoever applies
 # this may not grant access there.
 resource "google_bigtable_table_iam_member" "graph_tables" {
-  for_each = local.graph_tables
+  for_each = {
+    for pair in setproduct(local.computing, keys(local.graph_tables)) :
+    pair[0] == "compute" ? pair[1] : "${pair[0]} ${pair[1]}" => { who = pair[0], place = local.graph_tables[pair[1]] }
+  }
 
-  project  = each.value.project
-  instance = each.value.instance
-  table    = each.value.table
+  project  = each.value.place.project
+  instance = each.value.place.instance
+  table    = each.value.place.table
   role     = "roles/bigtable.reader"
-  member   = local.members["compute"]
+  member   = local.members[each.value.who]
 }
 
 resource "google_storage_bucket_iam_member" "segmentation" {
-  for_each = var.segmentation_buckets
+  for_each = {
+    for pair in setproduct(local.computing, var.segmentation_buckets) :
+    pair[0] == "compute" ? pair[1] : "${pair[0]} ${pair[1]}" => { who = pair[0], bucket = pair[1] }
+  }
 
-  bucket = each.value
+  bucket = each.value.bucket
   role   = "roles/storage.objectViewer"
-  member = local.members["compute"]
+  member = local.members[each.value.who]
 }

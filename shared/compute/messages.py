@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -69,28 +69,37 @@ class _Delivery:
         """How often the message was delivered, this time included, as far as anybody knows."""
         return self.message.attempt or 1
 
-    def begin(self, store: CacheStore, table_id: str) -> None:
-        """Counts the delivery if the bus does not. A message without a name cannot be told from others."""
-        if self.message.message_id:
-            self.counts = DeliveryCounts(store, table_id, self.message.message_id)
-            if self.message.attempt is None:
-                self.message = replace(self.message, attempt=self.counts.begin())
-                self.is_counted = True
+    def begin(self, store: CacheStore, table_id: str) -> int:
+        """Counts the delivery if the bus does not; how many before it ended without an answer, as far as is known.
 
-    def deaths(self) -> int:
-        """How many deliveries before this one ended without an answer."""
-        return self.counts.deaths(self.attempt) if self.counts is not None else 0
+        A message without a name cannot be told from others.
+        """
+        if not self.message.message_id:
+            return 0
+        self.counts = counts = DeliveryCounts(store, table_id, self.message.message_id)
+        with self._counting_may_fail():
+            if self.message.attempt is None:
+                self.message = replace(self.message, attempt=counts.begin())
+                self.is_counted = True
+            return counts.deaths(self.attempt)
+        return 0
 
     def end(self, verdict: Verdict) -> None:
         """Counts that it was answered, if it is to come again; else forgets it."""
         if self.counts is None:
             return
-        try:
+        with self._counting_may_fail():
             if verdict is Verdict.RETRY:
                 if self.is_answered:
                     self.counts.answer()
             elif self.is_counted or self.attempt > 1:
                 self.counts.settle()
+
+    @contextmanager
+    def _counting_may_fail(self) -> Iterator[None]:
+        """Counting is a help: where it fails, for want of a table perhaps, the message fares as it would without."""
+        try:
+            yield
         except L2CacheError as error:
             event(_logger, logging.WARNING, "deliveries cannot be counted", **self.fields, reason=str(error))
 
@@ -194,9 +203,8 @@ class MessageHandler:
         l2_ids = np.unique(decoded.l2_ids)
         if not l2_ids.size:
             return self._count(Verdict.DONE)
-        if self._isolation is not None:
-            delivery.begin(self._service.store, dataset.l2cache_id)
-        outcome = self._compute(graph_id, l2_ids, delivery.deaths(), is_edit=is_edit)
+        deaths = delivery.begin(self._service.store, dataset.l2cache_id) if self._isolation is not None else 0
+        outcome = self._compute(graph_id, l2_ids, deaths, is_edit=is_edit)
         fields.update(_fields(outcome))
         if outcome.refused or outcome.unknown_ids:
             self._report_ids(outcome, fields)

@@ -23,7 +23,6 @@ from infra.local.world.build import build
 from infra.local.world.parameters import TABLE, WorldParameters
 from infra.lock import FUNCTIONS, pins
 from infra.package import package
-from shared.bus.dead_letters import REASON_ATTRIBUTE, original_attributes
 from shared.deliveries import MESSAGE_KINDS, Deliveries
 from tests.graph_servers import serving
 from tests.packaged_functions import PackagedFunction, release, unpack
@@ -164,11 +163,12 @@ def test_at_its_last_delivery_a_message_that_fails_is_kept_with_its_reason(deplo
         statuses.append(requests.post(deployment.urls["compute"], json=body, timeout=60).status_code)
     assert statuses == [503, 204]
     deliveries = Deliveries(deployment.folder / "dead.db")
-    (letter,) = deliveries.lease(10, time.time())
+    (letter,) = deliveries.dead_letters()
     deliveries.close()
-    assert letter.body == bytes([1, 0, 0, 0, 0, 0, 0, 2])
-    assert original_attributes(letter.attributes) == message["attributes"]
-    assert "graph server" in letter.attributes[REASON_ATTRIBUTE]
+    assert letter.lease.body == bytes([1, 0, 0, 0, 0, 0, 0, 2])
+    assert letter.lease.attributes["table_id"] == letter.lease.attributes["l2_cache_id"] == AWAY
+    assert letter.lease.attempt == 2
+    assert "graph server" in letter.reason
 
 
 def test_one_trace_joins_the_look_up_and_the_computation_that_it_set_off(deployment: Deployment) -> None:

@@ -77,12 +77,13 @@ class _Delivery:
         if not self.message.message_id:
             return 0
         self.counts = counts = DeliveryCounts(store, table_id, self.message.message_id)
+        deaths = 0
         with self._counting_may_fail():
             if self.message.attempt is None:
                 self.message = replace(self.message, attempt=counts.begin())
                 self.is_counted = True
-            return counts.deaths(self.attempt)
-        return 0
+            deaths = counts.deaths(self.attempt)
+        return deaths
 
     def end(self, verdict: Verdict) -> None:
         """Counts that it was answered, if it is to come again; else forgets it."""

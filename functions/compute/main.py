@@ -38,6 +38,7 @@ from shared.trace import trace_of
 from shared.web import HostedApp, answer_errors, json_response, read_body, trace_id
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
+_MOST_DIGITS = 9
 _logger = get_logger("compute")
 
 
@@ -116,7 +117,7 @@ def _trace(message: PushedMessage) -> str | None:
 def _attempt() -> int:
     """How often the queue has sent this task, from 1."""
     count = flask.request.headers.get(_RETRY_COUNT, "0")
-    return 1 + (int(count) if count.isdecimal() else 0)
+    return 1 + (int(count) if count.isdecimal() and len(count) <= _MOST_DIGITS else 0)
 
 
 _SETTINGS = Settings.from_environment(os.environ)

@@ -83,6 +83,13 @@ def test_an_edit_is_computed_in_whatever_envelope_it_comes(rig: Rig, mode: str) 
     assert set(rig.compute.rows(*wanted)) == set(wanted)
 
 
+@pytest.mark.parametrize("count", ["1" * 5000, "-1", "\xb2", "many"])
+def test_a_count_of_deliveries_that_is_none_fails_no_task(rig: Rig, count: str) -> None:
+    headers = {"X-CloudTasks-TaskRetryCount": count.encode("latin-1")}
+    answer = requests.post(f"{rig.compute.url}/chunks", data=b"no task", headers=headers, timeout=60)
+    assert answer.status_code == 204
+
+
 @pytest.mark.parametrize("junk", ["\r\n", "00-\nX: y", "\x00", "ü" * 9000, "00-" + "1" * 32 + "-" + "2" * 16 + "-01\n"])
 def test_no_trace_that_a_message_names_fails_it(rig: Rig, junk: str) -> None:
     answer = rig.compute.push({"table_id": "another_graph", "googclient_traceparent": junk}, edit([1]))

@@ -75,6 +75,11 @@ class TestAuthentication:
         assert response.headers["WWW-Authenticate"].startswith('Bearer realm="https://')
         assert response.headers["Access-Control-Expose-Headers"] == "WWW-Authenticate"
 
+    def test_no_caller_is_sent_to_a_login_page(self, server: Server) -> None:
+        for headers in ({"X-Requested-With": ""}, {"X-Requested-With": "", "Accept": "text/html"}):
+            assert server.post(headers=headers).status_code == 401
+            assert server.post(query=f"?middle_auth_token={VIEWER}", headers=headers).status_code == 200
+
     @pytest.mark.parametrize("token", [NOBODY, "%22", "a b"])
     def test_an_unknown_token_is_refused(self, server: Server, token: str) -> None:
         response = server.post(token=token)

@@ -281,6 +281,14 @@ class TestServing:
         assert response.status_code == {"/ignore": 200, "/echo": 413, "/nope": 404}[path]
         assert json.loads(response.data) is not None
 
+    @pytest.mark.parametrize("query", ["a=\xed\xa0&b=1", "\xff\xfe", "b=1&a=%ff\x80"])
+    def test_a_query_of_any_bytes_is_read(self, query: str) -> None:
+        app = small_app()
+        app.add_url_rule("/query", "query", lambda: json_response(flask.request.args.get("b")))
+        environ = {**EnvironBuilder("/query").get_environ(), "QUERY_STRING": query}
+        pieces, status, _ = run_wsgi_app(in_function(app).application, environ)
+        assert (status[:3], json.loads(b"".join(pieces))) == ("200", "1" if "b=1" in query else None)
+
     def test_a_body_that_ends_early_is_a_400_whatever_the_server_says_of_it(self) -> None:
         environ = {**EnvironBuilder("/echo", method="POST", data=b"123").get_environ(), "CONTENT_LENGTH": "10"}
         pieces, status, _ = run_wsgi_app(in_function(small_app()).application, environ)

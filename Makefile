@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 ARGS ?=
 CONFIG ?=
+# Much of the tests is waiting, for processes, emulators and clocks.
+TEST_PROCESSES ?= 2
 
 .PHONY: demo stack test check format bench package lock clean
 
@@ -14,7 +16,7 @@ stack: $(VENV)/installed
 	$(RUN) -m infra.local.stack $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
 
 test: $(VENV)/installed
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/installed
 	$(RUN) -m ruff check .

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any
 
@@ -41,9 +42,11 @@ def main() -> None:
         return StepTimer(lambda step: tell("step", step=step))
 
     service = replace(open_compute_service(settings), steps=steps)
-    tell("ready")
-    for line in sys.stdin.buffer:
-        answer(service, json.loads(line), tell)
+    # A parent that was killed reads no more; its input, once read to the end, says the same.
+    with suppress(BrokenPipeError):
+        tell("ready")
+        for line in sys.stdin.buffer:
+            answer(service, json.loads(line), tell)
 
 
 def answer(service: ComputeService, job: dict[str, Any], tell: Callable[..., None]) -> None:
@@ -60,6 +63,8 @@ def answer(service: ComputeService, job: dict[str, Any], tell: Callable[..., Non
         tell("error", **error_document(error))
     except MemoryError:
         tell("fault", what="memory ran out")
+    except BrokenPipeError:
+        raise  # whoever asked is gone
     except Exception as error:
         _logger.error("isolated job failed unexpectedly", exc_info=error)
         tell("fault", what=f"an unexpected {type(error).__name__}")

@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=2, help="runs of each; the fastest counts")
     parser.add_argument("--emulators", action="store_true", help="Google's emulators instead of SQLite files")
     parser.add_argument("--kill-every", type=float, default=1.0, help="mean seconds between kills")
+    parser.add_argument("--most-kills", type=int, default=1000, help="kills, after which it is calm")
     options = parser.parse_args()
     x, y, z = map(int, options.size.split(","))
     parameters = WorldParameters(size_voxels=(x, y, z), chunk_size_voxels=CHUNK)
@@ -50,7 +51,7 @@ def main() -> int:
         least, most = min(seconds), max(seconds)
         if most > least:
             print(f"{least} -> {most} workers: {seconds[least] / seconds[most]:.2f} times as fast", flush=True)
-        killed = ingest(world, Path(folder) / "killed", most, backing, options.kill_every)
+        killed = ingest(world, Path(folder) / "killed", most, backing, options.kill_every, options.most_kills)
         agree = killed.cells == cells
         print(
             f"{most} workers, {killed.kills} kills: {killed.seconds:.1f} s, "

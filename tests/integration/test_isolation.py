@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -122,6 +123,21 @@ def test_a_process_killed_once_from_outside_costs_nothing(world: Path) -> None:
         first = isolation.compute_chunk(RUN, GOOD)
         os.kill(child.pid, signal.SIGKILL)
         assert isolation.compute_chunk(RUN, GOOD) == first
+
+
+def test_a_child_whose_parent_was_killed_ends_quietly(world: Path) -> None:
+    job = {"job": "chunk", "run": json.loads(RUN.to_json()), "chunk": GOOD}
+    command = [sys.executable, "-m", "shared.isolation.main"]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=ROOT) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert json.loads(child.stdout.readline()) == {"tells": "ready"}
+        child.stdout.close()
+        child.stdin.write(json.dumps(job).encode() + b"\n")
+        child.stdin.close()
+        said = child.stderr.read()
+    assert (child.returncode, b"unexpectedly" in said, b"Traceback" in said) == (0, False, False)
 
 
 def test_a_chunk_that_takes_too_long_is_given_up(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

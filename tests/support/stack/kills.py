@@ -38,12 +38,13 @@ def take_free_ports(state: Path) -> None:
 
 
 @contextlib.contextmanager
-def random_kills(pid: int, every_s: float, seed: int = 1) -> Iterator[list[int]]:
+def random_kills(pid: int, every_s: float, most: int, seed: int = 1) -> Iterator[list[int]]:
     """Kills (SIGKILL) a random serving process of a stack again and again.
 
     Args:
       pid: the stack's process.
       every_s: mean time between kills.
+      most: how many are killed.
       seed: of all chance.
 
     Yields:
@@ -53,7 +54,7 @@ def random_kills(pid: int, every_s: float, seed: int = 1) -> Iterator[list[int]]
     killed: list[int] = []
 
     def kill() -> None:
-        while not stopping.wait(every_s * chance.uniform(0.5, 1.5)):
+        while len(killed) < most and not stopping.wait(every_s * chance.uniform(0.5, 1.5)):
             victims = serving_processes(pid)
             if victims:
                 victim = chance.choice(victims)

@@ -25,6 +25,7 @@ from tests.support.stack.kills import random_kills, take_free_ports
 L2CACHE_ID = f"l2cache_{TABLE}_v1"
 LOOK_S = 0.25
 WAIT_S = 1200.0
+MOST_KILLS = 40
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def ingest(
     workers: int,
     backing: Backing,
     kill_every_s: float | None = None,
+    most_kills: int = MOST_KILLS,
     fault: Callable[[LocalStack], AbstractContextManager[None]] | None = None,
 ) -> Ingested:
     """Ingests a world, after the eight chunks of a test run have warmed the workers.
@@ -52,6 +54,7 @@ def ingest(
       workers: chunk tasks at a time.
       backing: tables, bus and queue.
       kill_every_s: mean time between kills; None for none.
+      most_kills: kills, after which it is calm: on a slow machine no process gets anywhere between two of them.
       fault: entered as soon as the first chunks are computed, and left when the ingest has ended.
     """
     take_free_ports(state)
@@ -61,7 +64,9 @@ def ingest(
         _wait(stack.ingest_url)
         start_s = time.perf_counter()
         start_ingest(stack.ingest_url, TABLE)
-        kills = contextlib.nullcontext([]) if kill_every_s is None else random_kills(os.getpid(), kill_every_s)
+        kills = (
+            contextlib.nullcontext([]) if kill_every_s is None else random_kills(os.getpid(), kill_every_s, most_kills)
+        )
         with kills as killed, contextlib.ExitStack() as disturbed:
             if fault is not None:
                 wait_until(lambda: _completed(stack.ingest_url) > 0, "the first chunks", look_s=LOOK_S)

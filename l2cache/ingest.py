@@ -205,7 +205,3 @@ def _postfix(answer: dict[str, Any]) -> str:
     left_s = answer["time_left_s"]
     left = "?" if left_s is None else tqdm.format_interval(left_s)
     return f"{answer['chunks_per_s']:.1f}/s, {left} left, {answer['failed_chunks']} failed"
-
-
-if __name__ == "__main__":
-    main(prog_name="python -m l2cache")

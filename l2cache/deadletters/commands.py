@@ -85,7 +85,3 @@ def line(letter: Letter) -> str:
     what = " ".join(f"{name}={value}" for name, value in sorted(letter.what.items()))
     attempts = f"{letter.attempts or 'unknown'} attempts"
     return "\t".join([letter.id, what, f"{letter.n_bytes} bytes", attempts, letter.reason])
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ locals {
       package     = "lookup"
       ingress     = local.lookup_ingress
       environment = merge(local.auth_environment, {
-        THREADS = tostring(var.lookup.concurrency)
+        THREADS = tostring(local.threads.lookup)
       })
     })
     compute = merge(var.compute, {
@@ -38,9 +38,16 @@ locals {
       package     = "ingest"
       ingress     = var.ingest_ingress
       environment = {
-        THREADS = tostring(var.ingest.concurrency)
+        THREADS = tostring(local.threads.ingest)
       }
     })
+  }
+
+  # Of a server with one thread, a connection that says nothing takes all there is. How many requests an instance gets at
+  # a time the platform decides.
+  threads = {
+    for name, function in { lookup = var.lookup, compute = var.compute, edits = var.edits, ingest = var.ingest } :
+    name => max(2, function.concurrency)
   }
 
   # Behind a load balancer nobody gets past its rules.
@@ -48,7 +55,7 @@ locals {
 
   compute_environment = {
     for name, service in { compute = var.compute, edits = var.edits } : name => {
-      THREADS                      = tostring(service.concurrency)
+      THREADS                      = tostring(local.threads[name])
       CLOUD_VOLUME_DIR             = "/tmp/cloudvolume"
       L2CACHE_THREADS              = tostring(max(1, floor(service.cpu / service.concurrency)))
       L2CACHE_BUDGET_S             = tostring(floor(var.push.deadline_s * var.push.budget_share))

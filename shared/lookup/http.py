@@ -23,6 +23,7 @@ from shared.telemetry.web_trace import trace_id
 from shared.web.answers import enable_gzip, json_response
 from shared.web.body import read_body
 from shared.web.errors import answer_errors
+from shared.web.health import HEALTH_ENDPOINT, answer_health
 
 ServiceSource: TypeAlias = Callable[[], LookupService]
 
@@ -71,7 +72,7 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings) -
     for name, value in (("attribute_metadata", types), ("table_mapping", mapping)):
         path = _prefixed(settings, f"/api/v1/{name}")
         app.add_url_rule(path, name, lambda value=value: json_response(value))
-    app.add_url_rule("/healthz", "healthz", lambda: json_response({"status": "ok", "version": TITLE}))
+    answer_health(app, lambda: {"version": TITLE})
 
 
 def _add_attributes_route(
@@ -124,7 +125,7 @@ def _record_requests(app: flask.Flask) -> None:
         elapsed_ms = (time.perf_counter() - flask.g.started_s) * 1000
         event(
             _logger,
-            logging.DEBUG if request.endpoint == "healthz" else logging.INFO,
+            logging.DEBUG if request.endpoint == HEALTH_ENDPOINT else logging.INFO,
             "request",
             route=request.endpoint,
             method=request.method,

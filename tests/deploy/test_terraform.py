@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_idle_connections import FEWEST_THREADS
 from tests.support.terraform import CODE, EXAMPLES, needs_check, plan_with, resources, run_check, values
 
 
@@ -210,7 +211,9 @@ def test_compute_is_reached_from_inside_only_and_takes_few_requests_at_a_time(pl
         assert values(compute, "max_instance_request_concurrency") == ["1"]
         lookup = functions['google_cloudfunctions2_function.this["lookup"]']
         assert values(lookup, "max_instance_request_concurrency") == ["40"]
-        assert values(lookup, '"THREADS"') == ["40"] or '"THREADS" ' in lookup
+        threads = {name: int(re.findall(r'"THREADS"\s+= "(\d+)"', text)[0]) for name, text in functions.items()}
+        assert min(threads.values()) == FEWEST_THREADS
+        assert threads['google_cloudfunctions2_function.this["lookup"]'] == 40
 
 
 @needs_check

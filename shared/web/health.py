@@ -11,7 +11,7 @@ from shared.web.answers import json_response
 
 HEALTH_ENDPOINT = "health"
 HEALTH_PATHS = ("/health", "/healthz")
-"""The second is the older one. Cloud Run keeps paths that end in z to itself: from outside, only the first is answered."""
+"""From outside, Cloud Run answers the first only, since it keeps paths that end in z; the second is the older one."""
 
 
 def answer_health(app: flask.Flask, more: Callable[[], Mapping[str, Any]]) -> None:

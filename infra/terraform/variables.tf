@@ -167,9 +167,9 @@ variable "misses_topic" {
 }
 
 variable "push" {
-  description = "Delivery of messages: attempts until a message becomes a dead letter (5-100), first and longest pause between them in seconds (0-600), seconds until a delivery without an answer counts as failed (10-600), and days that messages are kept."
+  description = "Delivery of messages: attempts until a message becomes a dead letter (5-100; the platform's 429 while all instances are busy is one too), first and longest pause between them in seconds (0-600), seconds until a delivery without an answer counts as failed (10-600), and days that messages are kept."
   type = object({
-    attempts     = optional(number, 30)
+    attempts     = optional(number, 100)
     min_pause_s  = optional(number, 10)
     max_pause_s  = optional(number, 600)
     deadline_s   = optional(number, 600)
@@ -201,14 +201,14 @@ variable "dead_letters_keep_days" {
 # --- task queues -----------------------------------------------------------------------------------------------------
 
 variable "queues" {
-  description = "Cloud Tasks queues of ingests: how many, tasks per second and at a time of each (at most 500 and 5000), seconds until a task without an answer counts as failed (60-1800; a task begins no further chunk after 0.8 of it), and how a failed task is retried. `count * concurrent` stays below the compute function's `max_instances * concurrency`. A queue's name cannot be used again for 7 days after it was deleted (also if `count` goes down and up again): another `suffix` then makes other names."
+  description = "Cloud Tasks queues of ingests: how many, tasks per second and at a time of each (at most 500 and 5000), seconds until a task without an answer counts as failed (60-1800; a task begins no further chunk after 0.8 of it), and how a failed task is retried (a 429 of the platform's counts). `count * concurrent` stays below the compute function's `max_instances * concurrency`. A queue's name cannot be used again for 7 days after it was deleted (also if `count` goes down and up again): another `suffix` then makes other names."
   type = object({
     count       = optional(number, 1)
     per_second  = optional(number, 50)
     concurrent  = optional(number, 5)
     suffix      = optional(string, "")
     deadline_s  = optional(number, 600)
-    attempts    = optional(number, 20)
+    attempts    = optional(number, 100)
     min_pause_s = optional(number, 5)
     max_pause_s = optional(number, 600)
   })

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.ingest.control.rates import ALERTS
 from tests.integration.test_idle_connections import FEWEST_THREADS
 from tests.support.terraform import CODE, EXAMPLES, needs_check, plan_with, resources, run_check, values
 
@@ -193,6 +194,13 @@ def test_both_services_that_compute_read_the_graphs_tables(dist: Path, tmp_path:
     plan = plan_with(dist, "edits_topic=edits", f"datasets_file={tmp_path / 'datasets.yaml'}").stdout
     members = [name for name in resources(plan, "google_bigtable_table_iam_member") if ".graph_tables[" in name]
     assert [name.partition('["')[2].rstrip('"]') for name in members] == [address, f"edits {address}"]
+
+
+@needs_check
+def test_a_plan_of_an_ingest_knows_how_many_alerts_there_are(plans: dict[str, str]) -> None:
+    for plan in plans.values():
+        alerts = "\n".join(resources(plan, "google_monitoring_alert_policy").values())
+        assert alerts.count("+ conditions {") == ALERTS
 
 
 @needs_check

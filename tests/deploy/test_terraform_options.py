@@ -82,6 +82,18 @@ def test_an_ingest_may_not_take_all_instances(dist: Path) -> None:
 
 
 @needs_check
+def test_what_finds_all_instances_busy_is_not_given_up_soon(dist: Path) -> None:
+    usual = plan_with(dist, "auth_url=host/auth", "edits_topic=edits")
+    for subscription in resources(usual.stdout, "google_pubsub_subscription").values():
+        assert values(subscription, "max_delivery_attempts") in (["100"], []), "the dead letters' own has none"
+    assert "without anybody having looked at them" not in said(usual.stdout + usual.stderr)
+    for few in ("push={attempts=30}", "queues={attempts=20}"):
+        warned = plan_with(dist, "auth_url=host/auth", few)
+        assert warned.returncode == 0
+        assert re.search(r"(become dead letters after 4 h|are lost after 2\.1 h)", said(warned.stdout + warned.stderr))
+
+
+@needs_check
 @pytest.mark.parametrize("number", [11, 100])
 def test_any_number_of_datasets_keeps_within_the_limits_of_conditions(dist: Path, tmp_path: Path, number: int) -> None:
     tables = [f"l2cache_{n:03d}" for n in range(number)]

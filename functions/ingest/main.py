@@ -21,6 +21,7 @@ from shared.config.datasets import Dataset, Datasets
 from shared.config.settings import Settings
 from shared.errors import BadRequestError, PermanentError
 from shared.geometry.grid import GraphGeometry
+from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
 from shared.ingest.control.operations import Operations
 from shared.ingest.control.service import IngestService
@@ -94,6 +95,7 @@ def create_service(settings: Settings) -> IngestService:
         queue=open_queue(settings.queue),
         leaf_chunks=settings.leaf_chunks,
         n_queues=len(addresses_of(settings.queue)),
+        register=GraphRegistrar(settings),
     )
 
 

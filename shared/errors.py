@@ -87,6 +87,10 @@ class RunConflictError(PermanentError):
     """An ingest run cannot be started or changed because of the state of another, or of its own."""
 
 
+class RegistrationRefusedError(PermanentError):
+    """CAVE's authentication does not take a graph as a table of a dataset; the message names both, and the status."""
+
+
 class UnknownRunError(PermanentError):
     """No ingest run of that name."""
 

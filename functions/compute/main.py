@@ -2,7 +2,7 @@
 
 POST /chunks   a task of the queue: the chunks of one block of an ingest
 POST /...      a delivery of the bus, at any other path: an edit or a miss, as CloudEvent or as a push body
-GET  /healthz
+GET  /health   200, and the messages counted by what became of them
 
 The bus and the queue deliver again whatever is not answered with a 2xx. So what was done is answered with 200 or 204,
 and what can never succeed as well, after it was logged as an error; what may succeed later is answered with 503. A
@@ -40,6 +40,7 @@ from shared.web.answers import json_response
 from shared.web.body import read_body
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
+from shared.web.health import answer_health
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
 _MOST_DIGITS = 9
@@ -58,10 +59,7 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
     app = flask.Flask("compute")
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
-
-    @app.get("/healthz")
-    def healthz() -> flask.Response:
-        return json_response({"status": "ok", "messages": messages.counts()})
+    answer_health(app, lambda: {"messages": messages.counts()})
 
     @app.post(LEAF_PATH)
     def chunks() -> flask.Response:

@@ -4,7 +4,7 @@ POST /plan /start /retry /cancel      a JSON object, see `shared.ingest.Operatio
 GET, POST /status /failed /runs       the same as parameters of the query or as a JSON object
 POST /                                {"operation": "start", ...}: what `gcloud functions call` can send
 POST /expand                          a task of the queue
-GET  /healthz
+GET  /health
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shared.config.datasets import Dataset, Datasets
 from shared.config.settings import Settings
 from shared.errors import BadRequestError, PermanentError
 from shared.geometry.grid import GraphGeometry
+from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
 from shared.ingest.control.operations import Operations
 from shared.ingest.control.service import IngestService
@@ -33,6 +34,7 @@ from shared.web.answers import enable_gzip, json_response
 from shared.web.body import read_body
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
+from shared.web.health import answer_health
 
 READING = ("status", "failed", "runs")
 _logger = get_logger("ingest")
@@ -44,11 +46,8 @@ def create_app(settings: Settings, service: IngestService) -> flask.Flask:
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
     enable_gzip(app)
+    answer_health(app, dict)
     operations = Operations(service)
-
-    @app.get("/healthz")
-    def healthz() -> flask.Response:
-        return json_response({"status": "ok"})
 
     @app.post(EXPAND_PATH)
     def expand() -> flask.Response:
@@ -96,6 +95,7 @@ def create_service(settings: Settings) -> IngestService:
         queue=open_queue(settings.queue),
         leaf_chunks=settings.leaf_chunks,
         n_queues=len(addresses_of(settings.queue)),
+        register=GraphRegistrar(settings),
     )
 
 

@@ -206,7 +206,7 @@ class LocalStack:
         port = self.ports[name]
         arguments = ("--target", function, "--source", source, "--host", "127.0.0.1", "--port", str(port))
         environment = {"WORKERS": str(processes), "THREADS": str(threads)}
-        ready = f"http://127.0.0.1:{port}/healthz"
+        ready = f"http://127.0.0.1:{port}/health"
         return ChildSpec(name, ("functions_framework", *arguments), environment, ready)
 
 

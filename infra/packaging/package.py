@@ -4,7 +4,8 @@
 locked `requirements.txt`, and the same as a zip; beside them `package.json`, which tells what was packaged and for
 which Python. The same sources give the same bytes.
 
-The compute function's kernels are compiled here, for all x86-64-v3 machines: an instance that starts loads them.
+The compute function's kernels are compiled here, for all x86-64-v3 machines: an instance that starts loads them. So
+this runs on Linux on such a machine only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import click
 
 from infra.packaging.import_graph import reachable_modules
 from infra.packaging.lock import FUNCTIONS, ROOT, StaleLockError, locked
+from infra.packaging.machine import Machine, UnfitMachineError
 from shared.config.version import VERSION
 
 DIST = ROOT / "dist"
@@ -68,8 +70,21 @@ def make_zip(folder: Path) -> Path:
     return target
 
 
-def package(dist: Path = DIST) -> dict[str, str]:
-    """Stages and packs all functions; returns the zips' SHA-256 by function."""
+def package(dist: Path = DIST, machine: Machine | None = None) -> dict[str, str]:
+    """Stages and packs all functions.
+
+    Args:
+      dist: folder to fill.
+      machine: what the kernels are compiled on; this one if left out.
+
+    Returns:
+      The zips' SHA-256 by function.
+
+    Raises:
+      UnfitMachineError: if kernels compiled on the machine serve nobody; nothing is packaged then.
+      StaleLockError: if a function's lock does not fit its requirements.
+    """
+    (machine or Machine.here()).require_portable_code()
     digests = {}
     for name in FUNCTIONS:
         digests[name] = hashlib.sha256(make_zip(stage(name, dist)).read_bytes()).hexdigest()
@@ -102,7 +117,7 @@ def main(dist: Path) -> None:
     """Packages all functions for deployment."""
     try:
         digests = package(dist.resolve())
-    except StaleLockError as error:
+    except (StaleLockError, UnfitMachineError) as error:
         sys.exit(str(error))
     for name, digest in digests.items():
         file = dist / f"{name}.zip"

@@ -65,8 +65,6 @@ resource "google_monitoring_alert_policy" "this" {
       query               = each.value.query
       duration            = "${each.value.for_s}s"
       evaluation_interval = "60s"
-      # Some of these metrics are there only once there was something to count.
-      disable_metric_validation = true
     }
   }
 

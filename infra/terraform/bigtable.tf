@@ -6,7 +6,9 @@ locals {
 
   bigtable_instance = var.bigtable_instance == "" ? google_bigtable_instance.this[0].name : var.bigtable_instance
   tables_path       = "projects/${var.project}/instances/${local.bigtable_instance}/tables"
-  cache_tables      = toset([for dataset in values(local.datasets) : dataset.l2cache_id])
+  cache_tables      = toset([for dataset in values(local.datasets) : dataset.l2cache_id if try(dataset.l2cache_id, null) != null])
+
+  cache_table_groups = chunklist(sort(local.cache_tables), 11)
 
   # Who does what with the rows of the cache tables, and with the states of ids.
   table_roles = merge(
@@ -47,11 +49,12 @@ resource "google_bigtable_instance" "this" {
   depends_on = [google_project_service.this]
 }
 
-# Rows: in the configured cache tables only, which need not exist yet; other tables of the instance stay closed.
+# Rows: in the configured cache tables only, which need not exist yet; other tables of the instance stay closed. A condition
+# may have 12 logical operators, and a role 20 conditions for a member: so several tables share one.
 resource "google_bigtable_instance_iam_member" "cache_tables" {
   for_each = {
-    for pair in setproduct(keys(local.table_roles), local.cache_tables) :
-    "${pair[0]} ${pair[1]}" => { who = pair[0], table = pair[1] }
+    for pair in setproduct(keys(local.table_roles), range(length(local.cache_table_groups))) :
+    "${pair[0]} ${pair[1] + 1}" => { who = pair[0], tables = local.cache_table_groups[pair[1]] }
   }
 
   instance = local.bigtable_instance
@@ -59,8 +62,12 @@ resource "google_bigtable_instance_iam_member" "cache_tables" {
   member   = local.members[each.value.who]
 
   condition {
-    title      = "table ${each.value.table}"
-    expression = "resource.type == \"bigtableadmin.googleapis.com/Table\" && resource.name == \"${local.tables_path}/${each.value.table}\""
+    title = "cache tables of ${var.name}"
+    expression = join("", [
+      "resource.type == \"bigtableadmin.googleapis.com/Table\" && (",
+      join(" || ", [for table in each.value.tables : "resource.name == \"${local.tables_path}/${table}\""]),
+      ")",
+    ])
   }
 }
 

@@ -16,9 +16,9 @@ locals {
     lookup = merge(var.lookup, {
       description = "L2 cache: answers look-ups"
       package     = "lookup"
-      ingress     = "ALLOW_ALL"
+      ingress     = local.lookup_ingress
       environment = merge(local.auth_environment, {
-        THREADS = tostring(var.lookup.concurrency)
+        THREADS = tostring(local.threads.lookup)
       })
     })
     compute = merge(var.compute, {
@@ -38,14 +38,24 @@ locals {
       package     = "ingest"
       ingress     = var.ingest_ingress
       environment = {
-        THREADS = tostring(var.ingest.concurrency)
+        THREADS = tostring(local.threads.ingest)
       }
     })
   }
 
+  # Of a server with one thread, a connection that says nothing takes all there is. How many requests an instance gets at
+  # a time the platform decides.
+  threads = {
+    for name, function in { lookup = var.lookup, compute = var.compute, edits = var.edits, ingest = var.ingest } :
+    name => max(2, function.concurrency)
+  }
+
+  # Behind a load balancer nobody gets past its rules.
+  lookup_ingress = coalesce(var.lookup_ingress, var.load_balancer == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB")
+
   compute_environment = {
     for name, service in { compute = var.compute, edits = var.edits } : name => {
-      THREADS                      = tostring(service.concurrency)
+      THREADS                      = tostring(local.threads[name])
       CLOUD_VOLUME_DIR             = "/tmp/cloudvolume"
       L2CACHE_THREADS              = tostring(max(1, floor(service.cpu / service.concurrency)))
       L2CACHE_BUDGET_S             = tostring(floor(var.push.deadline_s * var.push.budget_share))
@@ -178,17 +188,16 @@ resource "google_cloudfunctions2_function" "this" {
       error_message = "Without auth_url the look-up asks for no token: allUsers must not be among lookup_invokers."
     }
     precondition {
+      condition     = var.queues.count * var.queues.concurrent < var.compute.max_instances * var.compute.concurrency
+      error_message = "An ingest may take all instances of the compute function: queues.count * queues.concurrent must be below compute.max_instances * compute.concurrency, so that misses are computed meanwhile."
+    }
+    precondition {
       condition     = length("${var.name}-${each.key}-${data.google_project.this.number}") <= 63
       error_message = "The name is too long for an address of Cloud Run: choose a shorter one."
     }
   }
 
-  depends_on = [
-    google_project_iam_member.build,
-    google_project_iam_member.build_reads_sources,
-    google_secret_manager_secret_iam_member.datasets,
-    google_secret_manager_secret_iam_member.graph_token,
-  ]
+  depends_on = [time_sleep.grants_hold]
 }
 
 # The platform checks signature, audience and identity of every caller's token before the function hears of the request.
@@ -199,4 +208,32 @@ resource "google_cloud_run_service_iam_member" "invokers" {
   service  = google_cloudfunctions2_function.this[each.value.function].name
   role     = "roles/run.invoker"
   member   = each.value.member
+}
+
+# `gcloud functions call` looks the function up before it calls it.
+resource "google_cloudfunctions2_function_iam_member" "operators_see_ingest" {
+  for_each = var.operators
+
+  location       = var.region
+  cloud_function = google_cloudfunctions2_function.this["ingest"].name
+  role           = "roles/cloudfunctions.viewer"
+  member         = each.value
+}
+
+locals {
+  memory_gib = {
+    for name, function in local.functions :
+    name => tonumber(regex("^[0-9.]+", function.memory)) / (endswith(function.memory, "Mi") ? 1024 : 1)
+  }
+  most_memory_gib = sum([for name, function in local.functions : function.max_instances * local.memory_gib[name]])
+  most_vcpus      = sum([for function in local.functions : function.max_instances * function.cpu])
+}
+
+# A new project may use 20 vCPUs and 40 GiB of Cloud Run in a region. Instances beyond the quota are refused, and requests
+# with them; this says so before.
+check "quota" {
+  assert {
+    condition     = local.most_memory_gib <= var.quota.memory_gib && local.most_vcpus <= var.quota.vcpus
+    error_message = "All instances together may take ${local.most_vcpus} vCPUs and ${local.most_memory_gib} GiB, more than the quota of Cloud Run that the variable quota names (${var.quota.vcpus} vCPUs, ${var.quota.memory_gib} GiB in ${var.region}). Ask for more (console: IAM & Admin, Quotas, Cloud Run Admin API: 'Total CPU allocation' and 'Total memory allocation, per project per region'), then set quota; or lower max_instances."
+  }
 }

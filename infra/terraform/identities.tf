@@ -23,8 +23,7 @@ locals {
 
   members = { for key, account in google_service_account.this : key => "serviceAccount:${account.email}" }
 
-  # Agents of Google's services act for us. Where they are is Google's rule.
-  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  pubsub_agent = google_project_service_identity.agents["pubsub.googleapis.com"].member
 }
 
 resource "google_service_account" "this" {

@@ -38,6 +38,23 @@ locals {
   }
 
   day_s = 24 * 60 * 60
+
+  # Pauses double from the first to the longest; a message and a task are given up after so many hours of refusals.
+  message_patience_h = sum([
+    for attempt in range(var.push.attempts - 1) : min(var.push.max_pause_s, var.push.min_pause_s * pow(2, min(attempt, 10)))
+  ]) / 3600
+  task_patience_h = sum([
+    for attempt in range(var.queues.attempts - 1) : min(var.queues.max_pause_s, var.queues.min_pause_s * pow(2, min(attempt, 8)))
+  ]) / 3600
+}
+
+# While all instances are busy the platform refuses deliveries, and whoever delivers counts them as failed. That must not
+# make dead letters of messages, nor lose tasks, that nobody has looked at: a flood of misses lasts hours.
+check "saturation" {
+  assert {
+    condition     = local.message_patience_h >= 8 && local.task_patience_h >= 8
+    error_message = "Where all instances are busy, messages become dead letters after ${floor(local.message_patience_h * 10) / 10} h, and tasks of ingests are lost after ${floor(local.task_patience_h * 10) / 10} h, without anybody having looked at them: let push.attempts and queues.attempts, with their pauses, last for 8 h at least."
+  }
 }
 
 resource "google_pubsub_topic" "misses" {

@@ -9,8 +9,13 @@ output "ingest_url" {
 }
 
 output "lookup_server" {
-  description = "What CAVEclient calls the server address of the L2 cache."
-  value       = local.urls.lookup
+  description = "Where the look-up answers. CAVEclient asks https://LOCAL_SERVER/l2cache/..., so a route there (infra/ingress), or the load balancer, leads to it."
+  value       = var.load_balancer == null ? local.urls.lookup : "https://${var.load_balancer.host}"
+}
+
+output "load_balancer_address" {
+  description = "What the DNS record of the load balancer's host points to; null without one."
+  value       = one([for address in google_compute_global_address.lookup : address.address])
 }
 
 output "topics" {

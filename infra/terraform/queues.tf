@@ -3,7 +3,7 @@
 resource "google_cloud_tasks_queue" "this" {
   count = var.queues.count
 
-  name     = "${var.name}-ingest-${count.index + 1}"
+  name     = "${var.name}-ingest-${count.index + 1}${var.queues.suffix}"
   location = var.region
 
   rate_limits {

@@ -85,7 +85,7 @@ variable "auth_service_namespace" {
 }
 
 variable "lookup_invokers" {
-  description = "Who may call the look-up function, as IAM members. Everybody by default where `auth_url` is set, since the function then asks for a CAVE token itself; nobody otherwise."
+  description = "Who may call the look-up function, as IAM members. Everybody by default where `auth_url` is set, since the function then asks for a CAVE token itself; nobody otherwise. Where an organization restricts sharing to its domain, `allUsers` is refused: set [] and have the platform not ask (docs/deploying.md, Restricted sharing)."
   type        = set(string)
   default     = null
   nullable    = true
@@ -167,9 +167,9 @@ variable "misses_topic" {
 }
 
 variable "push" {
-  description = "Delivery of messages: attempts until a message becomes a dead letter (5-100), first and longest pause between them in seconds (0-600), seconds until a delivery without an answer counts as failed (10-600), and days that messages are kept."
+  description = "Delivery of messages: attempts until a message becomes a dead letter (5-100; the platform's 429 while all instances are busy is one too), first and longest pause between them in seconds (0-600), seconds until a delivery without an answer counts as failed (10-600), and days that messages are kept."
   type = object({
-    attempts     = optional(number, 30)
+    attempts     = optional(number, 100)
     min_pause_s  = optional(number, 10)
     max_pause_s  = optional(number, 600)
     deadline_s   = optional(number, 600)
@@ -201,18 +201,23 @@ variable "dead_letters_keep_days" {
 # --- task queues -----------------------------------------------------------------------------------------------------
 
 variable "queues" {
-  description = "Cloud Tasks queues of ingests: how many, tasks per second and at a time of each (at most 500 and 5000), seconds until a task without an answer counts as failed (60-1800; a task begins no further chunk after 0.8 of it), and how a failed task is retried. `count * concurrent` should not exceed the compute function's `max_instances * concurrency`."
+  description = "Cloud Tasks queues of ingests: how many, tasks per second and at a time of each (at most 500 and 5000), seconds until a task without an answer counts as failed (60-1800; a task begins no further chunk after 0.8 of it), and how a failed task is retried (a 429 of the platform's counts). `count * concurrent` stays below the compute function's `max_instances * concurrency`. A queue's name cannot be used again for 7 days after it was deleted (also if `count` goes down and up again): another `suffix` then makes other names."
   type = object({
     count       = optional(number, 1)
     per_second  = optional(number, 50)
-    concurrent  = optional(number, 20)
+    concurrent  = optional(number, 5)
+    suffix      = optional(string, "")
     deadline_s  = optional(number, 600)
-    attempts    = optional(number, 20)
+    attempts    = optional(number, 100)
     min_pause_s = optional(number, 5)
     max_pause_s = optional(number, 600)
   })
   default = {}
 
+  validation {
+    condition     = can(regex("^(-[a-z0-9-]{1,20})?$", var.queues.suffix))
+    error_message = "queues.suffix must be empty, or a hyphen and up to 20 lower-case letters, digits and hyphens."
+  }
   validation {
     condition     = var.queues.count >= 1 && var.queues.per_second <= 500 && var.queues.concurrent <= 5000
     error_message = "queues: at least one; at most 500 tasks per second and 5000 at a time in each."
@@ -233,7 +238,7 @@ variable "lookup" {
     concurrency   = optional(number, 40)
     timeout_s     = optional(number, 60)
     min_instances = optional(number, 0)
-    max_instances = optional(number, 20)
+    max_instances = optional(number, 4)
   })
   default = {}
 }
@@ -246,7 +251,7 @@ variable "compute" {
     concurrency   = optional(number, 1)
     timeout_s     = optional(number, 1800)
     min_instances = optional(number, 0)
-    max_instances = optional(number, 50)
+    max_instances = optional(number, 6)
   })
   default = {}
 
@@ -264,7 +269,7 @@ variable "edits" {
     concurrency   = optional(number, 1)
     timeout_s     = optional(number, 600)
     min_instances = optional(number, 0)
-    max_instances = optional(number, 10)
+    max_instances = optional(number, 2)
   })
   default = {}
 
@@ -286,9 +291,21 @@ variable "ingest" {
     concurrency   = optional(number, 8)
     timeout_s     = optional(number, 600)
     min_instances = optional(number, 0)
-    max_instances = optional(number, 10)
+    max_instances = optional(number, 2)
   })
   default = {}
+}
+
+variable "lookup_ingress" {
+  description = "From where the look-up function can be reached at all. By default from everywhere, or with a load balancer through that only."
+  type        = string
+  default     = null
+  nullable    = true
+
+  validation {
+    condition     = var.lookup_ingress == null || contains(["ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB", "ALLOW_ALL"], coalesce(var.lookup_ingress, "ALLOW_ALL"))
+    error_message = "lookup_ingress must be ALLOW_INTERNAL_ONLY, ALLOW_INTERNAL_AND_GCLB or ALLOW_ALL."
+  }
 }
 
 variable "compute_ingress" {
@@ -311,6 +328,15 @@ variable "ingest_ingress" {
     condition     = contains(["ALLOW_INTERNAL_ONLY", "ALLOW_INTERNAL_AND_GCLB", "ALLOW_ALL"], var.ingest_ingress)
     error_message = "ingest_ingress must be ALLOW_INTERNAL_ONLY, ALLOW_INTERNAL_AND_GCLB or ALLOW_ALL."
   }
+}
+
+variable "quota" {
+  description = "What Cloud Run allows the project in the region: vCPUs and GiB of all instances together. The defaults are those of a new project; a plan warns if all instances together may take more."
+  type = object({
+    vcpus      = optional(number, 20)
+    memory_gib = optional(number, 40)
+  })
+  default = {}
 }
 
 variable "settings" {
@@ -339,4 +365,18 @@ variable "alerts" {
     dead_letter_from = optional(number, 0)
   })
   default = {}
+}
+
+# --- the address of the look-up --------------------------------------------------------------------------------------
+
+variable "load_balancer" {
+  description = "A global load balancer before the look-up, for a deployment without an ingress of its own: clients find the cache at https://HOST/l2cache/... and nowhere else. `host`: a name whose DNS record points to the output `load_balancer_address`; it gets a managed certificate. `other_paths`: id of a backend service that takes all other paths of that host (projects/PROJECT/global/backendServices/NAME); without it the look-up answers them with 404. `requests_per_minute`: of one address, beyond which Cloud Armor answers 429; 0 for no rule. null: none of it."
+  type = object({
+    host                = string
+    path                = optional(string, "l2cache")
+    other_paths         = optional(string, "")
+    requests_per_minute = optional(number, 0)
+  })
+  default  = null
+  nullable = true
 }

@@ -6,6 +6,15 @@ terraform {
       source  = "hashicorp/google"
       version = "~> 6.50"
     }
+    # Only for the identities of Google's services, which are made by no other resource.
+    google-beta = {
+      source  = "hashicorp/google-beta"
+      version = "~> 6.50"
+    }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.13"
+    }
   }
 
   # Which bucket keeps the state is said at `terraform init -backend-config=bucket=...`.
@@ -18,6 +27,11 @@ provider "google" {
   project        = var.project
   region         = var.region
   default_labels = local.labels
+}
+
+provider "google-beta" {
+  project = var.project
+  region  = var.region
 }
 
 data "google_project" "this" {

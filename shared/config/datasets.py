@@ -1,6 +1,7 @@
 """The datasets that have a cache: which graph, which table.
 
-The file is PCGL2Cache's: YAML of `{dataset: {cv_path: graphene://..., l2cache_id: ...}}`. The dataset's name is the
+The file is PCGL2Cache's: YAML of `{dataset: {cv_path: graphene://..., l2cache_id: ...}}`, with two fields of our
+own that may be left out, `graph_table` and `cave_auth`. The dataset's name is the
 graph's id, as edit and miss messages carry it in `table_id`.
 """
 
@@ -18,7 +19,23 @@ import yaml
 from shared.errors import ConfigurationError, UnknownDatasetError
 from shared.google.bigtable.address import TableAddress
 
-_KNOWN_KEYS = {"cv_path", "l2cache_id", "graph_table"}
+_KNOWN_KEYS = {"cv_path", "l2cache_id", "graph_table", "cave_auth"}
+_AUTH_KEYS = {"host", "dataset", "service"}
+
+
+@dataclass(frozen=True)
+class AuthRegistration:
+    """As what a graph is to be registered with CAVE's authentication when an ingest starts.
+
+    Attributes:
+      host: base address of the CAVE deployment whose authentication it is, without a slash at its end.
+      dataset: the dataset there that the graph's permissions are those of.
+      service: the namespace there that graphs are registered in.
+    """
+
+    host: str
+    dataset: str
+    service: str = "pychunkedgraph"
 
 
 @dataclass(frozen=True)
@@ -31,12 +48,15 @@ class Dataset:
       l2cache_id: name of the cache table.
       graph_table: the graph's own Bigtable table, in the file as `bigtable://PROJECT/INSTANCE/TABLE`, if the operator
         names it: chunks are then mapped from it, and the graph server is asked for the geometry only.
+      cave_auth: how the graph is to be registered, in the file as `{host, dataset[, service]}`; None leaves that to
+        others.
     """
 
     graph_id: str
     cv_path: str
     l2cache_id: str
     graph_table: TableAddress | None = None
+    cave_auth: AuthRegistration | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,13 @@ def _dataset(graph_id: Any, entry: Any) -> Dataset:
             raise ConfigurationError(f"dataset {graph_id}: {key} must be given as text")
     if urlsplit(entry["cv_path"]).scheme != "graphene":
         raise ConfigurationError(f"dataset {graph_id}: cv_path must be a graphene:// address, not {entry['cv_path']!r}")
-    return Dataset(graph_id, entry["cv_path"], entry["l2cache_id"], _graph_table(graph_id, entry.get("graph_table")))
+    return Dataset(
+        graph_id,
+        entry["cv_path"],
+        entry["l2cache_id"],
+        _graph_table(graph_id, entry.get("graph_table")),
+        _cave_auth(graph_id, entry.get("cave_auth")),
+    )
 
 
 def _graph_table(graph_id: str, address: Any) -> TableAddress | None:
@@ -110,3 +136,16 @@ def _graph_table(graph_id: str, address: Any) -> TableAddress | None:
         return TableAddress.parse(address)
     except ConfigurationError as error:
         raise ConfigurationError(f"dataset {graph_id}: graph_table: {error}") from error
+
+
+def _cave_auth(graph_id: str, entry: Any) -> AuthRegistration | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not {"host", "dataset"} <= entry.keys() <= _AUTH_KEYS:
+        raise ConfigurationError(f"dataset {graph_id}: cave_auth needs host and dataset, and may have service")
+    if not all(isinstance(value, str) and value for value in entry.values()):
+        raise ConfigurationError(f"dataset {graph_id}: cave_auth's host, dataset and service must be text")
+    host = urlsplit(entry["host"])
+    if host.scheme not in ("https", "http") or not host.hostname or host.query or host.fragment:
+        raise ConfigurationError(f"dataset {graph_id}: cave_auth's host must be an address such as https://HOST")
+    return AuthRegistration(**{**entry, "host": entry["host"].rstrip("/")})

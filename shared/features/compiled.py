@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "l2cache-kernels"
 
 
+def machine_features() -> Mapping[str, bool]:
+    """What the processor at hand can do, by LLVM's names; empty where LLVM cannot tell."""
+    return dict(llvm.get_host_cpu_features())
+
+
 @cache
 def target_portable_code() -> None:
     """Let numba's code generator of this process make code for x86-64-v3, where the machine is one.
@@ -65,7 +70,7 @@ def target_portable_code() -> None:
     """
     if platform.machine().lower() not in ("x86_64", "amd64") or _config.CPU_NAME is not None:
         return
-    host = llvm.get_host_cpu_features()
+    host = machine_features()
     if not all(host.get(feature[1:], True) for feature in X86_64_V3_FEATURES.split(",")):
         return
     _config.CPU_NAME, _config.CPU_FEATURES = "x86-64-v3", X86_64_V3_FEATURES

@@ -12,7 +12,7 @@ from shared.graph.address import GraphAddress
 from shared.graph.bigtable import GraphTable
 from shared.graph.protocol import Graph
 from shared.graph.server import GraphServer
-from shared.graph.token import checked_token, cloudvolume_secrets_dirs, find_token
+from shared.graph.token import token_for
 from shared.graph.transport import GraphTransport
 
 
@@ -37,10 +37,7 @@ class Graphs:
     def _open(self, dataset: Dataset) -> Graph:
         settings = self._settings
         address = GraphAddress.parse(dataset.cv_path)
-        if settings.graph_token:
-            token: str | None = checked_token(settings.graph_token)
-        else:
-            token = find_token(address.host, cloudvolume_secrets_dirs(settings.cloud_volume_dir))
+        token = token_for(address.host, settings)
         server = GraphServer(address, GraphTransport(token, settings.graph_timeout_s, settings.graph_attempts))
         if dataset.graph_table is None:
             return server

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shared.config.settings import Settings
 from shared.errors import ConfigurationError
 
 
@@ -32,6 +33,24 @@ def find_token(host: str, secrets_dirs: tuple[Path, ...]) -> str | None:
             if path.is_file():
                 return _token_in(path)
     return None
+
+
+def token_for(host: str, settings: Settings) -> str | None:
+    """The token for a graph server and for what goes with it: the settings' own, else that of CloudVolume's secrets.
+
+    Args:
+      host: the server's host, with its port if it has one.
+      settings: may hold the token, and names CloudVolume's folder.
+
+    Returns:
+      The token, or None if there is none: the server may not want one.
+
+    Raises:
+      ConfigurationError: if it is no token, or its file cannot be read.
+    """
+    if settings.graph_token:
+        return checked_token(settings.graph_token)
+    return find_token(host, cloudvolume_secrets_dirs(settings.cloud_volume_dir))
 
 
 def cloudvolume_secrets_dirs(cloud_volume_dir: Path | None) -> tuple[Path, ...]:

@@ -50,13 +50,14 @@ class ServerFaultError(WorthRetryingError):
     """Status 500 for a cause that is not known to last."""
 
 
-class _BearerToken(AuthBase):
+class BearerToken(AuthBase):
     """Sets the token; given as `auth`, it also keeps requests from taking another one out of a `.netrc` file."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """The request with the token in its header, if there is one."""
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
@@ -83,7 +84,7 @@ class GraphTransport:
         backoff_s: float = 0.5,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._auth = _BearerToken(token)
+        self._auth = BearerToken(token)
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._backoff = wait_random_exponential(multiplier=backoff_s, max=_LONGEST_PAUSE_S)

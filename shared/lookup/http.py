@@ -14,19 +14,22 @@ from shared.attributes import ATTRIBUTES
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
 from shared.config.version import TITLE
+from shared.errors import TooLargeError
 from shared.lookup.auth import Authorizer
 from shared.lookup.caller import RateLimiter, caller_of_request
 from shared.lookup.query import parse_query
 from shared.lookup.service import LookupService
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
-from shared.web.answers import enable_gzip, json_response
+from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed
 from shared.web.body import read_body
 from shared.web.errors import answer_errors
+from shared.web.health import HEALTH_ENDPOINT, answer_health
 
 ServiceSource: TypeAlias = Callable[[], LookupService]
 
 _PREFLIGHT_AGE_S = 3600
+_FITTING_SHARE = 0.9  # of the ids that fit on average: some nodes have more to say than others
 
 _logger = get_logger("lookup")
 
@@ -71,7 +74,7 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings) -
     for name, value in (("attribute_metadata", types), ("table_mapping", mapping)):
         path = _prefixed(settings, f"/api/v1/{name}")
         app.add_url_rule(path, name, lambda value=value: json_response(value))
-    app.add_url_rule("/healthz", "healthz", lambda: json_response({"status": "ok", "version": TITLE}))
+    answer_health(app, lambda: {"version": TITLE})
 
 
 def _add_attributes_route(
@@ -105,10 +108,28 @@ def _add_attributes_route(
             unpublished=found.unpublished,
             withheld=found.withheld,
         )
-        return json_response(found.json)
+        response = packed(json_response(found.json))
+        _require_sendable(response, found.ids)
+        return response
 
     path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
     app.add_url_rule(path, "attributes", attributes, methods=["POST"])
+
+
+def _require_sendable(response: flask.Response, ids: int) -> None:
+    """Refuses an answer that the platform would not send, and says how many ids would fit into one.
+
+    Raises:
+      TooLargeError: if it is too large.
+    """
+    n_bytes = len(response.get_data())
+    if n_bytes <= MOST_ANSWER_BYTES:
+        return
+    advice = "" if "Content-Encoding" in response.headers else ", accept gzip (Accept-Encoding: gzip)"
+    raise TooLargeError(
+        f"the answer has {n_bytes} bytes, at most {MOST_ANSWER_BYTES} can be sent: ask for at most "
+        f"{int(_FITTING_SHARE * ids * MOST_ANSWER_BYTES / n_bytes)} ids at a time{advice} or name fewer attributes"
+    )
 
 
 def _record_requests(app: flask.Flask) -> None:
@@ -124,7 +145,7 @@ def _record_requests(app: flask.Flask) -> None:
         elapsed_ms = (time.perf_counter() - flask.g.started_s) * 1000
         event(
             _logger,
-            logging.DEBUG if request.endpoint == "healthz" else logging.INFO,
+            logging.DEBUG if request.endpoint == HEALTH_ENDPOINT else logging.INFO,
             "request",
             route=request.endpoint,
             method=request.method,

@@ -8,6 +8,10 @@ import flask
 import orjson
 from isal import isal_zlib
 
+MOST_ANSWER_BYTES = 32_000_000
+"""What the platform sends as one answer; for a larger one the client gets an error of the platform's. A streamed answer
+may have 10 MB only."""
+
 _GZIP_LEVEL = 2
 _GZIP_WBITS = 31  # zlib's way to say: a gzip header and trailer around the deflated data
 
@@ -20,10 +24,11 @@ def json_response(value: Any, status: int = 200) -> flask.Response:
 
 def enable_gzip(app: flask.Flask) -> None:
     """Makes `app` gzip each answer that has a body when the client accepts it."""
-    app.after_request(_pack)
+    app.after_request(packed)
 
 
-def _pack(response: flask.Response) -> flask.Response:
+def packed(response: flask.Response) -> flask.Response:
+    """The response, gzipped if the request's client accepts that and it has a body that is not packed yet."""
     response.vary.add("Accept-Encoding")
     # `quality` is 0 for `gzip;q=0` and for clients that do not name it.
     if flask.request.accept_encodings.quality("gzip") <= 0 or "Content-Encoding" in response.headers:

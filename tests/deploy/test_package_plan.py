@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.packaging.import_graph import reachable_modules
 from infra.packaging.lock import FUNCTIONS, ROOT, StaleLockError, locked, pins
-from infra.packaging.package import make_zip, stage
+from infra.packaging.machine import Machine, UnfitMachineError
+from infra.packaging.package import main, make_zip, package, stage
 
 ENTRIES = {name: ROOT / "functions" / name / "main.py" for name in FUNCTIONS}
 
@@ -167,3 +171,34 @@ def test_the_compiled_kernels_are_the_same_bytes_each_time_and_are_all_that_is_n
     )
     assert done.stdout.strip() == "8"
     assert sorted(first.rglob("*.nbc")) == kernels, "something had to be compiled where the function runs"
+
+
+GOOD = Machine("Linux", "x86_64", {"avx2": True, "sse3": True, "avx512f": False})
+
+
+@pytest.mark.parametrize(
+    ("machine", "reason"),
+    [
+        (replace(GOOD, system="Darwin", architecture="arm64", features={}), "this is Darwin on arm64"),
+        (replace(GOOD, system="Darwin"), "this is Darwin on x86_64"),
+        (replace(GOOD, architecture="aarch64", features={}), "this is Linux on aarch64"),
+        (replace(GOOD, features={"avx2": False, "bmi2": False, "sse3": True}), "this processor lacks avx2, bmi2"),
+    ],
+)
+def test_a_machine_whose_kernels_no_instance_can_load_packages_nothing(
+    tmp_path: Path, machine: Machine, reason: str
+) -> None:
+    with pytest.raises(UnfitMachineError, match="Linux on x86-64-v3") as refused:
+        package(tmp_path / "dist", machine)
+    assert reason in str(refused.value)
+    assert "docker run" in str(refused.value)
+    assert not (tmp_path / "dist").exists()
+    GOOD.require_portable_code()
+
+
+def test_make_package_says_so_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    done = CliRunner().invoke(main, ["--dist", str(tmp_path / "dist")])
+    assert done.exit_code == 1
+    assert "on arm64. Package on a machine like those" in done.output
+    assert not (tmp_path / "dist").exists()

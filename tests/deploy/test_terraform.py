@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-CODE = ROOT / "infra" / "terraform"
-CHECK = ROOT.parent / "shared" / "terraform" / "tf-check"
-EXAMPLES = sorted(path.name for path in (CODE / "examples").glob("*.tfvars"))
-
-needs_check = pytest.mark.skipif(
-    not CHECK.exists() or shutil.which("terraform") is None,
-    reason="terraform and ../shared/terraform/tf-check are needed",
-)
-
-
-@pytest.fixture(scope="session")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as `make package` leaves it, with nothing of weight in it."""
-    folder = tmp_path_factory.mktemp("dist")
-    (folder / "package.json").write_text('{"version": "1.0.0", "runtime": "python311", "zips": {}}')
-    for name in ("lookup", "compute", "ingest"):
-        (folder / f"{name}.zip").write_bytes(name.encode())
-    return folder
-
-
-def run_check(dist: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Checks and plans the code, with variables or files of variables given as arguments."""
-    datasets = CODE / "examples" / "datasets.yaml"
-    fixed = ["--var", f"dist={dist}", "--var", f"datasets_file={datasets}"]
-    return subprocess.run(
-        [str(CHECK), str(CODE), "--plan", *fixed, *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def plan_with(dist: Path, *variables: str) -> subprocess.CompletedProcess[str]:
-    return run_check(dist, "--var", "project=a-project", *(part for value in variables for part in ("--var", value)))
+from shared.ingest.control.rates import ALERTS
+from tests.integration.test_idle_connections import FEWEST_THREADS
+from tests.support.terraform import CODE, EXAMPLES, needs_check, plan_with, resources, run_check, values
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +19,6 @@ def plans(dist: Path) -> dict[str, str]:
     for example, process in done.items():
         assert process.returncode == 0, f"{example}:\n{process.stdout[-3000:]}{process.stderr[-3000:]}"
     return {example: process.stdout for example, process in done.items()}
-
-
-def resources(plan: str, kind: str) -> dict[str, str]:
-    """The planned resources of a kind: address -> text."""
-    pattern = rf"# ({kind}\.[^\n]+) will be created\n(.*?)\n    }}\n"
-    return {match[1]: match[2] for match in re.finditer(pattern, plan, re.DOTALL)}
 
 
 GRANTS = (
@@ -75,10 +38,6 @@ def services_in(plan: str, kind: str) -> set[str]:
 
 def follows_edits(plan: str) -> bool:
     return 'google_pubsub_subscription.push["edits"]' in plan
-
-
-def values(text: str, name: str) -> list[str]:
-    return re.findall(rf"\b{name}\s+= \"?([^\"\n]+)", text)
 
 
 @needs_check
@@ -111,6 +70,7 @@ def test_roles_are_the_small_ones(plans: dict[str, str]) -> None:
         "roles/artifactregistry.writer",
         "roles/bigtable.reader",
         "roles/bigtable.user",
+        "roles/cloudfunctions.viewer",
         "roles/cloudtasks.enqueuer",
         "roles/iam.serviceAccountTokenCreator",
         "roles/iam.serviceAccountUser",
@@ -237,6 +197,13 @@ def test_both_services_that_compute_read_the_graphs_tables(dist: Path, tmp_path:
 
 
 @needs_check
+def test_a_plan_of_an_ingest_knows_how_many_alerts_there_are(plans: dict[str, str]) -> None:
+    for plan in plans.values():
+        alerts = "\n".join(resources(plan, "google_monitoring_alert_policy").values())
+        assert alerts.count("+ conditions {") == ALERTS
+
+
+@needs_check
 def test_edits_wake_somebody_sooner_than_misses(plans: dict[str, str]) -> None:
     alerts = "\n".join(resources(plans["petascale.tfvars"], "google_monitoring_alert_policy").values())
     limits = re.findall(r'unacked_message_age\{subscription_id=~\\"l2cache-\(([^)]+)\)\\"\}\) > (\d+)"', alerts)
@@ -252,7 +219,9 @@ def test_compute_is_reached_from_inside_only_and_takes_few_requests_at_a_time(pl
         assert values(compute, "max_instance_request_concurrency") == ["1"]
         lookup = functions['google_cloudfunctions2_function.this["lookup"]']
         assert values(lookup, "max_instance_request_concurrency") == ["40"]
-        assert values(lookup, '"THREADS"') == ["40"] or '"THREADS" ' in lookup
+        threads = {name: int(re.findall(r'"THREADS"\s+= "(\d+)"', text)[0]) for name, text in functions.items()}
+        assert min(threads.values()) == FEWEST_THREADS
+        assert threads['google_cloudfunctions2_function.this["lookup"]'] == 40
 
 
 @needs_check

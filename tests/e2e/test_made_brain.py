@@ -121,7 +121,7 @@ def test_a_function_that_dies_is_started_again(world: Path, tmp_path: Path) -> N
 
         def alive() -> bool:
             with contextlib.suppress(requests.ConnectionError):
-                return bool(answer(requests.get(f"{address}/healthz", timeout=5)))
+                return bool(answer(requests.get(f"{address}/health", timeout=5)))
             return False
 
         wait_until(alive, "the ingest function to come back")

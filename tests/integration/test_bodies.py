@@ -148,7 +148,7 @@ def test_slow_bodies_hold_no_thread_beyond_their_time(urls: dict[str, str]) -> N
             for number in range(THREADS + 1)
         ]
         time.sleep(BODY_TIMEOUT_S / 3)  # until they have all threads
-        assert requests.get(f"{url}/healthz", timeout=30).ok
+        assert requests.get(f"{url}/health", timeout=30).ok
         assert [answer(connection)[0] for connection in slow].count(408) >= THREADS
 
 

@@ -169,9 +169,9 @@ def test_what_was_computed_before_a_failure_stays_and_is_not_computed_again(rig:
     ids=["garbage", "code", "half an id", "a supervoxel", "no table", "no dataset"],
 )
 def test_what_can_never_succeed_is_acknowledged_and_counted(rig: Rig, attributes: dict[str, str], data: bytes) -> None:
-    before = requests.get(f"{rig.compute.url}/healthz", timeout=5).json()["messages"]
+    before = requests.get(f"{rig.compute.url}/health", timeout=5).json()["messages"]
     assert rig.compute.push(attributes, data, message_id="never").status_code == 204
-    after = requests.get(f"{rig.compute.url}/healthz", timeout=5).json()["messages"]
+    after = requests.get(f"{rig.compute.url}/health", timeout=5).json()["messages"]
     assert after == {**before, "failed": before["failed"] + 1}
     record = [record for record in rig.compute.records() if record.get("message_id") == "never"][-1]
     assert record["severity"] == "ERROR"
@@ -192,7 +192,7 @@ def test_a_body_that_is_no_delivery_is_acknowledged(rig: Rig, body: bytes) -> No
 
 def test_other_methods_are_refused(rig: Rig) -> None:
     assert requests.get(f"{rig.compute.url}/", timeout=5).status_code == 405
-    assert requests.post(f"{rig.compute.url}/healthz", timeout=5).status_code in (204, 405)
+    assert requests.post(f"{rig.compute.url}/health", timeout=5).status_code in (204, 405)
 
 
 def test_a_chunk_task_computes_its_block(rig: Rig, tmp_path: Path) -> None:

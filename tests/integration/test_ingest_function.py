@@ -71,6 +71,8 @@ def test_a_run_from_plan_to_end(site: Site, url: str) -> None:
     plan = post(url, "/plan", **START).json()
     assert (plan["total_chunks"], plan["leaf_tasks"], plan["expand_tasks"]) == (CHUNKS, CHUNKS, [1])
     assert plan["cost_usd"]["total"] > 0
+    assert plan["cost_usd"]["logging"] >= 0
+    assert plan["cost_beside_usd"] == {"reads_across_regions": 0.0, "alerts_month": 7.5}
     assert requests.get(f"{url}/runs", params={"dataset": GRAPH_ID}, timeout=30).status_code == 404
     started = post(url, "/start", **START)
     assert (started.status_code, started.json()["state"]) == (200, "running")

@@ -112,7 +112,8 @@ class TestOpenRoutes:
 
     def test_health_is_told_without_asking_anybody(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         client = world.client(monkeypatch, L2CACHE_STORE="sqlite:///nowhere/at/all.db")
-        assert json_of(client.get("/healthz"))["status"] == "ok"
+        assert json_of(client.get("/health"))["status"] == "ok"
+        assert json_of(client.get("/healthz")) == json_of(client.get("/health"))
 
     def test_the_prefix_can_be_changed(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         client = world.client(monkeypatch, PCGL2CACHE_URL_PREFIX="other/cache")

@@ -53,7 +53,7 @@ def test_other_callers_and_what_needs_no_storage_go_on(world: World, monkeypatch
     for address, expected in (("203.0.113.1", 200), ("203.0.113.1", 429), ("203.0.113.2", 200)):
         headers = {**RAW, "X-Forwarded-For": f"192.0.2.{expected % 7}, {address}"}
         assert client.post(ATTRIBUTES_PATH, data=MISSING, headers=headers).status_code == expected
-    assert [client.get(path).status_code for path in ("/healthz", "/l2cache/api/v1/table_mapping")] == [200, 200]
+    assert [client.get(path).status_code for path in ("/health", "/l2cache/api/v1/table_mapping")] == [200, 200]
 
 
 def test_zero_switches_the_limit_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ class TestAuthentication:
 
     def test_the_open_routes_need_no_token(self, server: Server) -> None:
         asked = len(server.auth.asked)
-        for path in ("/l2cache/", "/l2cache/api/v1/table_mapping", "/l2cache/api/v1/attribute_metadata", "/healthz"):
+        for path in ("/l2cache/", "/l2cache/api/v1/table_mapping", "/l2cache/api/v1/attribute_metadata", "/health"):
             assert requests.get(server.url + path, timeout=30).status_code == 200
         response = requests.post(f"{server.url}/l2cache/api/v1/table/unknown/attributes", timeout=30)
         assert response.status_code == 404

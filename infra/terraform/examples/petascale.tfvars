@@ -14,6 +14,10 @@ edits_topic          = "pychunkedgraph"
 edits_filter         = "hasPrefix(attributes.table_id, \"minnie\")"
 segmentation_buckets = ["my-em-segmentation"]
 
+# To be asked for before (console: IAM & Admin, Quotas, Cloud Run Admin API, "Total CPU allocation" and "Total memory
+# allocation, per project per region"); a new project has 20 vCPUs and 40 GiB.
+quota = { vcpus = 1200, memory_gib = 4400 }
+
 lookup  = { min_instances = 2, max_instances = 100 }
 compute = { max_instances = 1000 }
 edits   = { min_instances = 1, max_instances = 50 }

@@ -70,6 +70,7 @@ def plan(plan: Plan) -> dict[str, Any]:
             "origin": plan.rates.origin,
         },
         "cost_usd": {**cost, "total": round(sum(asdict(plan.cost).values()), 2), "prices_of": plan.prices.valid},
+        "cost_beside_usd": {name: round(value, 2) for name, value in asdict(plan.beside).items()},
     }
 
 

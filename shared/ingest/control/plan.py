@@ -14,7 +14,10 @@ from shared.geometry.grid import Box, as_triple
 from shared.ingest.blocks import children
 from shared.ingest.control.prices import LIST_PRICES, Prices
 from shared.ingest.control.rates import (
+    ALERTS,
     LEAF_MEMORY_GIB,
+    LOG_BYTES_PER_TASK,
+    READ_BYTES_PER_VOXEL,
     ROW_BYTES,
     ROWS_WRITTEN_PER_NODE_AND_S,
     Rates,
@@ -57,6 +60,7 @@ class Cost:
       reads: reads of the volume's files.
       table_nodes: Bigtable nodes for as long as the run lasts.
       table_month: storing the rows for a month.
+      logging: records of the run.
     """
 
     compute: float
@@ -64,6 +68,20 @@ class Cost:
     reads: float
     table_nodes: float
     table_month: float
+    logging: float
+
+
+@dataclass(frozen=True)
+class CostBeside:
+    """US dollars that are no part of what the run costs, or only in some deployments.
+
+    Attributes:
+      reads_across_regions: reading the volume if it is in another region than the functions.
+      alerts_month: the deployment's alerts for a month, whether anything runs or not.
+    """
+
+    reads_across_regions: float
+    alerts_month: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,7 @@ class Plan:
       table_bytes: of these rows.
       table_nodes: Bigtable nodes that such a rate of writing needs.
       cost: what it will cost.
+      beside: what may come on top.
       prices: at which prices.
     """
 
@@ -96,6 +115,7 @@ class Plan:
     table_bytes: int
     table_nodes: int
     cost: Cost
+    beside: CostBeside
     prices: Prices
 
 
@@ -128,7 +148,9 @@ def make_plan(
         reads=chunks * rates.files_per_chunk(chunk_size_voxels) * prices.million_file_reads / 1e6,
         table_nodes=nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
         table_month=rows * ROW_BYTES / 2**30 * prices.table_gib_month,
+        logging=all_tasks * LOG_BYTES_PER_TASK / 2**30 * prices.log_gib,
     )
+    read_gib = chunks * prod(chunk_size_voxels) * READ_BYTES_PER_VOXEL / 2**30
     return Plan(
         run=run,
         tasks=tasks,
@@ -141,6 +163,7 @@ def make_plan(
         table_bytes=rows * ROW_BYTES,
         table_nodes=nodes,
         cost=cost,
+        beside=CostBeside(read_gib * prices.region_gib, ALERTS * prices.alert_month),
         prices=prices,
     )
 

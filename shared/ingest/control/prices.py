@@ -18,6 +18,9 @@ class Prices:
       table_gib_month: a GiB of SSD storage in Bigtable for a month.
       table_node_hour: a Bigtable node for an hour.
       million_file_reads: a million reads of files in Cloud Storage (class B operations, standard storage).
+      log_gib: a GiB of records in Cloud Logging.
+      region_gib: a GiB read from Cloud Storage out of another region of the same continent.
+      alert_month: a condition of an alert for a month.
     """
 
     valid: str
@@ -28,6 +31,9 @@ class Prices:
     table_gib_month: float
     table_node_hour: float
     million_file_reads: float
+    log_gib: float
+    region_gib: float
+    alert_month: float
 
 
 LIST_PRICES = Prices(
@@ -39,5 +45,9 @@ LIST_PRICES = Prices(
     table_gib_month=0.17,
     table_node_hour=0.65,
     million_file_reads=0.40,
+    log_gib=0.50,
+    region_gib=0.02,
+    alert_month=1.50,
 )
-"""From cloud.google.com/{run,tasks,bigtable,storage}/pricing; compare with the present ones before a large run."""
+"""From cloud.google.com/{run,tasks,bigtable,storage}/pricing and /stackdriver/pricing; compare with the present ones
+before a large run."""

@@ -52,6 +52,7 @@ class IngestService:
       leaf_chunks: most chunks in a leaf task of a new run.
       clock: Unix time.
       n_queues: how many queues the tasks are spread over, for plans.
+      register: makes a dataset's graph known to CAVE's authentication, where the dataset asks for it.
     """
 
     datasets: Datasets
@@ -61,6 +62,7 @@ class IngestService:
     leaf_chunks: int
     clock: Callable[[], float] = time.time
     n_queues: int = 1
+    register: Callable[[Dataset], None] = lambda _: None
 
     def plan(self, request: StartRequest, concurrency: int) -> Plan:
         """What a start would do, take and cost; nothing is written.
@@ -84,7 +86,8 @@ class IngestService:
     def start(self, request: StartRequest) -> RunStatus:
         """Creates the table if there is none, writes the run down and enqueues its first task.
 
-        Starting a finished ingest again does nothing. A start that died half-way is completed by the next one.
+        A graph that is to be registered is registered before anything is asked of it. Starting a finished ingest again
+        does nothing. A start that died half-way is completed by the next one.
 
         Raises:
           UnknownDatasetError: if the dataset is not configured.
@@ -92,8 +95,10 @@ class IngestService:
           TableNotFoundError: if the table does not exist and is not to be made.
           RunConflictError: if a run of the table is going on or was started at the same moment, if this one was
             cancelled, or if the table belongs to another graph.
+          RegistrationRefusedError: if the graph cannot be registered.
         """
         dataset = self.datasets.get(request.dataset)
+        self.register(dataset)
         wanted = self._new_run(dataset, self.geometry(dataset), request)
         self._provide_table(dataset, request)
         ledger = Ledger(self.store, dataset.l2cache_id)

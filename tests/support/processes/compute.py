@@ -133,7 +133,7 @@ def _wait_until_it_answers(compute: ComputeProcess, process: subprocess.Popen[by
         if process.poll() is not None:
             break
         try:
-            requests.get(f"{compute.url}/healthz", timeout=5).raise_for_status()
+            requests.get(f"{compute.url}/health", timeout=5).raise_for_status()
         except requests.RequestException:
             time.sleep(0.1)
         else:

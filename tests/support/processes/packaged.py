@@ -63,7 +63,7 @@ class PackagedFunction:
         with output.open("w") as log:
             process = subprocess.Popen(command, env=_clean(environment), cwd=cwd, stdout=log, stderr=log)
             try:
-                _wait(f"http://127.0.0.1:{port}/healthz", process, output)
+                _wait(f"http://127.0.0.1:{port}/health", process, output)
                 yield f"http://127.0.0.1:{port}"
             finally:
                 process.terminate()

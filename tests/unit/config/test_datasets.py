@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config.datasets import Dataset, Datasets
+from shared.config.datasets import AuthRegistration, Dataset, Datasets
 from shared.errors import ConfigurationError, UnknownDatasetError
 
 GOOD = """
@@ -15,6 +15,13 @@ minnie3_v1:
 def test_a_dataset_is_found_by_its_graphs_id() -> None:
     expected = Dataset("minnie3_v1", "graphene://https://server/segmentation/table/minnie3_v1", "l2cache_minnie3_v1_v2")
     assert Datasets.from_yaml(GOOD).get("minnie3_v1") == expected
+
+
+def test_a_graph_is_registered_only_if_its_dataset_says_as_what() -> None:
+    assert Datasets.from_yaml(GOOD).get("minnie3_v1").cave_auth is None
+    named = Datasets.from_yaml(GOOD + "  cave_auth: {host: 'https://global.cave/', dataset: minnie65}\n")
+    expected = AuthRegistration("https://global.cave", "minnie65", "pychunkedgraph")
+    assert named.get("minnie3_v1").cave_auth == expected
 
 
 def test_an_unknown_dataset_is_named() -> None:
@@ -34,6 +41,11 @@ def test_an_unknown_dataset_is_named() -> None:
         ("d: {cv_path: 'precomputed://x', l2cache_id: t}", "cv_path"),
         ("d: {cv_path: 'graphene://x', l2cache_id: t, colour: red}", "colour"),
         ("1: {cv_path: 'graphene://x', l2cache_id: t}", "name"),
+        ("d: {cv_path: 'graphene://x', l2cache_id: t, cave_auth: yes}", "needs host and dataset"),
+        ("d: {cv_path: 'graphene://x', l2cache_id: t, cave_auth: {host: 'https://h'}}", "needs host and dataset"),
+        ("d: {cv_path: 'graphene://x', l2cache_id: t, cave_auth: {host: 'https://h', dataset: 5}}", "must be text"),
+        ("d: {cv_path: 'graphene://x', l2cache_id: t, cave_auth: {host: h, dataset: m}}", "https://HOST"),
+        ("d: {cv_path: 'graphene://x', l2cache_id: t, cave_auth: {host: 'https://h', dataset: m, x: y}}", "may have"),
     ],
 )
 def test_a_wrong_file_is_refused_and_the_wrong_thing_named(text: str, named: str) -> None:

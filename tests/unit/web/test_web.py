@@ -33,6 +33,7 @@ from shared.web.answers import enable_gzip, json_response
 from shared.web.body import read_body
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors, status_of
+from shared.web.health import answer_health
 
 LIMIT = 1000
 
@@ -298,6 +299,16 @@ class TestServing:
         pieces, status, _ = run_wsgi_app(in_function(small_app()).application, environ)
         assert status.startswith("400")
         assert json.loads(b"".join(pieces))["code"] == 400
+
+
+class TestHealth:
+    @pytest.mark.parametrize("path", ["/health", "/healthz"])
+    def test_a_function_says_that_it_is_alive_and_what_it_has_to_say(self, path: str) -> None:
+        app = flask.Flask("app")
+        answer_health(app, lambda: {"messages": {"computed": 3}})
+        answer = app.test_client().get(path)
+        assert answer.status_code == 200
+        assert answer.get_json() == {"status": "ok", "messages": {"computed": 3}}
 
 
 class TestTrace:

@@ -141,7 +141,12 @@ class Settings:
     ] = 480.0
     threads: Annotated[int, Setting("L2CACHE_THREADS", "threads of the feature engine", least=1)] = 1
     log_level: Annotated[
-        str, Setting("L2CACHE_LOG_LEVEL", "the least of the records that are logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+        str,
+        Setting(
+            "L2CACHE_LOG_LEVEL",
+            "the least of the records that are logged",
+            choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        ),
     ] = "INFO"
     project: Annotated[
         str,

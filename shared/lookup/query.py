@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shared.attributes import ATTRIBUTES, Attribute, AttributeTable
+from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, InvalidL2IdError, TooLargeError
 from shared.types import UInt64Array
 
@@ -86,20 +87,9 @@ def _binary_ids(body: bytes, max_ids: int) -> UInt64Array:
 def _json_object(body: bytes) -> dict[str, Any]:
     if not body:
         raise BadRequestError('the body is empty: send {"l2_ids": [...]}')
-    try:
-        document = json.loads(body)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise BadRequestError(f"the body is not JSON ({place}); raw ids need the content type {BINARY_TYPE}") from error
-    except UnicodeDecodeError as error:
-        raise BadRequestError(f"the body is no text; raw ids need the content type {BINARY_TYPE}") from error
-    except RecursionError as error:
-        raise BadRequestError("the body is nested too deeply") from error
-    except ValueError as error:
-        raise BadRequestError("a number in the body has too many digits") from error
-    if not isinstance(document, dict) or "l2_ids" not in document:
-        raise BadRequestError('the body must be a JSON object with the key "l2_ids"')
-    return document
+    # NaN is no id, and is said to be none
+    hint = f"; raw ids need the content type {BINARY_TYPE}"
+    return decode_object(body, "the body", strict=False, key="l2_ids", hint=hint)
 
 
 def _json_ids(value: Any, max_ids: int) -> UInt64Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, AttributeTable, feature_cells
+from shared.geometry.ids import node_key
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.admin import create_table
 from shared.google.bigtable.clients import DataClients
@@ -32,7 +33,6 @@ from shared.store.table_format import (
     mark_place,
     mark_rows,
     marks_of,
-    node_key,
 )
 from shared.types import UInt64Array
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from shared.attributes import ATTRIBUTES, AttributeTable
 from shared.config.address import unknown_scheme
 from shared.errors import ConfigurationError
 from shared.store.protocol import UNKNOWN, CachedCells, CacheStore, NodeState, TableMeta
 
 __all__ = ["UNKNOWN", "CacheStore", "CachedCells", "NodeState", "TableMeta", "open_store"]
-
-_BIGTABLE = re.compile(r"bigtable://(?P<project>[a-z0-9][a-z0-9.:-]*)/(?P<instance>[a-z][a-z0-9-]*)")
 
 
 def open_store(address: str, attributes: AttributeTable = ATTRIBUTES) -> CacheStore:
@@ -31,12 +27,11 @@ def open_store(address: str, attributes: AttributeTable = ATTRIBUTES) -> CacheSt
 
         return SQLiteStore(sqlite_path(address), attributes=attributes)
     if scheme == "bigtable":
+        from shared.google.bigtable.address import InstanceAddress
         from shared.store.bigtable import BigtableStore
 
-        place = _BIGTABLE.fullmatch(address)
-        if place is None:
-            raise ConfigurationError("a Bigtable store's address must be bigtable://PROJECT/INSTANCE")
-        return BigtableStore(place["project"], place["instance"], attributes=attributes)
+        place = InstanceAddress.parse(address)
+        return BigtableStore(place.project, place.instance, attributes=attributes)
     # no more of the address is repeated: it may hold a password
     raise ConfigurationError(
         f"L2CACHE_STORE must be sqlite:///ABSOLUTE/FILE or bigtable://PROJECT/INSTANCE; {unknown_scheme(address)}"

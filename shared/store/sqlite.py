@@ -20,6 +20,7 @@ import numpy as np
 
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, AttributeTable, feature_cells
 from shared.errors import TableNotFoundError
+from shared.geometry.ids import node_key
 from shared.sqlite.file import SQLiteFile
 from shared.store.protocol import CachedCells, NodeState, TableMeta
 from shared.store.states import STATE_DAYS, since_ms
@@ -37,7 +38,6 @@ from shared.store.table_format import (
     mark_rows,
     marks_of,
     node_id,
-    node_key,
 )
 from shared.types import UInt64Array
 

@@ -33,7 +33,7 @@ class InvalidL2IdError(BadRequestError):
 
 
 class UnknownAttributeError(BadRequestError):
-    """An attribute was asked for that is none of the eight."""
+    """An attribute was asked for that there is none."""
 
 
 class TooLargeError(PermanentError):

@@ -11,7 +11,6 @@ fault of our own is neither: it becomes a 500, is delivered again, and ends amon
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import asdict
 from functools import partial
@@ -33,10 +32,10 @@ from shared.messages.cloud_events import PushedMessage, parse_push
 from shared.messages.messages import TRACE_ATTRIBUTE
 from shared.once import Once
 from shared.tasks.open import open_queue
-from shared.telemetry.log import configure, event, get_logger
+from shared.telemetry.log import configure, get_logger, never_succeeds
 from shared.telemetry.trace import trace_of
 from shared.telemetry.web_trace import trace_id
-from shared.web.answers import json_response
+from shared.web.answers import acknowledged, json_response
 from shared.web.body import read_body
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
@@ -66,9 +65,8 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
         try:
             done = leaves.compute_block(read_body(flask.request, settings.max_body_bytes), _attempt())
         except PermanentError as error:
-            reason, kind = str(error), type(error).__name__
-            event(_logger, logging.ERROR, "chunk task can never succeed", reason=reason, error=kind)
-            return _acknowledged()
+            never_succeeds(_logger, "chunk task", error)
+            return acknowledged()
         return json_response(asdict(done))
 
     @app.post("/")
@@ -79,10 +77,10 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
             delivered = parse_push(headers, read_body(flask.request, settings.max_body_bytes))
         except PermanentError as error:
             messages.reject(error)
-            return _acknowledged()
+            return acknowledged()
         if messages.handle(delivered, _trace(delivered)) is Verdict.RETRY:
             raise TransientError("the message is to be delivered again")
-        return _acknowledged()
+        return acknowledged()
 
     return app
 
@@ -105,10 +103,6 @@ def _dead_letters(settings: Settings) -> DeadLetterBox | None:
     if not settings.dead_letters:
         return None
     return DeadLetterBox(open_dead_letters(settings.dead_letters), settings.delivery_attempts)
-
-
-def _acknowledged() -> flask.Response:
-    return flask.Response(status=204)
 
 
 def _trace(message: PushedMessage) -> str | None:

@@ -9,16 +9,14 @@ GET  /health
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import Any
 
 import flask
 import functions_framework
-import orjson
 
 from shared.config.datasets import Dataset, Datasets
 from shared.config.settings import Settings
+from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, PermanentError
 from shared.geometry.grid import GraphGeometry
 from shared.graph.registration import GraphRegistrar
@@ -29,8 +27,8 @@ from shared.ingest.task import EXPAND_PATH
 from shared.once import Once
 from shared.store.open import open_store
 from shared.tasks.open import addresses_of, open_queue
-from shared.telemetry.log import configure, event, get_logger
-from shared.web.answers import enable_gzip, json_response
+from shared.telemetry.log import configure, get_logger, never_succeeds
+from shared.web.answers import acknowledged, enable_gzip, json_response
 from shared.web.body import read_body
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
@@ -54,15 +52,13 @@ def create_app(settings: Settings, service: IngestService) -> flask.Flask:
         try:
             new_tasks = service.expand(read_body(flask.request, settings.max_body_bytes))
         except PermanentError as error:
-            # Delivering it again would not mend it.
-            reason, kind = str(error), type(error).__name__
-            event(_logger, logging.ERROR, "expand task can never succeed", reason=reason, error=kind)
-            return flask.Response(status=204)
+            never_succeeds(_logger, "expand task", error)
+            return acknowledged()
         return json_response({"new_tasks": new_tasks})
 
     @app.post("/")
     def call() -> flask.Response:
-        document = _json_object(read_body(flask.request, settings.max_body_bytes))
+        document = decode_object(read_body(flask.request, settings.max_body_bytes), "the body")
         operation = document.pop("operation", None)
         if not isinstance(operation, str):
             raise BadRequestError(f"operation must be one of {', '.join(operations.names())}")
@@ -70,7 +66,7 @@ def create_app(settings: Settings, service: IngestService) -> flask.Flask:
 
     def operation(name: str) -> flask.Response:
         if flask.request.method == "POST":
-            document = _json_object(read_body(flask.request, settings.max_body_bytes))
+            document = decode_object(read_body(flask.request, settings.max_body_bytes), "the body")
         else:
             document = flask.request.args.to_dict()
         return json_response(operations.run(name, document))
@@ -97,16 +93,6 @@ def create_service(settings: Settings) -> IngestService:
         n_queues=len(addresses_of(settings.queue)),
         register=GraphRegistrar(settings),
     )
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise BadRequestError("the body must be a JSON object")
-    return document
 
 
 _SETTINGS = Settings.from_environment(os.environ)

@@ -28,7 +28,7 @@ from shared.messages.cloud_events import PushedMessage
 from shared.messages.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
 from shared.store.delivery_counts import DeliveryCounts
 from shared.store.protocol import CacheStore
-from shared.telemetry.log import StepTimer, event, get_logger
+from shared.telemetry.log import StepTimer, event, get_logger, never_succeeds
 from shared.telemetry.trace import in_trace
 from shared.types import UInt64Array
 
@@ -169,8 +169,7 @@ class MessageHandler:
 
     def reject(self, error: L2CacheError, **fields: object) -> Verdict:
         """Counts and logs a message that can never succeed; `fields` say which."""
-        reason, kind = str(error), type(error).__name__
-        event(_logger, logging.ERROR, "message can never succeed", **fields, reason=reason, error=kind)
+        never_succeeds(_logger, "message", error, **fields)
         return self._count(Verdict.FAILED)
 
     def _failed_for_now(self, delivery: _Delivery, error: TransientError) -> Verdict:

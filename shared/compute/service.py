@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from shared.attributes import ATTRIBUTES, SIZE, AttributeTable
 from shared.compute.budget import Budget
 from shared.compute.chunk import FilledChunks, LoadedChunk, MappedChunk, Membership, disjoint_memberships
 from shared.compute.mapping import map_chunk
@@ -81,6 +82,7 @@ class ComputeService:
       steps: makes the timer of a chunk's steps.
       now_s: Unix time.
       filled: chunks that are known not to be empty.
+      attributes: what is computed.
     """
 
     datasets: Datasets
@@ -93,6 +95,7 @@ class ComputeService:
     steps: Callable[[], StepTimer] = StepTimer
     now_s: Callable[[], float] = time.time
     filled: FilledChunks = field(default_factory=FilledChunks)
+    attributes: AttributeTable = ATTRIBUTES
 
     def compute_nodes(
         self, graph_id: str, l2_ids: UInt64Array, is_edit: bool = False, isolation: NodesIsolation | None = None
@@ -121,7 +124,7 @@ class ComputeService:
         request = _Request(source, is_edit, Budget(self.budget_s, self.clock))
         distinct = np.unique(l2_ids)
         possible = source.geometry.can_exist(distinct)
-        cached = self.store.read_cells(source.dataset.l2cache_id, distinct[possible], ["size_nm3"]).l2_ids
+        cached = self.store.read_cells(source.dataset.l2cache_id, distinct[possible], [SIZE.name]).l2_ids
         wanted = np.setdiff1d(distinct[possible], cached, assume_unique=True)
         remembered = _NO_IDS if is_edit else self._remembered(source, wanted)
         wanted = np.setdiff1d(wanted, remembered, assume_unique=True)
@@ -292,7 +295,9 @@ class ComputeService:
         resolution_nm = source.geometry.resolution_nm
         with steps.step("features"):
             parts = [
-                supervoxel_features(loaded.runs, part.supervoxels, part.nodes, resolution_nm, self.threads)
+                supervoxel_features(
+                    loaded.runs, part.supervoxels, part.nodes, resolution_nm, self.threads, self.attributes
+                )
                 for part in memberships
             ]
             return Features.concatenate(parts)

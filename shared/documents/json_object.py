@@ -12,22 +12,43 @@ from shared.errors import BadRequestError
 _SHOWN_CHARACTERS = 60
 
 
-def decode_object(raw: bytes | str, what: str) -> dict[str, Any]:
-    """The JSON object in a text.
+def decode_object(
+    raw: bytes | str,
+    what: str,
+    kind: type[Exception] = BadRequestError,
+    *,
+    strict: bool = True,
+    key: str = "",
+    hint: str = "",
+) -> dict[str, Any]:
+    """The JSON object in a text. Nothing of the text is in an error, since there may be a token in it.
 
     Args:
-      raw: the text; `NaN` and `Infinity`, which are no JSON, are refused.
+      raw: the text.
       what: what it is said to be in errors: `the body`.
+      kind: of the errors.
+      strict: whether `NaN` and `Infinity`, which are no JSON, are refused.
+      key: of a field that it must have, if there is one.
+      hint: what an error says further of a text that is none of JSON.
 
     Raises:
-      BadRequestError: if it is no JSON, or no object.
+      kind: if it is no JSON, or no object, or has no such field.
     """
     try:
-        document = json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"{what} is not JSON ({type(error).__name__})") from error
-    if not isinstance(document, dict):
-        raise BadRequestError(f"{what} must be a JSON object")
+        document = json.loads(raw, parse_constant=_refuse_constant if strict else None)
+    except json.JSONDecodeError as error:
+        # Not chained: it carries the text.
+        raise kind(f"{what} is not JSON (line {error.lineno} column {error.colno}){hint}") from None
+    except UnicodeDecodeError:
+        raise kind(f"{what} is no text{hint}") from None
+    except RecursionError as error:
+        raise kind(f"{what} is nested too deeply") from error
+    except _NoNumberError as error:
+        raise kind(f"{what} is not JSON ({error})") from error
+    except ValueError as error:
+        raise kind(f"a number in {what} has too many digits") from error
+    if not isinstance(document, dict) or (key and key not in document):
+        raise kind(f"{what} must be a JSON object" + (f' with the key "{key}"' if key else ""))
     return document
 
 
@@ -79,5 +100,9 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."
 
 
+class _NoNumberError(ValueError):
+    pass
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise _NoNumberError(f"{name} is no number of JSON")

@@ -1,4 +1,4 @@
-"""The feature engine: labels of a chunk -> the eight attributes of every node in it.
+"""The feature engine: labels of a chunk -> the attributes of every node in it.
 
 Pure computation: arrays in, arrays out; no I/O and no knowledge of graphs or volumes.
 

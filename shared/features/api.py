@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.attributes import ATTRIBUTES, AttributeTable
 from shared.features.result import Features
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def chunk_features(
     resolution_nm: Sequence[float] | npt.NDArray[Any],
     node_ids: Sequence[int] | npt.NDArray[np.uint64] | None = None,
     threads: int = 1,
+    attributes: AttributeTable = ATTRIBUTES,
 ) -> Features:
     """Attributes of every label of a chunk, or of some.
 
@@ -33,6 +35,7 @@ def chunk_features(
       resolution_nm: voxel size (x, y, z).
       node_ids: labels wanted; all of them if None.
       threads: how many threads to use; one is the way for many chunks at a time.
+      attributes: what is computed.
 
     Returns:
       A row per label with at least one voxel, by ascending label. Labels of `node_ids` without voxels have no row.
@@ -53,7 +56,9 @@ def chunk_features(
         runs = _find_runs(labels, wanted, threads, CROWDED_LABELS)
     except TooManyLabelsError:
         runs = None
-    return noise_features(labels, resolution, threads) if runs is None else _features(runs, resolution, threads)
+    if runs is None:
+        return noise_features(labels, resolution, threads, attributes)
+    return _features(runs, resolution, threads, attributes)
 
 
 def supervoxel_features(
@@ -62,6 +67,7 @@ def supervoxel_features(
     node_ids: npt.NDArray[np.uint64],
     resolution_nm: Sequence[float] | npt.NDArray[Any],
     threads: int = 1,
+    attributes: AttributeTable = ATTRIBUTES,
 ) -> Features:
     """Attributes of the nodes that the supervoxels of a chunk belong to.
 
@@ -71,6 +77,7 @@ def supervoxel_features(
       node_ids: uint64[n], the node of each; supervoxels that are not listed, or belong to 0, are background.
       resolution_nm: voxel size (x, y, z).
       threads: how many threads to use.
+      attributes: what is computed.
 
     Returns:
       A row per node with at least one voxel, by ascending id.
@@ -82,7 +89,7 @@ def supervoxel_features(
     runs = supervoxel_runs(supervoxels, threads) if isinstance(supervoxels, np.ndarray) else supervoxels
     if supervoxel_ids.shape != node_ids.shape or np.any(supervoxel_ids[1:] <= supervoxel_ids[:-1]):
         raise ValueError("supervoxel_ids must ascend strictly, and node_ids be as many")
-    return _features(runs.mapped(supervoxel_ids, node_ids), resolution, threads)
+    return _features(runs.mapped(supervoxel_ids, node_ids), resolution, threads, attributes)
 
 
 def supervoxel_runs(supervoxels: npt.NDArray[Any], threads: int = 1) -> LabelRuns:
@@ -114,10 +121,12 @@ def _find_runs(
     return find_runs(labels, wanted, threads, most_labels)
 
 
-def _features(runs: LabelRuns, resolution_nm: npt.NDArray[np.float64], threads: int) -> Features:
+def _features(
+    runs: LabelRuns, resolution_nm: npt.NDArray[np.float64], threads: int, attributes: AttributeTable
+) -> Features:
     from shared.features.engine import runs_features
 
-    return runs_features(runs, resolution_nm, threads)
+    return runs_features(runs, resolution_nm, threads, attributes)
 
 
 def _resolution(resolution_nm: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float64]:

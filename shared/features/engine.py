@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,28 +11,34 @@ from shared.features import sums as column
 from shared.features.measure import NO_KEY
 from shared.features.result import Features
 from shared.features.runs import LabelRuns
-from shared.features.stored import stored_features
+from shared.features.stored import stored_features, sums_measures
 from shared.features.sums import COLUMNS, add_runs, find_farthest
 from shared.features.transform import Chunk, plane_measurer
 
+if TYPE_CHECKING:
+    from shared.attributes import AttributeTable
 
-def runs_features(runs: LabelRuns, resolution_nm: npt.NDArray[np.float64], threads: int) -> Features:
+
+def runs_features(
+    runs: LabelRuns, resolution_nm: npt.NDArray[np.float64], threads: int, table: AttributeTable
+) -> Features:
     """Features of all labels of a chunk.
 
     Args:
       runs: the chunk.
       resolution_nm: float64[3], voxel size.
       threads: how many threads to use.
+      table: the attributes to compute.
     """
     if len(runs.ids) == 1:
-        return Features.empty()
+        return Features.empty(table)
     chunk = Chunk.of(runs, resolution_nm, threads)
     sums = _sums(chunk)
     if np.any(sums[1:, column.COUNT] == np.prod(chunk.shape)):
         keys = np.zeros(len(runs.ids), np.int64)  # a label without any boundary: distance 0, all weights equal
     else:
         keys = _measured(chunk, sums)
-    return stored_features(runs.ids, sums, keys, runs.axes, resolution_nm)
+    return stored_features(sums_measures(runs, sums, keys, resolution_nm), table)
 
 
 def _sums(chunk: Chunk) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ each label's are measured at a stretch. What a single voxel has follows from its
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,12 @@ from shared.features.noise_kernels import (
 from shared.features.pca import nodes_with_pca, principal_axes
 from shared.features.result import Features
 from shared.features.runs import numbered_runs, run_axes
-from shared.features.stored import LARGEST_FLOAT16
+from shared.features.stored import NodeMeasures, stored_features
 from shared.features.transform import Chunk, whole_distances
+from shared.once import Once
+
+if TYPE_CHECKING:
+    from shared.attributes import AttributeTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +48,16 @@ class _Groups:
     numbers: npt.NDArray[np.uint32]
 
 
-def noise_features(labels: npt.NDArray[Any], resolution_nm: npt.NDArray[np.float64], threads: int) -> Features:
+def noise_features(
+    labels: npt.NDArray[Any], resolution_nm: npt.NDArray[np.float64], threads: int, table: AttributeTable
+) -> Features:
     """Features of all labels of a chunk, none of which fills it.
 
     Args:
       labels: unsigned integers [x, y, z], fewer than 2**32.
       resolution_nm: float64[3], voxel size.
       threads: how many threads to use.
+      table: the attributes to compute.
     """
     axes = run_axes(labels.shape)
     groups = _grouped(labels.transpose(axes))
@@ -64,27 +71,31 @@ def noise_features(labels: npt.NDArray[Any], resolution_nm: npt.NDArray[np.float
     resolution = resolution_nm[list(axes)]
     shape = np.array(groups.numbers.shape, np.int64)
     measure_singles(groups.begins, groups.places, shape, *_single_voxels(resolution), columns)
+    runs = Once(lambda: numbered_runs(groups.numbers, groups.ids, axes, threads))
     if np.any(count > 1):
-        runs = numbered_runs(groups.numbers, groups.ids, axes, threads)
-        _measure(groups, Chunk.of(runs, resolution_nm, threads), int(count.max()), columns, has_pca, moments)
+        _measure(groups, Chunk.of(runs(), resolution_nm, threads), int(count.max()), columns, has_pca, moments)
     pca, pca_val = np.zeros((n, 3, 3), np.float16), np.zeros((n, 3), np.float32)
     chunk_axes = np.argsort(axes)
     if len(moments):
         large = count[has_pca].astype(np.int64)
         directions, pca_val[has_pca] = principal_axes(large, moments[:, :3], moments[:, 3:], resolution)
         pca[has_pca] = directions[..., chunk_axes]
-    return Features(
+    measures = NodeMeasures(
         node_ids=groups.ids[1:],
-        size_nm3=count,
-        area_nm2=area,
-        max_dt_nm=max_dt,
-        mean_dt_nm=np.minimum(mean_dt, LARGEST_FLOAT16, out=mean_dt).astype(np.float16),
-        rep_coord_nm=voxel if axes == (0, 1, 2) else voxel[:, chunk_axes],
-        chunk_intersect_count=outside if axes == (0, 1, 2) else outside[..., chunk_axes],
-        pca=pca,
-        pca_val=pca_val,
-        has_pca=has_pca,
+        resolution_nm=resolution_nm,
+        voxels=count,
+        surface_nm2=area,
+        max_distance_nm=max_dt,
+        mean_distance_nm=mean_dt,
+        inner_voxel=voxel if axes == (0, 1, 2) else voxel[:, chunk_axes],
+        voxels_on_faces=outside if axes == (0, 1, 2) else outside[..., chunk_axes],
+        has_axes=has_pca,
+        axes=pca,
+        spread_nm=pca_val,
+        labels=np.arange(1, n + 1),
+        runs=runs,
     )
+    return stored_features(measures, table)
 
 
 def _grouped(labels: npt.NDArray[Any]) -> _Groups:

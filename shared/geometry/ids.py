@@ -161,3 +161,8 @@ def l2_id_range(coordinate: Triple, layout: IdLayout) -> tuple[int, int]:
     """First and last id that an L2 node of the chunk can have (segment 0 and all segment bits set)."""
     first = compose_ids(L2_LAYER, np.array([coordinate], dtype=np.int64), np.zeros(1, dtype=np.uint64), layout)
     return int(first[0]), int(first[0]) | (1 << layout.segment_bits(L2_LAYER)) - 1
+
+
+def node_key(node_id: int) -> bytes:
+    """Row key of a node, in the graph's table as in cache tables: its id in 20 decimal digits."""
+    return b"%020d" % node_id

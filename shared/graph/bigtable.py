@@ -12,7 +12,7 @@ import numpy as np
 
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError, StorageUnavailableError
 from shared.geometry.grid import GraphGeometry, as_triple
-from shared.geometry.ids import SUPERVOXEL_LAYER, chunk_coordinates, l2_id_range, layers, node_coordinates
+from shared.geometry.ids import SUPERVOXEL_LAYER, chunk_coordinates, l2_id_range, layers, node_coordinates, node_key
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.clients import DataClients
 from shared.google.bigtable.rows import RowCells, read_rows, rows_of
@@ -114,14 +114,14 @@ class GraphTable:
         if not chunks:
             return ()
         ids = [l2_id_range(chunk, self._geometry().layout) for chunk in chunks]
-        ranges = [RowRange(start_key_closed=_row_key(first), end_key_closed=_row_key(last)) for first, last in ids]
+        ranges = [RowRange(start_key_closed=node_key(first), end_key_closed=node_key(last)) for first, last in ids]
         return self._read(RowSet(row_ranges=ranges), end_ms)
 
     def _read_nodes(self, l2_ids: list[int], within_s: float) -> Iterable[ChildrenCell]:
         """Those of some L2 nodes that have a row; at least one must be given, since a query for none reads all rows."""
         from google.cloud.bigtable_v2.types import RowSet
 
-        return self._read(RowSet(row_keys=[_row_key(l2_id) for l2_id in l2_ids]), None, within_s)
+        return self._read(RowSet(row_keys=[node_key(l2_id) for l2_id in l2_ids]), None, within_s)
 
     def _read(self, rows: RowSet, end_ms: int | None, within_s: float = math.inf) -> list[ChildrenCell]:
         """The newest `children` cells before a moment, through one stream, which is begun anew if it breaks off."""
@@ -133,10 +133,6 @@ class GraphTable:
         with _graph_errors(self._address):
             found = read_rows(self._streams(), request, rows_of, operation_s, attempt_s)
             return [_children_cell(key, cells) for key, cells in found]
-
-
-def _row_key(node_id: int) -> bytes:
-    return b"%020d" % node_id
 
 
 def _newest_children(end_ms: int | None) -> RowFilter:

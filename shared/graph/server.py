@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.documents.json_object import decode_object
 from shared.errors import GraphResponseError, GraphUnavailableError
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import L2_LAYER, SUPERVOXEL_LAYER, l2_id_range, layers
@@ -184,10 +185,7 @@ def _batches(ids: UInt64Array, size: int) -> Iterator[UInt64Array]:
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
-    document = json.loads(body)
-    if not isinstance(document, dict):
-        raise ValueError("a JSON object is expected")
-    return document
+    return decode_object(body, "an answer", ValueError, strict=False)
 
 
 def _unix_s(timestamp: datetime) -> str:

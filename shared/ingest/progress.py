@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from shared.documents.json_object import decode_object
 from shared.ingest.run import Run
 
 RATE_WINDOW_S = 60.0
@@ -70,8 +71,10 @@ class Piece:
 
     @classmethod
     def from_json(cls, first: int, stop: int, raw: bytes) -> Piece:
-        """The inverse of `to_json`. What is no piece raises ValueError, KeyError, TypeError or AttributeError."""
-        return cls.from_document(first, stop, json.loads(raw))
+        """The inverse of `to_json`. What is no piece raises BadRequestError, ValueError, KeyError, TypeError or
+        AttributeError.
+        """
+        return cls.from_document(first, stop, decode_object(raw, "a mark of progress"))
 
     @classmethod
     def from_document(cls, first: int, stop: int, value: Mapping[str, Any]) -> Piece:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from hashlib import sha256
 
 from shared.documents.json_object import decode_object, text_field, whole_field
 from shared.errors import BadRequestError
@@ -47,11 +46,10 @@ class BlockTask:
         return f"{self.run.run_id}-{start}-{block_name(self.block)}-{self.part}"
 
     def to_task(self) -> Task:
-        """The task for the queue. Its name begins with a hash, because sequential names slow a queue down."""
-        name = self.name
+        """The task for the queue."""
         body = {"run": self.run.document(), "block": block_name(self.block), "part": self.part}
         return Task(
-            name=f"{sha256(name.encode()).hexdigest()[:8]}-{name}",
+            name=self.name,
             target="compute" if self.is_leaf else "ingest",
             path=LEAF_PATH if self.is_leaf else EXPAND_PATH,
             body=json.dumps(body).encode(),

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from shared.attributes import SIZE, Attribute
+from shared.attributes import Attribute
 from shared.geometry.grid import GraphGeometry
 from shared.store.protocol import CachedCells
 from shared.telemetry.log import event, get_logger
@@ -37,9 +37,9 @@ def encode_answer(
       cells: the rows found for some of them.
       attributes: columns of `cells`, in the order of the answer.
       geometry: of the graph; makes nm out of voxels.
-      int64_as_str: whether `size_nm3` is written as text.
+      int64_as_str: whether attributes of 64-bit integers, which is `size_nm3`, are written as text.
     """
-    columns = [_members(a, cells, geometry, as_text=int64_as_str and a is SIZE) for a in attributes]
+    columns = [_members(a, cells, geometry, as_text=int64_as_str and a.needs_64_bits) for a in attributes]
     rows = [b",".join(filter(None, row)) for row in zip(*columns, strict=True)]
     if len(rows) < len(l2_ids):
         rows = _spread(rows, np.searchsorted(l2_ids, cells.l2_ids), len(l2_ids))
@@ -71,7 +71,8 @@ def _members(attribute: Attribute, cells: CachedCells, geometry: GraphGeometry, 
     there, values = decode_column(attribute, cells.columns[attribute.name])
     if not len(values):
         return [b""] * len(there)
-    written = _write_members(attribute, _in_nm(attribute, values, cells.l2_ids[there], geometry), as_text=as_text)
+    answered = attribute.answer(values, cells.l2_ids[there], geometry)
+    written = _write_members(attribute, answered, as_text=as_text)
     return written if there.all() else _spread(written, np.flatnonzero(there), len(there))
 
 
@@ -82,21 +83,6 @@ def _write_members(attribute: Attribute, values: npt.NDArray[Any], *, as_text: b
     entries = column[1 + depth : -1 - depth].split(closing + b"," + opening)
     start, stop = b'"%b":%b%b' % (attribute.name.encode(), quote, opening), closing + quote
     return [start + entry + stop for entry in entries]
-
-
-def _in_nm(
-    attribute: Attribute, values: npt.NDArray[Any], l2_ids: UInt64Array, geometry: GraphGeometry
-) -> npt.NDArray[Any]:
-    """Stored values as clients get them: volume in nm3, positions in world nm, floats as exact doubles."""
-    if attribute is SIZE:
-        volume_nm3 = float(np.prod(geometry.resolution_nm))
-        # Beyond 2^53 only the product of integers is exact.
-        factor = np.uint64(volume_nm3) if volume_nm3.is_integer() else np.float64(volume_nm3)
-        return np.asarray(values * factor)
-    if attribute.name == "rep_coord_nm":
-        positions = geometry.voxel_positions(l2_ids, values.astype(np.int64))
-        return np.asarray(positions * np.array(geometry.resolution_nm))
-    return values.astype(np.float64) if values.dtype.kind == "f" else values
 
 
 def _spread(entries: Sequence[bytes], places: npt.NDArray[np.intp], length: int) -> list[bytes]:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import flask
 from flask_cors import CORS
 
-from shared.attributes import ATTRIBUTES
+from shared.attributes import ATTRIBUTES, AttributeTable
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
 from shared.config.version import TITLE
@@ -34,7 +34,13 @@ _FITTING_SHARE = 0.9  # of the ids that fit on average: some nodes have more to 
 _logger = get_logger("lookup")
 
 
-def create_app(service: ServiceSource, datasets: Datasets, authorize: Authorizer, settings: Settings) -> flask.Flask:
+def create_app(
+    service: ServiceSource,
+    datasets: Datasets,
+    authorize: Authorizer,
+    settings: Settings,
+    attributes: AttributeTable = ATTRIBUTES,
+) -> flask.Flask:
     """The app that answers the look-up API.
 
     Args:
@@ -42,6 +48,7 @@ def create_app(service: ServiceSource, datasets: Datasets, authorize: Authorizer
       datasets: the datasets it may be asked about.
       authorize: asked before each look-up, before the body is read.
       settings: limits, the paths' prefix, the namespace at the authentication service.
+      attributes: what can be asked for.
     """
     app = flask.Flask("lookup", static_folder=None)
     app.config["AUTH_SERVICE_NAMESPACE"] = settings.auth_service_namespace
@@ -52,8 +59,8 @@ def create_app(service: ServiceSource, datasets: Datasets, authorize: Authorizer
     _record_requests(app)
     enable_gzip(app)
     CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
-    _add_open_routes(app, datasets, settings)
-    _add_attributes_route(app, service, datasets, authorize, settings)
+    _add_open_routes(app, datasets, settings, attributes)
+    _add_attributes_route(app, service, datasets, authorize, settings, attributes)
     return app
 
 
@@ -61,9 +68,9 @@ def _prefixed(settings: Settings, path: str) -> str:
     return f"/{settings.url_prefix}{path}" if settings.url_prefix else path
 
 
-def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings) -> None:
+def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, attributes: AttributeTable) -> None:
     """What needs no token: name and version, the attributes, the datasets, and whether the function is alive."""
-    types = {attribute.name: attribute.type_name for attribute in ATTRIBUTES}
+    types = {attribute.name: attribute.type_name for attribute in attributes}
     mapping = {d.graph_id: {"cv_path": d.cv_path, "l2cache_id": d.l2cache_id} for d in datasets.by_graph_id.values()}
 
     def index() -> flask.Response:
@@ -78,11 +85,16 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings) -
 
 
 def _add_attributes_route(
-    app: flask.Flask, service: ServiceSource, datasets: Datasets, authorize: Authorizer, settings: Settings
+    app: flask.Flask,
+    service: ServiceSource,
+    datasets: Datasets,
+    authorize: Authorizer,
+    settings: Settings,
+    attributes: AttributeTable,
 ) -> None:
     limiter = RateLimiter(settings.requests_per_minute)
 
-    def attributes(dataset: str) -> flask.Response:
+    def look_up(dataset: str) -> flask.Response:
         steps: StepTimer = flask.g.steps
         # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
         known = datasets.get(dataset)
@@ -96,7 +108,7 @@ def _add_attributes_route(
         with steps.step("parse"):
             body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
-            query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids)
+            query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
         found = service().look_up(known, query, steps, caller)
         flask.g.fields.update(
             ids=found.ids,
@@ -113,7 +125,7 @@ def _add_attributes_route(
         return response
 
     path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
-    app.add_url_rule(path, "attributes", attributes, methods=["POST"])
+    app.add_url_rule(path, "attributes", look_up, methods=["POST"])
 
 
 def _require_sendable(response: flask.Response, ids: int) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from shared.attributes import ATTRIBUTES, Attribute, select
+from shared.attributes import ATTRIBUTES, Attribute, AttributeTable
+from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, InvalidL2IdError, TooLargeError
 from shared.types import UInt64Array
 
@@ -28,17 +29,23 @@ class Query:
     Attributes:
       l2_ids: uint64[n], in any order, duplicates allowed.
       attributes: what to answer of each.
-      int64_as_str: whether `size_nm3` is answered as text, for clients without 64-bit integers.
+      int64_as_str: whether 64-bit integers are answered as text, for clients without 64-bit integers.
       publish_misses: whether ids that are not in the cache are to be computed.
     """
 
     l2_ids: UInt64Array
-    attributes: tuple[Attribute, ...] = ATTRIBUTES
+    attributes: tuple[Attribute, ...] = ATTRIBUTES.attributes
     int64_as_str: bool = False
     publish_misses: bool = True
 
 
-def parse_query(body: bytes, mimetype: str, parameters: Mapping[str, Sequence[str]], max_ids: int) -> Query:
+def parse_query(
+    body: bytes,
+    mimetype: str,
+    parameters: Mapping[str, Sequence[str]],
+    max_ids: int,
+    attributes: AttributeTable = ATTRIBUTES,
+) -> Query:
     """The look-up that a request asks for.
 
     Args:
@@ -46,6 +53,7 @@ def parse_query(body: bytes, mimetype: str, parameters: Mapping[str, Sequence[st
       mimetype: content type without parameters, lower case; only `application/octet-stream` is not read as JSON.
       parameters: the query string's values by name. `attribute_names` there goes before the one in a JSON body.
       max_ids: most ids in one look-up.
+      attributes: what can be asked for.
 
     Raises:
       BadRequestError: if the body is malformed.
@@ -63,7 +71,7 @@ def parse_query(body: bytes, mimetype: str, parameters: Mapping[str, Sequence[st
         names = ",".join(parameters["attribute_names"])
     return Query(
         l2_ids=l2_ids,
-        attributes=_attributes(names),
+        attributes=attributes.select(_names(names)),
         int64_as_str=_boolean(parameters.get("int64_as_str"), default=False),
         publish_misses=_boolean(parameters.get("update_cache"), default=True),
     )
@@ -79,20 +87,9 @@ def _binary_ids(body: bytes, max_ids: int) -> UInt64Array:
 def _json_object(body: bytes) -> dict[str, Any]:
     if not body:
         raise BadRequestError('the body is empty: send {"l2_ids": [...]}')
-    try:
-        document = json.loads(body)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise BadRequestError(f"the body is not JSON ({place}); raw ids need the content type {BINARY_TYPE}") from error
-    except UnicodeDecodeError as error:
-        raise BadRequestError(f"the body is no text; raw ids need the content type {BINARY_TYPE}") from error
-    except RecursionError as error:
-        raise BadRequestError("the body is nested too deeply") from error
-    except ValueError as error:
-        raise BadRequestError("a number in the body has too many digits") from error
-    if not isinstance(document, dict) or "l2_ids" not in document:
-        raise BadRequestError('the body must be a JSON object with the key "l2_ids"')
-    return document
+    # NaN is no id, and is said to be none
+    hint = f"; raw ids need the content type {BINARY_TYPE}"
+    return decode_object(body, "the body", strict=False, key="l2_ids", hint=hint)
 
 
 def _json_ids(value: Any, max_ids: int) -> UInt64Array:
@@ -148,16 +145,16 @@ def _check_count(count: int, max_ids: int) -> None:
         raise TooLargeError(f"{count} ids were asked for, at most {max_ids} are allowed in one request")
 
 
-def _attributes(names: Any) -> tuple[Attribute, ...]:
-    """The attributes of comma-separated names or of a list of names; all of them for None."""
+def _names(names: Any) -> list[str] | None:
+    """Comma-separated names or a list of names as a list; None, which stands for all attributes, as it is."""
     if names is None:
-        return ATTRIBUTES
+        return None
     entries = names.split(",") if isinstance(names, str) else names
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise BadRequestError("attribute_names must be a list of names, or comma-separated names")
     if not entries:
         raise BadRequestError("attribute_names is empty: name an attribute, or leave it out for all of them")
-    return select(entry.strip() for entry in entries)
+    return [entry.strip() for entry in entries]
 
 
 def _boolean(values: Sequence[str] | None, *, default: bool) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.documents.json_object import decode_object
 from shared.errors import BadMessageError
 
 PUBSUB_EVENT_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
@@ -108,10 +108,4 @@ def _base64(value: object, part: str) -> bytes:
 
 
 def _json_object(raw: bytes, part: str) -> dict[str, Any]:
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BadMessageError(f"{part} is not JSON") from error
-    if not isinstance(document, dict):
-        raise BadMessageError(f"{part} is no JSON object")
-    return document
+    return decode_object(raw, part, BadMessageError, strict=False)

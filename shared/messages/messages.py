@@ -7,7 +7,6 @@ not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.documents.json_object import decode_object
 from shared.errors import BadMessageError
 from shared.safe_pickle.decoder import DEFAULT_LIMITS, loads
 from shared.types import UInt64Array
@@ -124,13 +124,10 @@ def _edit_data(data: bytes) -> dict[Any, Any]:
     return edit
 
 
-def _json(data: bytes) -> object:
+def _json(data: bytes) -> dict[str, Any]:
     if len(data) > DEFAULT_LIMITS.max_bytes:
         raise BadMessageError(f"an edit of {len(data)} bytes; at most {DEFAULT_LIMITS.max_bytes} are read")
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadMessageError(f"an edit that is no JSON ({type(error).__name__})") from error
+    return decode_object(data, "an edit", BadMessageError, strict=False)
 
 
 def _operation_id(edit: Mapping[Any, Any]) -> int | None:

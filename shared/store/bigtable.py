@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, feature_cells, select
+from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, AttributeTable, feature_cells
+from shared.geometry.ids import node_key
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.admin import create_table
 from shared.google.bigtable.clients import DataClients
@@ -32,7 +33,6 @@ from shared.store.table_format import (
     mark_place,
     mark_rows,
     marks_of,
-    node_key,
 )
 from shared.types import UInt64Array
 
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from shared.features.result import Features
 
-# 8 mutations a row; a request takes 100,000
 _ROWS_PER_WRITE = 5000
+_MUTATIONS_PER_WRITE = 100_000
 _ATTEMPT_TIMEOUT_S = 30.0
 
 
@@ -57,6 +57,7 @@ class BigtableStore:
         clients: DataClients | None = None,
         read_timeout_s: float = 60.0,
         write_timeout_s: float = 120.0,
+        attributes: AttributeTable = ATTRIBUTES,
     ) -> None:
         """Nothing is connected before the first use, so that a server process can fork before.
 
@@ -66,7 +67,9 @@ class BigtableStore:
           clients: where the client comes from, if it is shared with others.
           read_timeout_s: how long a read is tried before it fails.
           write_timeout_s: how long a write is tried before it fails.
+          attributes: what can be read.
         """
+        self._attributes = attributes
         self._timeouts_s = read_timeout_s, write_timeout_s
         self._project, self._instance = project, instance
         self._clients = clients or DataClients()
@@ -98,14 +101,14 @@ class BigtableStore:
 
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
         """As `CacheStore.read_cells`; many ids are read in several streams at once."""
-        wanted = select(attributes)
+        wanted, known = self._attributes.select(attributes), self._attributes
         ids = np.unique(np.asarray(l2_ids, dtype=np.uint64))
         # every row of ours has a size, so that asking for it too tells a row without the wanted cells from none
-        read = tuple(attribute for attribute in ATTRIBUTES if attribute in wanted or attribute == SIZE)
-        found = self._read_nodes(table_id, ids, _newest(read))
-        if read != ATTRIBUTES and len(found) < len(ids):
+        read = known.select([SIZE.name, *attributes])
+        found = self._read_nodes(table_id, ids, _newest(read, known))
+        if len(read) < len(known) and len(found) < len(ids):
             missing = ids[~np.isin(ids, np.fromiter(found, np.uint64, len(found)))]
-            others = self._read_nodes(table_id, missing, _presence())
+            others = self._read_nodes(table_id, missing, _presence(known))
             found |= {l2_id: {} for l2_id in others}
         order = sorted(found)
         names = [(attribute.name, attribute.name.encode()) for attribute in wanted]
@@ -199,8 +202,10 @@ class BigtableStore:
 
     def _write(self, table_id: str, entries: Iterable[Entry]) -> None:
         name, rows = self._name(table_id), list(entries)
-        for start in range(0, len(rows), _ROWS_PER_WRITE):
-            part = rows[start : start + _ROWS_PER_WRITE]
+        most_mutations = max((len(row.mutations) for row in rows), default=1)
+        step = min(_ROWS_PER_WRITE, _MUTATIONS_PER_WRITE // most_mutations)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
             with storage_errors(table_id):
                 mutate_rows(self._streams(), name, part, *_with_attempt(self._timeouts_s[1]))
 
@@ -215,16 +220,16 @@ def _with_attempt(timeout_s: float) -> tuple[float, float]:
     return timeout_s, min(timeout_s, _ATTEMPT_TIMEOUT_S)
 
 
-def _newest(attributes: Sequence[Attribute]) -> RowFilter:
-    """Lets the newest cell of each of the attributes pass.
+def _newest(attributes: Sequence[Attribute], known: AttributeTable) -> RowFilter:
+    """Lets the newest cell of each of the attributes, which are some of the known ones, pass.
 
     Ranges of one qualifier instead of a regular expression: the emulator compiles an expression for every cell, and so
     needs seven times as long.
     """
     from google.cloud.bigtable_v2.types import RowFilter
 
-    if len(attributes) == len(ATTRIBUTES):
-        columns = _columns(ATTRIBUTES[0], ATTRIBUTES[-1])
+    if len(attributes) == len(known):
+        columns = _columns(attributes[0], attributes[-1])
     elif len(attributes) == 1:
         columns = _columns(attributes[0], attributes[0])
     else:
@@ -233,12 +238,13 @@ def _newest(attributes: Sequence[Attribute]) -> RowFilter:
     return RowFilter(chain=RowFilter.Chain(filters=[columns, RowFilter(cells_per_column_limit_filter=1)]))
 
 
-def _presence() -> RowFilter:
+def _presence(known: AttributeTable) -> RowFilter:
     """Lets one cell of any attribute pass, without its value."""
     from google.cloud.bigtable_v2.types import RowFilter
 
     one_cell = [RowFilter(cells_per_row_limit_filter=1), RowFilter(strip_value_transformer=True)]
-    return RowFilter(chain=RowFilter.Chain(filters=[_columns(ATTRIBUTES[0], ATTRIBUTES[-1]), *one_cell]))
+    any_column = _columns(known.attributes[0], known.attributes[-1])
+    return RowFilter(chain=RowFilter.Chain(filters=[any_column, *one_cell]))
 
 
 def _newest_marks() -> RowFilter:

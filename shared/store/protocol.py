@@ -77,11 +77,11 @@ class CacheStore(Protocol):
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
         """The newest cells of `attributes` for those of `l2_ids` (any order, duplicates allowed) that have a row.
 
-        A row counts as there if it has any of the eight attributes, asked for or not.
+        A row counts as there if it has any attribute, asked for or not.
         """
 
     def write_features(self, table_id: str, features: Features) -> None:
-        """Writes a row per node, all eight cells. When it returns, the rows are durable."""
+        """Writes a row per node, a cell for each attribute. When it returns, the rows are durable."""
 
     def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
         """Writes the row of nodes that have no voxels: the single cell `size_nm3` of eight zero bytes."""

@@ -3,6 +3,9 @@
 The values are those of the public table format, byte for byte. A node's cells, of which only the newest counts, lie
 side by side in one SQLite row under the id, with one time for all of them, so that thousands of nodes are one pass over
 a B-tree; the few other rows (meta, version, marks) are kept cell by cell.
+
+A table of an older version may lack columns of attributes: they are added by the first write that needs them, and read
+as empty before.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.attributes import ATTRIBUTES, BY_NAME, SIZE, VOXELLESS_SIZE, feature_cells, select
+from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, AttributeTable, feature_cells
 from shared.errors import TableNotFoundError
+from shared.geometry.ids import node_key
 from shared.sqlite.file import SQLiteFile
 from shared.store.protocol import CachedCells, NodeState, TableMeta
 from shared.store.states import STATE_DAYS, since_ms
@@ -34,7 +38,6 @@ from shared.store.table_format import (
     mark_rows,
     marks_of,
     node_id,
-    node_key,
 )
 from shared.types import UInt64Array
 
@@ -54,15 +57,23 @@ CREATE TABLE IF NOT EXISTS states (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS states_by_age ON states (since_ms);
 """
-_NAMES = tuple(attribute.name for attribute in ATTRIBUTES)
+_BESIDE = ("l2_id", "written_us")
+"""The columns of nodes' rows that are no attributes."""
 
 
 class SQLiteStore:
     """The `CacheStore` of one file. Many processes and threads may write to it at once."""
 
-    def __init__(self, path: Path, deadline_s: float = 30.0) -> None:
-        """Nothing is opened before the first use; `deadline_s` is how long to wait for other writers."""
+    def __init__(self, path: Path, deadline_s: float = 30.0, attributes: AttributeTable = ATTRIBUTES) -> None:
+        """Nothing is opened before the first use.
+
+        Args:
+          path: the file.
+          deadline_s: how long to wait for other writers.
+          attributes: what can be read.
+        """
         self._file = SQLiteFile(path, _SCHEMA, deadline_s)
+        self._attributes = attributes
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
         """As `CacheStore.create_table`.
@@ -75,7 +86,7 @@ class SQLiteStore:
         def work(connection: sqlite3.Connection) -> bool:
             if _find(connection, table_id) is not None:
                 return False
-            number = _make(connection, table_id)
+            number = _make(connection, table_id, self._attributes.names)
             cells = first_cells(meta).items()
             _put_cells(connection, number, ((key, FAMILY, name, _now_us(), value) for key, (name, value) in cells))
             return True
@@ -92,15 +103,17 @@ class SQLiteStore:
 
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
         """As `CacheStore.read_cells`."""
-        names = [attribute.name for attribute in select(attributes)]
+        names = [attribute.name for attribute in self._attributes.select(attributes)]
         wanted = _json_ids(l2_ids)
-        columns = "".join(f", ifnull({name}, x'')" for name in names)
 
         def work(connection: sqlite3.Connection) -> list[tuple[int, *tuple[bytes, ...]]]:
+            rows = _rows(connection, table_id)
+            there = _columns(connection, rows)
+            columns = "".join(f", ifnull(\"{name}\", x'')" if name in there else ", x''" for name in names)
             # CROSS JOIN makes the ids the outer loop: rows come in their order, each by one step in the B-tree
             return connection.execute(
                 f"SELECT l2_id{columns} FROM json_each(?) AS wanted "  # noqa: S608  # our own column names
-                f"CROSS JOIN {_rows(connection, table_id)} ON l2_id = wanted.value",
+                f"CROSS JOIN {rows} ON l2_id = wanted.value",
                 (wanted,),
             ).fetchall()
 
@@ -111,11 +124,11 @@ class SQLiteStore:
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; all rows or none of them."""
-        now_us = _now_us()
+        now_us, names = _now_us(), features.table.names
         rows: list[tuple[int | bytes, ...]] = [
-            (_signed(l2_id), now_us, *map(cells.__getitem__, _NAMES)) for l2_id, cells in feature_cells(features)
+            (_signed(l2_id), now_us, *map(cells.__getitem__, names)) for l2_id, cells in feature_cells(features)
         ]
-        self._file.write(lambda connection: _put_rows(connection, table_id, _NAMES, rows))
+        self._file.write(lambda connection: _put_rows(connection, table_id, names, rows))
 
     def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
         """As `CacheStore.write_voxelless`; all rows or none of them."""
@@ -209,12 +222,13 @@ class SQLiteStore:
         """Every cell of a table by row key, family, qualifier; those of a node have the time of its newest."""
 
         def work(connection: sqlite3.Connection) -> list[Cell]:
-            number, columns = _number(connection, table_id), ", ".join(_NAMES)
+            number, rows = _number(connection, table_id), _rows(connection, table_id)
+            names = [name for name in _columns(connection, rows) if name not in _BESIDE]
             others = connection.execute(
                 "SELECT row_key, family, qualifier, timestamp_us, value FROM cells WHERE table_number = ?", (number,)
             )
-            nodes = connection.execute(f"SELECT l2_id, written_us, {columns} FROM rows_{number}")  # noqa: S608
-            return [Cell(*row) for row in others] + [cell for row in nodes for cell in _node_cells(row)]
+            nodes = connection.execute(f"SELECT l2_id, written_us, {_listed(names)} FROM {rows}")  # noqa: S608
+            return [Cell(*row) for row in others] + [cell for row in nodes for cell in _node_cells(row, names)]
 
         return sorted(self._file.read(work), key=lambda cell: (cell.row_key, cell.family, cell.qualifier))
 
@@ -226,9 +240,11 @@ class SQLiteStore:
         """
         check_table_id(table_id)
         columns: dict[str, list[tuple[int | bytes, ...]]] = {}
+        names = set(self._attributes.names)
         others = []
         for cell in sorted(cells, key=lambda cell: cell.timestamp_us):
-            l2_id = node_id(cell.row_key) if cell.family == FAMILY and cell.qualifier in BY_NAME else None
+            is_of_node = cell.family == FAMILY and cell.qualifier in names
+            l2_id = node_id(cell.row_key) if is_of_node else None
             if l2_id is None:
                 others.append((cell.row_key, cell.family, cell.qualifier, cell.timestamp_us, cell.value))
             else:
@@ -236,7 +252,9 @@ class SQLiteStore:
 
         def work(connection: sqlite3.Connection) -> None:
             number = _find(connection, table_id)
-            _put_cells(connection, _make(connection, table_id) if number is None else number, others)
+            if number is None:
+                number = _make(connection, table_id, self._attributes.names)
+            _put_cells(connection, number, others)
             for name, rows in columns.items():
                 _put_rows(connection, table_id, (name,), rows)
 
@@ -275,9 +293,19 @@ def _rows(connection: sqlite3.Connection, table_id: str) -> str:
     return f"rows_{_number(connection, table_id)}"
 
 
-def _make(connection: sqlite3.Connection, table_id: str) -> int:
+def _columns(connection: sqlite3.Connection, rows: str) -> list[str]:
+    """The columns that a table of nodes' rows has."""
+    return [name for _, name, *_ in connection.execute(f"PRAGMA table_info({rows})")]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The names of columns for a statement; quoted, since an attribute may be called as a word of SQL."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _make(connection: sqlite3.Connection, table_id: str, names: Iterable[str]) -> int:
     number = connection.execute("INSERT INTO tables (table_id) VALUES (?)", (table_id,)).lastrowid
-    columns = "".join(f", {name} BLOB" for name in _NAMES)
+    columns = "".join(f', "{name}" BLOB' for name in names)
     connection.execute(f"CREATE TABLE rows_{number} (l2_id INTEGER PRIMARY KEY, written_us INTEGER NOT NULL{columns})")
     assert number is not None  # noqa: S101  # an INSERT has a row id
     return number
@@ -287,12 +315,14 @@ def _put_rows(
     connection: sqlite3.Connection, table_id: str, names: Sequence[str], rows: Iterable[tuple[int | bytes, ...]]
 ) -> None:
     """Sets the cells of those names, leaving the others of a row; `rows` are (id, microseconds, *values)."""
-    columns = ("written_us", *names)
+    table = _rows(connection, table_id)
+    for name in sorted(set(names).difference(_columns(connection, table))):
+        connection.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" BLOB')
     connection.executemany(
-        f"INSERT INTO {_rows(connection, table_id)} (l2_id, {', '.join(columns)}) "  # noqa: S608  # our own names
-        f"VALUES (?{', ?' * len(columns)}) "
+        f"INSERT INTO {table} (l2_id, written_us, {_listed(names)}) "  # noqa: S608  # our own names
+        f"VALUES (?, ?{', ?' * len(names)}) "
         "ON CONFLICT (l2_id) DO UPDATE SET written_us = max(written_us, excluded.written_us), "
-        f"{', '.join(f'{name} = excluded.{name}' for name in names)}",
+        + ", ".join(f'"{name}" = excluded."{name}"' for name in names),
         rows,
     )
 
@@ -315,9 +345,9 @@ def _put_cells(
     )
 
 
-def _node_cells(row: tuple[int, int, *tuple[bytes | None, ...]]) -> Iterator[Cell]:
+def _node_cells(row: tuple[int, int, *tuple[bytes | None, ...]], names: Sequence[str]) -> Iterator[Cell]:
     l2_id, written_us, *values = row
     key = node_key(l2_id % (1 << 64))
-    for name, value in zip(_NAMES, values, strict=True):
+    for name, value in zip(names, values, strict=True):
         if value is not None:
             yield Cell(key, FAMILY, name, written_us, value)

@@ -53,11 +53,6 @@ class Cell:
     value: bytes
 
 
-def node_key(l2_id: int) -> bytes:
-    """Row key of a node: its id in 20 decimal digits."""
-    return b"%020d" % l2_id
-
-
 def node_id(row_key: bytes) -> int | None:
     """The id in a row key; None for a row that is not a node's."""
     if not _NODE_KEY.fullmatch(row_key):

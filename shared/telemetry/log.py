@@ -73,6 +73,18 @@ def event(logger: logging.Logger, level: int, message: str, /, **fields: Any) ->
     logger.log(level, message, extra={"fields": fields})
 
 
+def never_succeeds(logger: logging.Logger, what: str, error: Exception, **fields: object) -> None:
+    """Logs that something that was delivered can never succeed, for which it is not to be delivered again.
+
+    Args:
+      logger: of the part of the system.
+      what: what was delivered: `message`.
+      error: why it can not.
+      fields: which one it was.
+    """
+    event(logger, logging.ERROR, f"{what} can never succeed", **fields, reason=str(error), error=type(error).__name__)
+
+
 class StepTimer:
     """Milliseconds per named step, for logs and benchmarks alike. Threads may share one.
 

@@ -22,6 +22,11 @@ def json_response(value: Any, status: int = 200) -> flask.Response:
     return flask.Response(body, status, mimetype="application/json")
 
 
+def acknowledged() -> flask.Response:
+    """The answer to a delivery that needs none but that it is not to be made again."""
+    return flask.Response(status=204)
+
+
 def enable_gzip(app: flask.Flask) -> None:
     """Makes `app` gzip each answer that has a body when the client accepts it."""
     app.after_request(packed)

@@ -26,9 +26,8 @@ from infra.local.stack import LocalStack
 from infra.standin.bigtable_dump import restore_dump
 from shared.bus.open import open_bus
 from shared.geometry.grid import GraphGeometry
-from shared.geometry.ids import IdLayout, chunk_coordinates
+from shared.geometry.ids import IdLayout, chunk_coordinates, node_key
 from shared.google.bigtable.address import TableAddress
-from shared.store.table_format import node_key
 from shared.types import UInt64Array
 from tests.support.data.real_stack import GRAPH, N_CHUNKS, TABLE, graph_dump, graph_source
 from tests.support.data.recorded_rows import recorded_rows

@@ -25,8 +25,8 @@ from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
 from infra.local.stack import LocalStack
 from infra.standin.bigtable_dump import restore_dump, write_cells
 from infra.standin.graph.table import Cell, read_dump
+from shared.geometry.ids import node_key
 from shared.google.bigtable.address import TableAddress
-from shared.store.table_format import node_key
 from shared.types import UInt64Array
 from tests.support.data.real_stack import GRAPH, TABLE, graph_source
 

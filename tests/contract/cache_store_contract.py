@@ -20,12 +20,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
+from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, feature_cells
 from shared.errors import ConfigurationError, TableNotFoundError, UnknownAttributeError
 from shared.features.result import Features
 from shared.store.open import open_store
 from shared.store.protocol import UNKNOWN, CacheStore, NodeState, TableMeta
 from tests.contract.store_writer import ROWS_PER_BATCH, batch_ids
+from tests.support.features.further import BOX, NINE
 from tests.support.features.rows import FIRST_L2_ID, features_strategy, random_features
 
 STARTED_MS = int(time.time() * 1000) - 600_000
@@ -225,6 +226,50 @@ class CacheStoreContract:
         store.write_features(table, features)
         asked = np.random.default_rng(0).permutation(np.arange(40_000, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
         assert rows_of(store, table, asked) == dict(feature_cells(features))
+
+    # attributes that were added after the table was made
+
+    @pytest.fixture
+    def newer(self, address: str) -> Iterator[CacheStore]:
+        """A store of a later version, which knows one attribute more."""
+        store = open_store(address, NINE)
+        yield store
+        store.close()
+
+    def test_rows_of_before_have_no_value_of_it(self, store: CacheStore, newer: CacheStore, table: str) -> None:
+        features, voxelless = random_features(ids_of(FIRST_L2_ID, FIRST_L2_ID + 1)), FIRST_L2_ID + 2
+        store.write_features(table, features)
+        store.write_voxelless(table, ids_of(voxelless))
+        ids = ids_of(*features.node_ids.tolist(), voxelless, FIRST_L2_ID + 3)
+        expected = {l2_id: cells | {BOX.name: b""} for l2_id, cells in feature_cells(features)}
+        expected[voxelless] = dict.fromkeys(NINE.names, b"") | {SIZE.name: VOXELLESS_SIZE}
+        assert rows_of(newer, table, ids, list(NINE.names)) == expected
+        assert rows_of(newer, table, ids, [BOX.name]) == {l2_id: {BOX.name: b""} for l2_id in expected}
+
+    def test_it_is_written_beside_the_others_and_older_readers_see_theirs(
+        self, store: CacheStore, newer: CacheStore, table: str
+    ) -> None:
+        ids = np.arange(40, dtype=np.uint64) + np.uint64(FIRST_L2_ID)
+        before, after = random_features(ids), random_features(ids, table=NINE).take(ids % np.uint64(2) == 0)
+        store.write_features(table, before)
+        newer.write_features(table, after)
+        expected = {l2_id: cells | {BOX.name: b""} for l2_id, cells in feature_cells(before)}
+        expected |= dict(feature_cells(after))
+        assert rows_of(newer, table, ids, list(NINE.names)) == expected
+        assert {len(row[BOX.name]) for row in expected.values()} == {0, BOX.n_bytes}
+        assert rows_of(store, table, ids) == dict(feature_cells(before))
+        store.write_features(table, before)
+        assert rows_of(newer, table, ids, list(NINE.names)) == expected
+
+    def test_a_newer_table_is_read_and_written_by_an_older_version(self, store: CacheStore, newer: CacheStore) -> None:
+        table_id = f"newer_{uuid.uuid4().hex[:8]}"
+        newer.create_table(table_id, META)
+        features = random_features(ids_of(FIRST_L2_ID))
+        store.write_features(table_id, features)
+        assert rows_of(store, table_id, features.node_ids) == dict(feature_cells(features))
+        assert rows_of(newer, table_id, features.node_ids, [BOX.name]) == {FIRST_L2_ID: {BOX.name: b""}}
+        with pytest.raises(UnknownAttributeError, match=BOX.name):
+            store.read_cells(table_id, features.node_ids, [BOX.name])
 
     # marks
 

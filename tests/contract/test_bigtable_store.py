@@ -111,7 +111,7 @@ def test_rows_written_here_are_read_there(store: BigtableStore, table: str) -> N
     for row, l2_id in enumerate(features.node_ids):
         read = {attribute.key.decode(): cells[0].value for attribute, cells in rows[l2_id].items()}
         for attribute in ATTRIBUTES:
-            if attribute.optional and not features.has_pca[row]:
+            if attribute.mask is not None and not features.has_pca[row]:
                 assert read[attribute.name].size == 0
             else:
                 expected = getattr(features, attribute.name)[row]

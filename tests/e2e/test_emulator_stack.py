@@ -16,8 +16,8 @@ from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
 from infra.local.stack import LocalStack
 from infra.standin.bigtable_dump import restore_dump
 from shared.bus.open import open_bus
+from shared.geometry.ids import node_key
 from shared.google.bigtable.address import TableAddress
-from shared.store.table_format import node_key
 from tests.support.data.real_stack import (
     GRAPH,
     N_CHUNKS,

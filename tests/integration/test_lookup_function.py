@@ -39,18 +39,18 @@ IMPOSSIBLE = [0, 1, l2_id(4, 0, 0, 1), l2_id(0, 0, 255, 1), (1 << 56) | 5, (3 <<
 
 
 def small_features() -> Features:
-    return Features(
-        node_ids=np.array(CACHED, dtype=np.uint64),
-        size_nm3=np.array([1, 2, 2**32 - 1], dtype=np.uint32),
-        area_nm2=np.array([10, 20, 30], dtype=np.uint32),
-        max_dt_nm=np.array([1, 2, 3], dtype=np.uint16),
-        mean_dt_nm=np.array([0.5, 0.1, 100], dtype=np.float16),
-        rep_coord_nm=np.array([[1, 2, 3], [4, 5, 6], [63, 63, 63]], dtype=np.uint16),
-        chunk_intersect_count=np.arange(18, dtype=np.uint16).reshape(3, 2, 3),
-        pca=np.stack([np.eye(3), np.zeros((3, 3)), -np.eye(3)]).astype(np.float16),
-        pca_val=np.array([[3, 2, 1], [0, 0, 0], [0.1, 0, 0]], dtype=np.float32),
-        has_pca=np.array([True, False, True]),
-    )
+    columns = {
+        "size_nm3": np.array([1, 2, 2**32 - 1], dtype=np.uint32),
+        "area_nm2": np.array([10, 20, 30], dtype=np.uint32),
+        "max_dt_nm": np.array([1, 2, 3], dtype=np.uint16),
+        "mean_dt_nm": np.array([0.5, 0.1, 100], dtype=np.float16),
+        "rep_coord_nm": np.array([[1, 2, 3], [4, 5, 6], [63, 63, 63]], dtype=np.uint16),
+        "chunk_intersect_count": np.arange(18, dtype=np.uint16).reshape(3, 2, 3),
+        "pca": np.stack([np.eye(3), np.zeros((3, 3)), -np.eye(3)]).astype(np.float16),
+        "pca_val": np.array([[3, 2, 1], [0, 0, 0], [0.1, 0, 0]], dtype=np.float32),
+        "has_pca": np.array([True, False, True]),
+    }
+    return Features(np.array(CACHED, dtype=np.uint64), columns)
 
 
 EXPECTED = {

@@ -16,7 +16,7 @@ from caveclient.l2cache import L2CacheClient
 from flask.testing import FlaskClient
 from requests.exceptions import HTTPError
 
-from shared.attributes import BY_NAME
+from shared.attributes import ATTRIBUTES
 from tests.support.data.cache_dumps import restore
 from tests.support.graph.servers import serving
 from tests.support.lookup_setup import DATASET, TABLE, World, graph_app, json_of
@@ -114,7 +114,7 @@ class TestCaveClient:
 
     def test_it_finds_the_cache(self, cave: L2CacheClient, world: World) -> None:
         assert cave.table_mapping() == {DATASET: {"cv_path": world.cv_path, "l2cache_id": TABLE}}
-        assert sorted(cave.attributes) == sorted(BY_NAME)
+        assert sorted(cave.attributes) == list(ATTRIBUTES.names)
 
     def test_it_gets_every_row_and_a_table_of_them(self, cave: L2CacheClient, world: World) -> None:
         ids = sorted({int(cell.row_key) for cell in world.store.cells(TABLE) if cell.row_key.isdigit()})

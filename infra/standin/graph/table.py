@@ -13,6 +13,7 @@ import orjson
 import zstandard
 
 from shared.errors import ConfigurationError
+from shared.geometry.ids import node_key
 from shared.types import UInt64Array
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -35,7 +36,7 @@ class Cell(NamedTuple):
 
 def row_key(number: int) -> str:
     """The row key of a node or an operation: 20 decimal digits."""
-    return f"{number:020d}"
+    return node_key(number).decode()
 
 
 def encode_ids(ids: UInt64Array) -> bytes:

@@ -1,4 +1,4 @@
-"""`bigtable://` addresses of a table."""
+"""`bigtable://` addresses of an instance, and of a table in one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,43 @@ from dataclasses import dataclass
 from shared.errors import ConfigurationError
 
 _FORM = re.compile(
-    r"bigtable://(?P<project>[a-z0-9][a-z0-9.:-]*)/(?P<instance>[a-z][a-z0-9-]*)/(?P<table>[A-Za-z0-9_][A-Za-z0-9_.-]*)"
+    r"bigtable://(?P<project>[a-z0-9][a-z0-9.:-]*)/(?P<instance>[a-z][a-z0-9-]*)"
+    r"(?:/(?P<table>[A-Za-z0-9_][A-Za-z0-9_.-]*))?"
 )
+
+
+@dataclass(frozen=True)
+class InstanceAddress:
+    """Where a Bigtable instance is.
+
+    Attributes:
+      project: Google Cloud project.
+      instance: Bigtable instance.
+    """
+
+    project: str
+    instance: str
+
+    @classmethod
+    def parse(cls, address: str) -> InstanceAddress:
+        """The address in `bigtable://PROJECT/INSTANCE`.
+
+        Raises:
+          ConfigurationError: if it has another form.
+        """
+        match = _FORM.fullmatch(address)
+        if match is None or match["table"] is not None:
+            # no more of the address is repeated: it may hold a password
+            raise ConfigurationError("the address of a Bigtable instance must be bigtable://PROJECT/INSTANCE")
+        return cls(match["project"], match["instance"])
+
+    @property
+    def path(self) -> str:
+        """The instance's name in requests."""
+        return f"projects/{self.project}/instances/{self.instance}"
+
+    def __str__(self) -> str:
+        return f"bigtable://{self.project}/{self.instance}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +69,7 @@ class TableAddress:
           ConfigurationError: if it has another form.
         """
         match = _FORM.fullmatch(address)
-        if match is None:
+        if match is None or match["table"] is None:
             raise ConfigurationError(f"{address!r} is not of the form bigtable://PROJECT/INSTANCE/TABLE")
         return cls(match["project"], match["instance"], match["table"])
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from shared.google.bigtable.address import InstanceAddress
+
 if TYPE_CHECKING:
     from google.cloud.bigtable_admin_v2 import BigtableTableAdminClient
     from google.cloud.bigtable_admin_v2.types import GcRule
@@ -33,7 +35,7 @@ def create_table(project: str, instance: str, table_id: str, families: Mapping[s
 
     column_families = {family: ColumnFamily(gc_rule=_gc_rule(rule)) for family, rule in families.items()}
     request = CreateTableRequest(
-        parent=f"projects/{project}/instances/{instance}",
+        parent=InstanceAddress(project, instance).path,
         table_id=table_id,
         table=Table(column_families=column_families),
     )

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from shared.errors import StorageUnavailableError, TableNotFoundError
-
-if TYPE_CHECKING:
-    from google.api_core.retry import Retry
 
 
 @contextmanager
@@ -45,26 +41,6 @@ def is_refused(error: BaseException) -> bool:
     from google.api_core.exceptions import Forbidden
 
     return any(isinstance(cause, Forbidden) for cause in _causes(error))
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether doing a request once more may help."""
-    from google.api_core import exceptions
-
-    return isinstance(
-        error,
-        exceptions.Aborted
-        | exceptions.DeadlineExceeded
-        | exceptions.InternalServerError
-        | exceptions.ServiceUnavailable,
-    )
-
-
-def transient_retry(timeout_s: float) -> Retry:
-    """Tries again after transient errors, with growing pauses, for so long."""
-    from google.api_core.retry import Retry
-
-    return Retry(predicate=is_transient, initial=0.01, maximum=5.0, multiplier=2.0, timeout=timeout_s)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

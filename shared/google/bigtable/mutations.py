@@ -12,7 +12,7 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from shared.google.bigtable.errors import is_transient, transient_retry
+from shared.google.retry import is_transient, transient_retry
 
 if TYPE_CHECKING:
     from google.cloud.bigtable_v2 import BigtableClient

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from shared.errors import StorageUnavailableError
-from shared.google.bigtable.errors import transient_retry
+from shared.google.retry import transient_retry
 
 if TYPE_CHECKING:
     from google.cloud.bigtable_v2 import BigtableClient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,9 +67,6 @@ def _of_pca(axes: npt.NDArray[np.float64], values: npt.NDArray[np.float32], node
 
 
 def differing_columns(a: Features, b: Features) -> list[str]:
-    """Columns that are not the same bytes."""
-    return [
-        field.name
-        for field in dataclasses.fields(Features)
-        if getattr(a, field.name).tobytes() != getattr(b, field.name).tobytes()
-    ]
+    """Columns that are not the same bytes, of those that both have."""
+    names = ["node_ids", *(name for name in a.columns if name in b.columns)]
+    return [name for name in names if getattr(a, name).tobytes() != getattr(b, name).tobytes()]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from shared.features.api import chunk_features
@@ -16,6 +19,10 @@ from tests.support.features.agreement import differing_columns
 def features() -> Features:
     labels = np.random.default_rng(0).integers(0, 7, (12, 11, 10), dtype=np.uint32)
     return chunk_features(labels, (100, 100, 100))
+
+
+def changed(features: Features, **columns: npt.NDArray[Any]) -> Features:
+    return dataclasses.replace(features, columns={**features.columns, **columns})
 
 
 def test_parts_in_any_order_concatenate_to_the_whole(features: Features) -> None:
@@ -38,6 +45,23 @@ def test_selected_nodes_keep_their_order_and_absent_ones_are_left_out(features: 
 
 def test_columns_of_another_type_or_length_are_refused(features: Features) -> None:
     with pytest.raises(ValueError, match="area_nm2"):
-        dataclasses.replace(features, area_nm2=features.area_nm2.astype(np.int64))
+        changed(features, area_nm2=features.area_nm2.astype(np.int64))
     with pytest.raises(ValueError, match="pca_val"):
-        dataclasses.replace(features, pca_val=features.pca_val[:-1])
+        changed(features, pca_val=features.pca_val[:-1])
+    with pytest.raises(ValueError, match="node_ids"):
+        dataclasses.replace(features, node_ids=features.node_ids.astype(np.int64))
+
+
+def test_columns_are_those_of_the_table(features: Features) -> None:
+    fewer = {name: column for name, column in features.columns.items() if name != "pca"}
+    with pytest.raises(ValueError, match="the columns must be"):
+        Features(features.node_ids, fewer)
+    with pytest.raises(ValueError, match="the columns must be"):
+        changed(features, colour=features.area_nm2)
+    with pytest.raises(AttributeError, match="colour"):
+        features.colour  # noqa: B018
+
+
+def test_a_copy_is_as_good(features: Features) -> None:
+    for twin in (copy.deepcopy(features), copy.copy(features)):
+        assert differing_columns(twin, features) == []

@@ -10,7 +10,7 @@ import pytest
 
 from shared.config.datasets import Datasets
 from shared.errors import ConfigurationError
-from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.address import InstanceAddress, TableAddress
 
 ROOT = Path(__file__).resolve().parents[3]
 YAML = "d: {{cv_path: 'graphene://https://s/segmentation/table/t', l2cache_id: c, graph_table: {}}}"
@@ -52,7 +52,7 @@ def test_opening_a_graph_table_loads_no_client_before_the_first_question() -> No
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from shared.google.bigtable.address import TableAddress\n"
+        "from shared.google.bigtable.address import InstanceAddress, TableAddress\n"
         "from shared.config.datasets import Dataset\n"
         "from shared.graph.registry import Graphs\n"
         "from shared.config.settings import Settings\n"
@@ -63,3 +63,18 @@ def test_opening_a_graph_table_loads_no_client_before_the_first_question() -> No
     )
     output = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert output == "GraphTable []\n"
+
+
+def test_an_instances_address_is_read_and_written_alike() -> None:
+    address = InstanceAddress.parse("bigtable://example.com:project/pychunkedgraph")
+    assert (address.project, address.instance) == ("example.com:project", "pychunkedgraph")
+    assert str(address) == "bigtable://example.com:project/pychunkedgraph"
+    assert address.path == "projects/example.com:project/instances/pychunkedgraph"
+
+
+@pytest.mark.parametrize(
+    "rest", ["", "project", "project/", "/instance", "project/instance/", "project/instance/table"]
+)
+def test_another_address_of_an_instance_is_refused_without_repeating_it(rest: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"must be bigtable://PROJECT/INSTANCE$"):
+        InstanceAddress.parse(f"bigtable://{rest}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.attributes import ATTRIBUTES, BY_NAME, SIZE, VOXELLESS_SIZE, Attribute
+from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import IdLayout, compose_ids
 from shared.lookup.answer import decode_column, encode_answer
@@ -35,7 +35,7 @@ def ids_in_chunk(segments: list[int], chunk: tuple[int, int, int] = (1, 2, 3)) -
     return compose_ids(2, np.array([chunk] * len(segments), dtype=np.int64).reshape(-1, 3), numbers, LAYOUT)
 
 
-def cells_of(rows: Mapping[int, Row], attributes: tuple[Attribute, ...] = ATTRIBUTES) -> CachedCells:
+def cells_of(rows: Mapping[int, Row], attributes: Iterable[Attribute] = ATTRIBUTES) -> CachedCells:
     ids = sorted(rows)
     return CachedCells(
         np.array(ids, dtype=np.uint64), {a.name: [rows[i].get(a.name, b"") for i in ids] for a in attributes}
@@ -96,7 +96,7 @@ class TestAnswer:
         rows = {i: {a.name: bytes(a.n_bytes) for a in ATTRIBUTES} for i in ids_in_chunk([7, 5, 6]).tolist()}
         found = answer(list(rows), rows)
         assert list(found) == [str(i) for i in sorted(rows)]
-        assert all(list(node) == sorted(BY_NAME) for node in found.values())
+        assert all(list(node) == list(ATTRIBUTES.names) for node in found.values())
 
     def test_a_node_without_voxels_has_size_zero_and_nothing_else(self) -> None:
         (l2_id,) = ids_in_chunk([1]).tolist()
@@ -104,7 +104,7 @@ class TestAnswer:
 
     def test_a_row_without_the_asked_for_cells_is_empty(self) -> None:
         (l2_id,) = ids_in_chunk([1]).tolist()
-        assert answer([l2_id], {l2_id: {"pca": b""}}, attributes=(BY_NAME["pca"],)) == {str(l2_id): {}}
+        assert answer([l2_id], {l2_id: {"pca": b""}}, attributes=(ATTRIBUTES["pca"],)) == {str(l2_id): {}}
 
     def test_nothing_asked_is_an_empty_object(self) -> None:
         assert answer([], {}) == {}
@@ -153,6 +153,6 @@ class TestColumn:
 
     def test_cells_that_are_too_short_count_as_empty_and_are_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.ERROR, logger="l2cache"):
-            there, values = decode_column(BY_NAME["pca_val"], [b"\x01\0\0", bytes(12)])
+            there, values = decode_column(ATTRIBUTES["pca_val"], [b"\x01\0\0", bytes(12)])
         assert (there.tolist(), values.tolist()) == ([False, True], [[0.0, 0.0, 0.0]])
         assert "cells are too short" in caplog.text

@@ -160,7 +160,7 @@ class TestIds:
 class TestOptions:
     def test_without_options_all_attributes_are_answered_and_misses_published(self) -> None:
         query = parse({"l2_ids": [A]})
-        assert query.attributes == ATTRIBUTES
+        assert query.attributes == tuple(ATTRIBUTES)
         assert not query.int64_as_str
         assert query.publish_misses
 
@@ -183,7 +183,7 @@ class TestOptions:
         assert names_of(query) == ["size_nm3"]
 
     def test_null_in_the_body_means_all(self) -> None:
-        assert parse({"l2_ids": [], "attribute_names": None}).attributes == ATTRIBUTES
+        assert parse({"l2_ids": [], "attribute_names": None}).attributes == tuple(ATTRIBUTES)
 
     @pytest.mark.parametrize("name", ["nope", "parents", "SIZE_NM3", "'"])
     def test_an_unknown_name_is_named(self, name: str) -> None:

@@ -31,6 +31,8 @@ class AnswerKind(StrEnum):
     """What an ingest will take."""
     RUN = "run"
     """How far a run is."""
+    STARTED = "started"
+    """How far a run is that goes on from now."""
     CANCELLED = "cancelled"
     """How far a run was that goes on no more."""
     FAILED = "failed"
@@ -146,7 +148,7 @@ OPERATIONS = (
             Field("run", Kind.TEXT, "The run to resume; the newest if left out."),
         ),
         _start,
-        answer=AnswerKind.RUN,
+        answer=AnswerKind.STARTED,
     ),
     Operation(
         "status",
@@ -178,7 +180,7 @@ OPERATIONS = (
         "Does the failed chunks of a finished run again, and only them.",
         (DATASET, _RUN),
         _retry,
-        answer=AnswerKind.RUN,
+        answer=AnswerKind.STARTED,
     ),
     Operation(
         "cancel",

@@ -1,0 +1,17 @@
+"""What the client knows of dead letters by itself agrees with what the functions write."""
+
+from __future__ import annotations
+
+from l2cache.deadletters import attributes
+from shared.bus import dead_letters
+
+
+def test_the_names_of_attributes_are_those_that_the_functions_write() -> None:
+    theirs = (
+        dead_letters.REASON_ATTRIBUTE,
+        dead_letters.ATTEMPTS_ATTRIBUTE,
+        dead_letters.MESSAGE_ID_ATTRIBUTE,
+    )
+    assert theirs == (attributes.REASON, attributes.ATTEMPTS, attributes.MESSAGE_ID)
+    marked = dict.fromkeys((*theirs, attributes.PUBSUB_ATTEMPTS, "table_id"), "x")
+    assert attributes.original_attributes(marked) == dead_letters.original_attributes(marked) == {"table_id": "x"}

@@ -27,7 +27,7 @@ from infra.local.backing import Backing, Places, Services, embedded
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.emulators import EmulatorMissingError
 from infra.local.processes import ChildFailedError, ChildSpec, Supervisor, free_port
-from infra.standin.world.parameters import TABLE as WORLD_TABLE
+from infra.standin.graph.server import graph_name
 from shared.config.datasets import Datasets
 from shared.errors import ConfigurationError
 
@@ -252,8 +252,8 @@ def main(config: Path | None, world: Path | None, state: Path, workers: int | No
     """Runs the three functions on this machine until Ctrl-C."""
     if (config is None) == (world is None):
         raise click.UsageError("give either --config (make stack CONFIG=datasets.yaml) or --world")
-    graph = None if world is None else GraphSource(WORLD_TABLE, ("--world", str(world)))
     try:
+        graph = None if world is None else GraphSource(graph_name(world), ("--world", str(world)))
         if emulators and config is not None:
             refuse_graph_tables(config)
         with LocalStack(state, config, graph, workers, EmulatorBacking() if emulators else embedded) as stack:

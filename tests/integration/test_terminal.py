@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from l2cache.commands import main
 from shared.errors import L2CacheError
+from tests.support.graph.servers import serving
 from tests.support.graph.small import GRAPH_ID, failing
 from tests.support.ingest_server import ROOT, serve
 from tests.support.ingest_site import CHUNKS, Site
@@ -138,3 +139,20 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(site: Site, url: str) -> None:
     run_id = site.ingest.status(GRAPH_ID).run.run_id
     assert f"Cancel it: python -m l2cache cancel {GRAPH_ID} --run {run_id}" in said
     assert site.ingest.status(GRAPH_ID).state.value == "running"
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_status", "advice"), [("403 FORBIDDEN", 2, "--token-command"), ("503 AWAY", 3, "")]
+)
+def test_an_answer_that_is_no_answer_of_the_function_is_told_with_its_status(
+    status: str, exit_status: int, advice: str
+) -> None:
+    def app(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+        start_response(status, [("Content-Type", "text/html")])
+        return [b"<html>"]
+
+    with serving(app) as url:
+        said = terminal(url, "status", GRAPH_ID)
+    assert said.exit_code == exit_status
+    assert f"{url} answered {status[:3]}" in said.stderr
+    assert advice in said.stderr

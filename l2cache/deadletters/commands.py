@@ -91,7 +91,7 @@ def _pubsub(subscription: str, topic: str, wait_s: float) -> LetterBox:
     try:
         import google.cloud.pubsub_v1  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
-        raise click.UsageError("google-cloud-pubsub is missing: pip install 'l2cache[deadletters]'") from error
+        raise click.UsageError("google-cloud-pubsub is missing: pip install '.[deadletters]' in a checkout") from error
     from l2cache.deadletters.pubsub import PubSubLetterBox
 
     return PubSubLetterBox(subscription, topic, wait_s)

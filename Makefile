@@ -37,7 +37,7 @@ lock: $(VENV)/installed
 	$(RUN) -m infra.packaging.lock
 
 clean:
-	rm -rf .stack dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .stack dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/installed: requirements.txt $(wildcard functions/*/requirements.txt)

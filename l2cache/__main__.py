@@ -1,5 +1,5 @@
 """`python -m l2cache`."""
 
-from l2cache.ingest import main
+from l2cache.commands import main
 
 main(prog_name="python -m l2cache")

@@ -17,11 +17,13 @@ class CallError(Exception):
 
     Attributes:
       refused: whether it understood and refused, so that asking again is of no use.
+      status: of the answer; None if there was none.
     """
 
-    def __init__(self, message: str, *, refused: bool) -> None:
+    def __init__(self, message: str, *, refused: bool, status: int | None = None) -> None:
         super().__init__(message)
         self.refused = refused
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class IngestClient:
             return decoded
         said = decoded.get("message") if isinstance(decoded, dict) else None
         refused = 400 <= answer.status_code < 500
-        raise CallError(said or f"{self.url} answered {answer.status_code}", refused=refused)
+        message = said or f"{self.url} answered {answer.status_code}"
+        raise CallError(message, refused=refused, status=answer.status_code)
 
     def _headers(self) -> dict[str, str]:
         if not self.token_command:

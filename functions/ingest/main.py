@@ -1,15 +1,17 @@
 """The ingest function, for operators and for the queue's expand tasks.
 
-POST /plan /start /retry /cancel      a JSON object, see `shared.ingest.Operations`
-GET, POST /status /failed /runs       the same as parameters of the query or as a JSON object
-POST /                                {"operation": "start", ...}: what `gcloud functions call` can send
-POST /expand                          a task of the queue
+POST /<operation>       a JSON object, see `shared.ingest.control.operations`
+GET  /<operation>       of those that change nothing: the same as parameters of the query
+POST /                  {"operation": "start", ...}: what `gcloud functions call` can send
+GET  /operations        all operations and their fields, for whoever builds a client
+POST /expand            a task of the queue
 GET  /health
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import flask
 import functions_framework
@@ -21,7 +23,7 @@ from shared.errors import BadRequestError, PermanentError
 from shared.geometry.grid import GraphGeometry
 from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
-from shared.ingest.control.operations import Operations
+from shared.ingest.control.operations import OPERATIONS, Operation, Operations, describe
 from shared.ingest.control.service import IngestService
 from shared.ingest.task import EXPAND_PATH
 from shared.once import Once
@@ -34,18 +36,20 @@ from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
 from shared.web.health import answer_health
 
-READING = ("status", "failed", "runs")
 _logger = get_logger("ingest")
 
 
-def create_app(settings: Settings, service: IngestService) -> flask.Flask:
-    """The routes of the ingest function over a service."""
+def create_app(settings: Settings, service: IngestService, known: tuple[Operation, ...] = OPERATIONS) -> flask.Flask:
+    """The routes of the ingest function over a service and the operations on it."""
     app = flask.Flask("ingest")
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
     enable_gzip(app)
     answer_health(app, dict)
-    operations = Operations(service)
+
+    @app.get("/operations")
+    def operations() -> flask.Response:
+        return json_response(describe(known))
 
     @app.post(EXPAND_PATH)
     def expand() -> flask.Response:
@@ -56,25 +60,34 @@ def create_app(settings: Settings, service: IngestService) -> flask.Flask:
             return acknowledged()
         return json_response({"new_tasks": new_tasks})
 
+    _add_operations(app, settings, Operations(service, known=known))
+    return app
+
+
+def _add_operations(app: flask.Flask, settings: Settings, operations: Operations) -> None:
+    """Adds a route for each operation, and the one at `/` for all of them."""
+
+    def body() -> dict[str, Any]:
+        return decode_object(read_body(flask.request, settings.max_body_bytes), "the body")
+
     @app.post("/")
     def call() -> flask.Response:
-        document = decode_object(read_body(flask.request, settings.max_body_bytes), "the body")
-        operation = document.pop("operation", None)
-        if not isinstance(operation, str):
+        document = body()
+        name = document.pop("operation", None)
+        if not isinstance(name, str):
             raise BadRequestError(f"operation must be one of {', '.join(operations.names())}")
-        return json_response(operations.run(operation, document))
-
-    def operation(name: str) -> flask.Response:
-        if flask.request.method == "POST":
-            document = decode_object(read_body(flask.request, settings.max_body_bytes), "the body")
-        else:
-            document = flask.request.args.to_dict()
         return json_response(operations.run(name, document))
 
-    for name in operations.names():
-        methods = ["GET", "POST"] if name in READING else ["POST"]
-        app.add_url_rule(f"/{name}", name, operation, methods=methods, defaults={"name": name})
-    return app
+    def do(operation: Operation) -> flask.Response:
+        posted = flask.request.method == "POST"
+        document = body() if posted else operation.from_query(flask.request.args.to_dict())
+        return json_response(operations.run(operation.name, document))
+
+    for operation in operations.known:
+        # Flask refuses a name that one of its other routes has.
+        app.add_url_rule(
+            f"/{operation.name}", operation.name, do, methods=operation.methods, defaults={"operation": operation}
+        )
 
 
 def create_service(settings: Settings) -> IngestService:

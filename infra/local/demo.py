@@ -2,7 +2,7 @@
 
 Builds the brain, starts the local stack, ingests a few chunks, asks for a neuron most of which is missing and waits
 until the misses are computed, ingests the rest, shows the neuron through CAVEclient, merges two neurons and waits until
-the new L2 ids are served, and leaves the look-up function running.
+the new L2 ids are served, and leaves everything running, with a snippet to try on it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import click
 import requests
 from tqdm import tqdm
 
+from infra.local import kernels
 from infra.local.processes import ChildFailedError
+from infra.local.snippet import root_to_table
 from infra.local.stack import GraphSource, LocalStack, StackInUseError, wait_for_interrupt
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
@@ -143,10 +145,12 @@ def main(end_at_once: bool, state: Path, workers: int | None) -> None:
             old.unlink()
         world = _timed(seconds, "Build the brain", lambda: build(state / "world", WorldParameters()))
         click.echo(f"{world['chunks']} chunks, {world['supervoxels']} supervoxels, {world['l2_ids']} L2 ids")
+        if not kernels.are_compiled():
+            _timed(seconds, "Compile the kernels, once on this machine", kernels.compile_all)
         _timed(seconds, "Start the stack", stack.__enter__)
         try:
             run(Demo(stack, world, seconds))
-            _finish(stack, seconds, end_at_once)
+            _finish(stack, world, seconds, end_at_once)
         finally:
             stack.__exit__(None, None, None)
     except (ChildFailedError, StackInUseError) as error:
@@ -161,13 +165,20 @@ def _timed(seconds: dict[str, float], title: str, work: Callable[[], Any]) -> An
     return result
 
 
-def _finish(stack: LocalStack, seconds: dict[str, float], end_at_once: bool) -> None:
+def _finish(stack: LocalStack, world: dict[str, Any], seconds: dict[str, float], end_at_once: bool) -> None:
     click.secho("\nSeconds", bold=True)
     for title, value in seconds.items():
         click.echo(f"{value:8.2f}  {title}")
     if end_at_once:
         return
-    click.secho(f"\nThe look-up function runs at {stack.lookup_url}/l2cache/api/v1/ ; Ctrl-C stops it.", bold=True)
+    click.secho("\nEverything goes on running; Ctrl-C stops it", bold=True)
+    click.echo(f"look-up:       {stack.lookup_url}/l2cache/api/v1/")
+    click.echo(f"ingest:        {stack.ingest_url}  (python -m l2cache --url {stack.ingest_url} runs {TABLE})")
+    click.echo(f"graph server:  {stack.graph_url}/segmentation/table/{TABLE}")
+    click.echo(f"tables, logs:  {stack.state}")
+    root = world["roots"][0]["root_id"]
+    click.secho("\nFrom a root id to a DataFrame, to be copied into Python", bold=True)
+    click.echo(root_to_table(stack.graph_url, stack.lookup_url, TABLE, root))
     wait_for_interrupt()
 
 

@@ -9,7 +9,6 @@ folder. With `--emulators` Google's emulators of Bigtable, Pub/Sub and Cloud Tas
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import sys
@@ -26,13 +25,14 @@ import yaml
 from infra.local.backing import Backing, Places, Services, embedded
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.emulators import EmulatorMissingError
-from infra.local.processes import ChildFailedError, ChildSpec, Supervisor, free_port
-from infra.standin.world.parameters import TABLE as WORLD_TABLE
+from infra.local.graph_check import check_graph_servers
+from infra.local.ports import PortTakenError, choose_ports
+from infra.local.processes import ChildFailedError, ChildSpec, Supervisor
+from infra.standin.graph.server import graph_name
 from shared.config.datasets import Datasets
 from shared.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFERRED_PORTS = {"lookup": 8080, "compute": 8081, "ingest": 8082, "graph": 8083, "edits": 8084}
 LOOKUP_THREADS = 8
 EDIT_WORKERS = 2
 INGEST_THREADS = 4
@@ -64,8 +64,11 @@ class LocalStack:
       graph: what a stand-in graph server is to serve; None if the datasets name real ones.
       workers: compute processes for chunk tasks; one more serves messages, and those of edits have some of their own.
       backing: tables, bus and queue.
+      port: the first of five ports in a row; None for the usual ones, or others where these are taken.
 
     Attributes:
+      ports: the port of each service.
+      ports_notice: what to tell of ports that were taken; empty if none were.
       services: where tables, bus and queue of the running stack are.
     """
 
@@ -78,6 +81,7 @@ class LocalStack:
         graph: GraphSource | None = None,
         workers: int | None = None,
         backing: Backing = embedded,
+        port: int | None = None,
     ) -> None:
         self.state = state.resolve()
         self.workers = workers or os.cpu_count() or 1
@@ -85,7 +89,12 @@ class LocalStack:
         self._backing = backing
         self.state.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire_lock()
-        self.ports = self._choose_ports()
+        try:
+            ports = choose_ports(self.state / "ports.json", port, without=None if graph else "graph")
+        except PortTakenError:
+            self.release()
+            raise
+        self.ports, self.ports_notice = ports.by_service, ports.notice
         self.config = self.state / "datasets.yaml" if graph is not None else (config or Path()).resolve()
         self._running = ExitStack()
 
@@ -153,17 +162,6 @@ class LocalStack:
             lock.close()
             raise StackInUseError(f"a stack already runs on {self.state}") from None
         return lock
-
-    def _choose_ports(self) -> dict[str, int]:
-        # The same ports as last time where they are free: the cache table remembers the graph server's address.
-        file = self.state / "ports.json"
-        known = json.loads(file.read_text()) if file.exists() else PREFERRED_PORTS
-        ports: dict[str, int] = {}
-        for name, preferred in PREFERRED_PORTS.items():
-            port = free_port(known.get(name, preferred))
-            ports[name] = port if port not in ports.values() else free_port()
-        file.write_text(json.dumps(ports))
-        return ports
 
     def _write_config(self, graph: GraphSource, services: Services) -> None:
         dataset = {
@@ -241,33 +239,52 @@ def wait_for_interrupt() -> None:
 @click.option(
     "--world",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of a made brain, instead of --config; see infra.standin.world.build.",
+    help="Folder of a local graph, instead of --config; see infra.standin.build and infra.standin.world.build.",
 )
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".stack/main"), help="Folder for the tables.")
 @click.option("--workers", type=click.IntRange(min=1), help="Compute processes; one per core if not given.")
 @click.option(
     "--emulators", is_flag=True, help="Google's emulators instead of SQLite files; they forget all at the end."
 )
-def main(config: Path | None, world: Path | None, state: Path, workers: int | None, emulators: bool) -> None:
+@click.option("--port", type=click.IntRange(1024, 65_531), help="First of five ports in a row; 8080 if left out.")
+@click.option("--no-graph-check", is_flag=True, help="Start even if a graph server does not answer.")
+def main(
+    config: Path | None,
+    world: Path | None,
+    state: Path,
+    workers: int | None,
+    emulators: bool,
+    port: int | None,
+    no_graph_check: bool,
+) -> None:
     """Runs the three functions on this machine until Ctrl-C."""
     if (config is None) == (world is None):
         raise click.UsageError("give either --config (make stack CONFIG=datasets.yaml) or --world")
-    graph = None if world is None else GraphSource(WORLD_TABLE, ("--world", str(world)))
     try:
+        graph = None if world is None else GraphSource(graph_name(world), ("--world", str(world)))
         if emulators and config is not None:
             refuse_graph_tables(config)
-        with LocalStack(state, config, graph, workers, EmulatorBacking() if emulators else embedded) as stack:
-            click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/")
-            click.echo(f"ingest:   {stack.ingest_url}  (POST /start, GET /status)")
-            if emulators:
-                click.echo(f"tables:   {stack.services.store}  (kept in memory until Ctrl-C)")
-                for variable, value in stack.services.environment.items():
-                    click.echo(f"          {variable}={value}")
-            else:
-                click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")
+        if config is not None and not no_graph_check:
+            check_graph_servers(config)
+        with LocalStack(state, config, graph, workers, EmulatorBacking() if emulators else embedded, port) as stack:
+            _announce(stack, is_kept=not emulators)
             wait_for_interrupt()
-    except (ConfigurationError, ChildFailedError, EmulatorMissingError, StackInUseError) as error:
+    except (ConfigurationError, ChildFailedError, EmulatorMissingError, PortTakenError, StackInUseError) as error:
         sys.exit(str(error))
+
+
+def _announce(stack: LocalStack, *, is_kept: bool) -> None:
+    """Tells the addresses of a running stack."""
+    if stack.ports_notice:
+        click.echo(stack.ports_notice, err=True)
+    click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/")
+    click.echo(f"ingest:   {stack.ingest_url}  (python -m l2cache --url {stack.ingest_url} start DATASET --watch)")
+    if is_kept:
+        click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")
+        return
+    click.echo(f"tables:   {stack.services.store}  (kept in memory until Ctrl-C)")
+    for variable, value in stack.services.environment.items():
+        click.echo(f"          {variable}={value}")
 
 
 if __name__ == "__main__":

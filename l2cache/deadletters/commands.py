@@ -1,4 +1,4 @@
-"""The operator's command: `python -m l2cache.deadletters list|replay WHERE`.
+"""The operator's command: `l2cache deadletters list|replay WHERE`.
 
 WHERE is `projects/PROJECT/subscriptions/SUBSCRIPTION` in the cloud, as Terraform's output `topics` names it, or the
 local stack's file, `.stack/main/deliveries.db`.
@@ -7,13 +7,12 @@ local stack's file, `.stack/main/deliveries.db`.
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from l2cache.deadletters.embedded import EmbeddedLetterBox
 from l2cache.deadletters.letter import Letter, LetterBox
-from l2cache.deadletters.pubsub import PubSubLetterBox
 
 _SUBSCRIPTION = re.compile(r"projects/(?P<project>[^/]+)/subscriptions/(?P<name>[^/]+)")
 _TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
@@ -70,14 +69,32 @@ def open_box(where: str, wait_s: float, topic: str | None = None) -> LetterBox:
     if match is None:
         if not Path(where).is_file():
             raise click.UsageError(f"{where} is neither projects/PROJECT/subscriptions/SUBSCRIPTION nor a file")
-        return EmbeddedLetterBox(Path(where))
+        return _embedded(Path(where))
     if topic is None:
         if not match["name"].endswith(_OURS):
             raise click.UsageError("--topic is needed: projects/PROJECT/topics/TOPIC")
         topic = f"projects/{match['project']}/topics/{match['name'].removesuffix(_OURS)}-replay"
     if not _TOPIC.fullmatch(topic):
         raise click.UsageError(f"{topic} is not of the form projects/PROJECT/topics/TOPIC")
-    return PubSubLetterBox(where, topic, wait_s)
+    return _pubsub(where, topic, wait_s)
+
+
+def _embedded(file: Path) -> LetterBox:
+    if find_spec("shared") is None:
+        raise click.UsageError("a local stack's file is read in its checkout: python -m l2cache deadletters ...")
+    from l2cache.deadletters.embedded import EmbeddedLetterBox
+
+    return EmbeddedLetterBox(file)
+
+
+def _pubsub(subscription: str, topic: str, wait_s: float) -> LetterBox:
+    try:
+        import google.cloud.pubsub_v1  # type: ignore[import-untyped]  # noqa: F401
+    except ImportError as error:
+        raise click.UsageError("google-cloud-pubsub is missing: pip install '.[deadletters]' in a checkout") from error
+    from l2cache.deadletters.pubsub import PubSubLetterBox
+
+    return PubSubLetterBox(subscription, topic, wait_s)
 
 
 def line(letter: Letter) -> str:

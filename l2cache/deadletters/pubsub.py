@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from l2cache.deadletters.attributes import ATTEMPTS, MESSAGE_ID, PUBSUB_ATTEMPTS, REASON, original_attributes
 from l2cache.deadletters.letter import Letter
-from shared.bus.dead_letters import ATTEMPTS_ATTRIBUTE, MESSAGE_ID_ATTRIBUTE, REASON_ATTRIBUTE, original_attributes
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient  # type: ignore[import-untyped]
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 _PER_PULL = 1000  # the most that Pub/Sub gives
 _PER_ACKNOWLEDGEMENT = 100
 _PUBLISH_TIMEOUT_S = 60.0
-# https://cloud.google.com/pubsub/docs/handling-failures#dead_letter_topic
-_PUBSUB_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
 _NO_REASON = "ended without an answer: see the compute function's log"
 
 
@@ -96,7 +94,7 @@ def _letter(received: ReceivedMessage) -> Letter:
     message = received.message
     attributes = dict(message.attributes)
     what = original_attributes(attributes)
-    if MESSAGE_ID_ATTRIBUTE in attributes:
-        what["message_id"] = attributes[MESSAGE_ID_ATTRIBUTE]  # by which the log knows it
-    attempts = attributes.get(ATTEMPTS_ATTRIBUTE) or attributes.get(_PUBSUB_ATTEMPTS, "")
-    return Letter(message.message_id, what, len(message.data), attempts, attributes.get(REASON_ATTRIBUTE) or _NO_REASON)
+    if MESSAGE_ID in attributes:
+        what["message_id"] = attributes[MESSAGE_ID]  # by which the log knows it
+    attempts = attributes.get(ATTEMPTS) or attributes.get(PUBSUB_ATTEMPTS, "")
+    return Letter(message.message_id, what, len(message.data), attempts, attributes.get(REASON) or _NO_REASON)

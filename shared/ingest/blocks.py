@@ -86,14 +86,14 @@ def batch_size(chunk_voxels: int) -> int:
     return max(1, min(BATCH_CHUNKS, BATCH_VOXELS // chunk_voxels))
 
 
-def children(block: Box, leaf_chunks: int, unit: Triple = ONE_CHUNK, fan_out: int = FAN_OUT) -> list[Box]:
+def children(block: Box, leaf_chunks: int, chunks_per_file: Triple = ONE_CHUNK, fan_out: int = FAN_OUT) -> list[Box]:
     """The blocks below `block`: disjoint, covering it, halves of halves; all leaves, or all still to be expanded once
     or more. Some `fan_out` of them at the lowest level, at most three times as many.
 
     Args:
       block: a block of more than `leaf_chunks` chunks; a smaller one is its own only child.
       leaf_chunks: most chunks in a leaf.
-      unit: chunks per file of the volume along each axis.
+      chunks_per_file: chunks per file of the volume along each axis.
       fan_out: children that an expand task should have.
     """
     most = leaf_chunks
@@ -105,7 +105,7 @@ def children(block: Box, leaf_chunks: int, unit: Triple = ONE_CHUNK, fan_out: in
         if part.volume <= most:
             found.append(part)
         else:
-            waiting.extend(reversed(_halves(part, unit)))
+            waiting.extend(reversed(_halves(part, chunks_per_file)))
     return found
 
 
@@ -123,8 +123,8 @@ def chunk_at(block: Box, number: int) -> Triple:
     return block.start[0] + x, block.start[1] + y, block.start[2] + z
 
 
-def _halves(block: Box, unit: Triple) -> list[Box]:
-    cuts = [_file_cut(block.start[axis], block.stop[axis], unit[axis]) for axis in range(3)]
+def _halves(block: Box, chunks_per_file: Triple) -> list[Box]:
+    cuts = [_file_cut(block.start[axis], block.stop[axis], chunks_per_file[axis]) for axis in range(3)]
     between_files = [axis for axis in range(3) if cuts[axis] is not None]
     axis = max(between_files or range(3), key=lambda a: block.shape[a])
     middle = block.start[axis] + (block.shape[axis] + 1) // 2
@@ -134,7 +134,7 @@ def _halves(block: Box, unit: Triple) -> list[Box]:
     return [Box(block.start, as_triple(low_stop)), Box(as_triple(high_start), block.stop)]
 
 
-def _file_cut(start: int, stop: int, unit: int) -> int | None:
+def _file_cut(start: int, stop: int, chunks_per_file: int) -> int | None:
     """The border between files that is nearest to the middle; None if it leaves less than a third on a side."""
-    cut = (start + stop + unit) // (2 * unit) * unit
+    cut = (start + stop + chunks_per_file) // (2 * chunks_per_file) * chunks_per_file
     return cut if 3 * min(cut - start, stop - cut) >= stop - start else None

@@ -8,6 +8,7 @@ came, and however often a leaf was delivered.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -101,12 +102,14 @@ class BlockProgress:
       failed: numbers of the chunks that failed for good, with the reason.
       nodes: rows written.
       foreign_supervoxels: see `Piece`.
+      retrying: numbers of the chunks that failed in a generation before and are to be done again, with the reason.
     """
 
     completed: int
     failed: Mapping[int, str]
     nodes: float
     foreign_supervoxels: float = 0.0
+    retrying: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def closed(self) -> int:
@@ -125,7 +128,8 @@ def block_progress(pieces: Sequence[Piece], retry_from: int) -> BlockProgress:
         return BlockProgress(pieces[0].stop - pieces[0].first, {}, pieces[0].nodes, pieces[0].foreign_supervoxels)
     states = _states(pieces)
     lasting = {number: reason for number, (generation, reason) in states.failed.items() if generation >= retry_from}
-    return BlockProgress(len(states.completed), lasting, states.nodes, states.foreign_supervoxels)
+    retrying = {number: reason for number, (generation, reason) in states.failed.items() if generation < retry_from}
+    return BlockProgress(len(states.completed), lasting, states.nodes, states.foreign_supervoxels, retrying)
 
 
 def open_numbers(pieces: Sequence[Piece], volume: int, retry_from: int) -> list[int]:
@@ -181,6 +185,8 @@ class RunStatus:
       nodes: rows written.
       chunks_per_s: lately while it is running; over the whole run once it is finished.
       foreign_supervoxels: supervoxels of the volume that the graph gives to nodes of other chunks; they were left out.
+      retrying: how many chunks that failed in an earlier generation are still to be done again, by the reason for which
+        they failed.
     """
 
     run: Run
@@ -190,6 +196,7 @@ class RunStatus:
     nodes: int
     chunks_per_s: float
     foreign_supervoxels: int = 0
+    retrying: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total_chunks(self) -> int:
@@ -221,7 +228,8 @@ class RunStatus:
             state = RunState.FINISHED
         rate = _rate(run, [piece for block in pieces.values() for piece in block], now_s, state)
         nodes, foreign = sum(block.nodes for block in blocks), sum(block.foreign_supervoxels for block in blocks)
-        return cls(run, state, completed, failed, round(nodes), rate, round(foreign))
+        retrying = Counter(reason for block in blocks for reason in block.retrying.values())
+        return cls(run, state, completed, failed, round(nodes), rate, round(foreign), retrying)
 
 
 def _rate(run: Run, pieces: Iterable[Piece], now_s: float, state: RunState) -> float:

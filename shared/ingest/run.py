@@ -35,7 +35,7 @@ class Run:
       block: the chunks to do.
       leaf_chunks: most chunks in a leaf task.
       started_s: when it was started, Unix time.
-      unit: chunks per file of the volume along each axis; blocks are cut between files where that is possible.
+      chunks_per_file: of the volume, along each axis; blocks are cut between files where that is possible.
       batch_chunks: most chunks that go through the steps of a leaf together.
       generation: how often it was resumed or its failures tried again; tasks of older generations are obsolete.
       resumed_s: when the present generation was started, Unix time.
@@ -48,7 +48,7 @@ class Run:
     block: Box
     leaf_chunks: int
     started_s: float
-    unit: Triple = ONE_CHUNK
+    chunks_per_file: Triple = ONE_CHUNK
     batch_chunks: int = 1
     generation: int = 0
     resumed_s: float = 0.0
@@ -94,7 +94,7 @@ class Run:
             "block": block_name(self.block),
             "leaf_chunks": self.leaf_chunks,
             "started_s": self.started_s,
-            "unit": list(self.unit),
+            "unit": list(self.chunks_per_file),
             "batch_chunks": self.batch_chunks,
             "generation": self.generation,
             "resumed_s": self.resumed_s,
@@ -117,7 +117,7 @@ class Run:
             block=parse_block(text_field(document, "block")),
             leaf_chunks=whole_field(document, "leaf_chunks", 1, MOST_LEAF_CHUNKS),
             started_s=number_field(document, "started_s", 0.0, _LAST_SECOND_S),
-            unit=whole_triple_field(document, "unit", 1, _MOST),
+            chunks_per_file=whole_triple_field(document, "unit", 1, _MOST),
             batch_chunks=whole_field(document, "batch_chunks", 1, BATCH_CHUNKS),
             generation=generation,
             resumed_s=number_field(document, "resumed_s", 0.0, _LAST_SECOND_S),

@@ -21,18 +21,34 @@ ROOT = Path(__file__).resolve().parents[2]
 L2CACHE_ID = f"l2cache_{TABLE}_v1"
 
 
-def test_the_demo_runs_from_ingest_to_edit(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "infra.local.demo", "--exit", "--state", str(tmp_path / "demo")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_demo_runs_from_ingest_to_edit_and_ends_with_a_snippet_that_works(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    command = [sys.executable, "-u", "-m", "infra.local.demo", "--state", str(tmp_path / "demo")]
+    with output.open("w") as file, subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file) as demo:
+        try:
+            wait_until(
+                lambda: "L2 nodes, {nodes" in output.read_text() or demo.poll() is not None, "the demo", within_s=400
+            )
+            said = output.read_text()
+            assert demo.poll() is None, said
+            snippet = said.partition("to be copied into Python\n")[2]
+            done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False)
+        finally:
+            demo.send_signal(signal.SIGINT)
+    assert demo.returncode == 0, said
     for expected in (
         "100%",
         " 0 failed chunks",
         "were missing, all of them served",
         "rep_coord_nm",
         "new L2 ids, all of",
+        "look-up:       http://127.0.0.1:",
     ):
-        assert expected in done.stdout
+        assert expected in said
+    assert done.returncode == 0, done.stderr
+    assert "size_nm3" in done.stdout
+    assert "L2 nodes," in done.stdout.splitlines()[-1]
+    assert "NaN" not in done.stdout
 
 
 @pytest.fixture(scope="module")

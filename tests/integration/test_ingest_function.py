@@ -1,29 +1,22 @@
-"""The ingest function and its terminal client on a small world: HTTP in, tasks out, the test works them off."""
+"""The ingest function on a small world: HTTP in, tasks out, the test works them off."""
 
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import requests
-from click.testing import CliRunner
-from werkzeug.serving import make_server
 
-from l2cache.ingest import main
-from shared.config.settings import Settings
 from shared.errors import L2CacheError
 from shared.ingest.control.operations import Operations
 from tests.support.graph.small import GRAPH_ID, failing
+from tests.support.ingest_server import serve
 from tests.support.ingest_site import CHUNKS, Site
 
-ROOT = Path(__file__).resolve().parents[2]
 START = {"dataset": GRAPH_ID, "timestamp": "2026-06-01 00:00:00"}
 
 
@@ -33,34 +26,10 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def url(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(site: Site, tmp_path: Path) -> Iterator[str]:
     """The function's own routes over the site's service, on loopback."""
-    (tmp_path / "datasets.yaml").write_text("{}")
-    environment = {
-        "L2CACHE_DATASETS": str(tmp_path / "datasets.yaml"),
-        "L2CACHE_STORE": f"sqlite://{tmp_path}/cache.db",
-        "L2CACHE_BUS": f"sqlite://{tmp_path}/bus.db",
-        "L2CACHE_QUEUE": f"sqlite://{tmp_path}/a.db,sqlite://{tmp_path}/b.db",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    app = _function().create_app(Settings.from_environment(environment), site.ingest)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def _function() -> ModuleType:
-    spec = util.spec_from_file_location("ingest_function", ROOT / "functions" / "ingest" / "main.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with serve(site.ingest, tmp_path) as address:
+        yield address
 
 
 def post(url: str, path: str, **document: Any) -> requests.Response:
@@ -215,39 +184,6 @@ def test_reading_operations_take_a_query_and_changing_ones_do_not(url: str) -> N
 
 def test_a_task_that_is_none_is_acknowledged(url: str) -> None:
     assert requests.post(f"{url}/expand", data=b"nonsense", timeout=30).status_code == 204
-
-
-def terminal(url: str, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["--url", url, *arguments])
-    return result.exit_code, result.output
-
-
-def test_the_terminal_client_starts_watches_and_reports(site: Site, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("l2cache.ingest.LOOK_S", 0.01)
-    assert terminal(url, "plan", GRAPH_ID, "--concurrency", "5")[0] == 0
-    code, said = terminal(url, "start", GRAPH_ID, "--timestamp", "2026-06-01 00:00:00", "--no-create")
-    assert (code, "no cache table" in said) == (2, True)
-    site.cache.volume.fail = failing(L2CacheError("odd"), (0, 0, 0))
-    worker = threading.Timer(0.3, site.drain)
-    worker.start()
-    code, said = terminal(url, "start", GRAPH_ID, "--timestamp", "2026-06-01 00:00:00", "--watch")
-    worker.join()
-    assert (code, "1 failed chunks" in said) == (1, True)
-    assert terminal(url, "failed", GRAPH_ID) == (0, "0,0,0\todd\n")
-    site.cache.volume.fail = lambda _: None
-    assert terminal(url, "retry", GRAPH_ID)[0] == 0
-    site.drain()
-    assert terminal(url, "status", GRAPH_ID, "--watch")[0] == 0
-    assert f"{CHUNKS}/{CHUNKS} chunks\t0 failed" in terminal(url, "runs", GRAPH_ID)[1]
-
-
-def test_the_terminal_client_says_clearly_what_is_wrong(url: str) -> None:
-    code, said = terminal(url, "start", "nope")
-    assert (code, "nope" in said) == (2, True)
-    assert terminal(url, "start", GRAPH_ID, "--bounding-box", "1,2:3")[0] == 2
-    assert terminal("http://127.0.0.1:9", "status", GRAPH_ID)[0] == 3
-    result = CliRunner().invoke(main, ["--url", url, "--token-command", "false", "runs", GRAPH_ID])
-    assert (result.exit_code, "token command" in result.output) == (2, True)
 
 
 def test_operations_know_the_present_moment(site: Site) -> None:

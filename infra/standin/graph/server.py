@@ -21,9 +21,10 @@ from infra.standin.graph.editor import GraphEditor
 from infra.standin.graph.journal import Journal
 from infra.standin.graph.table import read_dump
 from shared.bus.protocol import Publisher
+from shared.errors import ConfigurationError
 
 WORLD_DUMP, WORLD_INFO, WORLD_WATERSHED = "graph.ndjson.gz", "info.json", "watershed"
-WORLD_EDGES, WORLD_JOURNAL = "edges.npy", "journal.ndjson"
+WORLD_EDGES, WORLD_JOURNAL, WORLD_DESCRIPTION = "edges.npy", "journal.ndjson", "world.json"
 _logger = logging.getLogger(__name__)
 
 
@@ -83,6 +84,18 @@ def load(files: GraphFiles, publisher: Publisher | None = None) -> tuple[str, Ch
     edges = np.load(files.edges) if files.edges else None
     editor = GraphEditor(table, graph, edges, Journal(files.journal) if files.journal else None, publisher)
     return table, graph, editor
+
+
+def graph_name(world: Path) -> str:
+    """The name of the graph in a world's folder.
+
+    Raises:
+      ConfigurationError: if there is none.
+    """
+    try:
+        return str(orjson.loads((world / WORLD_DESCRIPTION).read_bytes())["table"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{world} holds no graph: make one with python -m infra.standin.build") from error
 
 
 def address_of(place: str) -> str:

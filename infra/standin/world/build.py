@@ -12,18 +12,17 @@ from typing import Any
 
 import numpy as np
 import orjson
+from tqdm import tqdm
 
-from infra.standin.graph.server import WORLD_DUMP, WORLD_EDGES, WORLD_INFO, WORLD_WATERSHED
+from infra.standin.graph.server import WORLD_DESCRIPTION, WORLD_DUMP, WORLD_EDGES, WORLD_INFO, WORLD_WATERSHED
 from infra.standin.graph.table import write_dump
 from infra.standin.world.chunked_graph import edges_inside_chunks, layers_over, table_cells
 from infra.standin.world.examples import examples
 from infra.standin.world.neurites import grow
 from infra.standin.world.parameters import TABLE, WorldParameters
-from infra.standin.world.supervoxels import cut
+from infra.standin.world.supervoxels import Supervoxels, cut
 from infra.standin.world.tubes import paint
 from shared.types import Triple, UInt64Array
-
-WORLD_DESCRIPTION = "world.json"
 
 
 def is_built(folder: Path, parameters: WorldParameters) -> bool:
@@ -51,14 +50,40 @@ def build(folder: Path, parameters: WorldParameters) -> dict[str, Any]:
     # As in real volumes, the tissue does not reach everywhere: the far corner's chunk is empty.
     pieces[tuple(slice((n - 1) * c, None) for n, c in _axes(parameters))] = 0
     volume, supervoxels = cut(pieces, neurites.neurons, parameters.chunk_size_voxels, parameters.layout)
+    return write_world(folder, TABLE, volume, supervoxels, parameters)
+
+
+def write_world(
+    folder: Path,
+    table: str,
+    volume: UInt64Array,
+    supervoxels: Supervoxels,
+    parameters: WorldParameters,
+    *,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Writes a volume of supervoxels and the chunked graph over it.
+
+    Args:
+      folder: an empty one.
+      table: the graph's name.
+      volume: uint64[x, y, z], supervoxels.
+      supervoxels: what is known of them.
+      parameters: extent and chunks of the volume.
+      progress: whether to show progress bars.
+
+    Returns:
+      The content of `world.json`.
+    """
     layers = layers_over(supervoxels, parameters.root_layer, parameters.layout)
     info = parameters.info((folder / WORLD_WATERSHED).resolve().as_uri())
     (folder / WORLD_INFO).write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
-    write_volume(volume, info)
-    write_dump(folder / WORLD_DUMP, TABLE, table_cells(supervoxels, layers, parameters.layout))
+    write_volume(volume, info, progress=progress)
+    cells = tqdm(table_cells(supervoxels, layers, parameters.layout), "graph", unit=" cells", disable=not progress)
+    write_dump(folder / WORLD_DUMP, table, cells)
     np.save(folder / WORLD_EDGES, edges_inside_chunks(supervoxels))
     world = {
-        "table": TABLE,
+        "table": table,
         "parameters": parameters.as_json(),
         "chunks": int(np.prod(parameters.grid_shape)),
         "supervoxels": supervoxels.ids.size,
@@ -71,12 +96,12 @@ def build(folder: Path, parameters: WorldParameters) -> dict[str, Any]:
     return world
 
 
-def write_volume(volume: UInt64Array, info: dict[str, Any]) -> None:
+def write_volume(volume: UInt64Array, info: dict[str, Any], *, progress: bool = False) -> None:
     """Writes the supervoxels as a precomputed volume where `info` says; storage chunks without any are left out."""
     from cloudvolume import CloudVolume
 
     own = {name: value for name, value in info.items() if name not in ("app", "graph", "data_dir")}
-    writer = CloudVolume(info["data_dir"], info=own, delete_black_uploads=True, compress="gzip", progress=False)
+    writer = CloudVolume(info["data_dir"], info=own, delete_black_uploads=True, compress="gzip", progress=progress)
     writer.commit_info()
     writer[:] = volume[..., np.newaxis]
 

@@ -29,7 +29,7 @@ class WorldParameters:
     size_voxels: Triple = (300, 276, 265)
     chunk_size_voxels: Triple = (64, 64, 64)
     voxel_offset: Triple = (1000, 2030, 305)
-    resolution_nm: Triple = (16, 16, 40)
+    resolution_nm: tuple[float, float, float] = (16, 16, 40)
     seed: int = 1
 
     def __post_init__(self) -> None:

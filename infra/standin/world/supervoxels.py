@@ -14,6 +14,7 @@ from shared.geometry.ids import IdLayout, compose_ids
 from shared.types import Int64Array, Triple, UInt64Array
 
 FACES: Final = 6
+_FOUR_BYTES = 2**32
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,10 @@ def cut(
       The volume of supervoxels, uint64[x, y, z], and what is known of them.
     """
     chunk_numbers, grid = _chunk_numbers(pieces.shape, chunk_size_voxels)
-    chunks_total = np.uint32(np.prod(grid))
-    keys = np.where(pieces > 0, pieces * chunks_total + chunk_numbers, np.uint32(0))
+    chunks_total = int(np.prod(grid))
+    fits = (int(pieces.max(initial=0)) + 1) * chunks_total <= _FOUR_BYTES
+    numbered = pieces if fits else pieces.astype(np.uint64)
+    keys = np.where(pieces > 0, numbered * numbered.dtype.type(chunks_total) + chunk_numbers, numbered.dtype.type(0))
     parts, count = cc3d.connected_components(keys, connectivity=FACES, return_N=True)
     piece_of, chunk_of = (np.zeros(count + 1, dtype=np.int64) for _ in range(2))
     # Voxels of one part agree on both, so that it does not matter which of them writes last.

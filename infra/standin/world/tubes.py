@@ -15,7 +15,7 @@ TIE = np.float32(1e-3)
 PieceVolume = npt.NDArray[np.uint32]
 
 
-def paint(pieces: Pieces, size_voxels: Triple, resolution_nm: Triple) -> PieceVolume:
+def paint(pieces: Pieces, size_voxels: Triple, resolution_nm: tuple[float, float, float]) -> PieceVolume:
     """The volume of pieces.
 
     A voxel belongs to the piece to whose axis it is nearest, in radii of that piece; beyond one radius to none.

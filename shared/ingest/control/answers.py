@@ -13,6 +13,9 @@ from shared.ingest.control.service import UnreadableRun
 from shared.ingest.progress import RunStatus
 from shared.ingest.run import Run
 
+SHOWN_REASONS = 10
+"""Reasons may name chunks, so that there are as many as chunks: the most frequent ones are answered."""
+
 
 def status(status: RunStatus) -> dict[str, Any]:
     """How far a run is."""
@@ -30,6 +33,15 @@ def status(status: RunStatus) -> dict[str, Any]:
         "foreign_supervoxels": status.foreign_supervoxels,
         "chunks_per_s": round(status.chunks_per_s, 3),
         "time_left_s": None if left_s is None else round(left_s),
+    }
+
+
+def retrying(status: RunStatus) -> dict[str, Any]:
+    """What failed in an earlier generation of a run and is being tried again, for whom asks for it with the status."""
+    frequent = sorted(status.retrying.items(), key=lambda entry: -entry[1])[:SHOWN_REASONS]
+    return {
+        "retrying_chunks": sum(status.retrying.values()),
+        "retrying": [{"reason": reason, "chunks": chunks} for reason, chunks in frequent],
     }
 
 

@@ -1,45 +1,218 @@
-"""The operations of an operator by name: a JSON document in, one out, whatever carries them."""
+"""The operations of an operator. `OPERATIONS` is the only place that names them: a new one is one more entry.
+
+HTTP routes, calls at `/`, the checks of a request, their error texts, the description that `GET /operations` answers
+and, from that description, the commands of the terminal client: all follow from the entry.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeAlias
 
 from shared.errors import BadRequestError, UnknownDatasetError
 from shared.ingest.control import answers
-from shared.ingest.control.request import FIELDS, StartRequest
+from shared.ingest.control.fields import FORMS, Field, Kind, Values, read_fields
+from shared.ingest.control.request import CREATE, DATASET, REQUEST_FIELDS, StartRequest
 from shared.ingest.control.service import IngestService
 from shared.ingest.progress import RunStatus
 
-CONCURRENCY = 1000
-PAGE = 1000
-MAX_PAGE = 10_000
-_LEVELS = 3  # the object, the corners of its bounding box, their coordinates
-_MOST_DIGITS = 20
-_SHOWN_CHARACTERS = 60
-_RUN_FIELDS = frozenset({"dataset", "run"})
-_RESUME_FIELDS = FIELDS | _RUN_FIELDS | {"resume"}
+Answer: TypeAlias = dict[str, Any]
+
+
+class AnswerKind(StrEnum):
+    """What an operation answers; clients choose by it how to show the answer."""
+
+    DOCUMENT = "document"
+    """Any JSON object."""
+    PLAN = "plan"
+    """What an ingest will take."""
+    RUN = "run"
+    """How far a run is."""
+    STARTED = "started"
+    """How far a run is that goes on from now."""
+    CANCELLED = "cancelled"
+    """How far a run was that goes on no more."""
+    FAILED = "failed"
+    """A page of failed chunks."""
+    RUNS = "runs"
+    """Several runs."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that an operator can ask for.
+
+    Attributes:
+      name: in paths, in calls at `/` and in the terminal.
+      help: what it does, in a sentence.
+      fields: its arguments.
+      run: does it, given the service and a value for each field.
+      reads_only: whether it changes nothing; it is then answered to GET as well, with a query.
+      answer: what it answers.
+    """
+
+    name: str
+    help: str
+    fields: tuple[Field, ...]
+    run: Callable[[IngestService, Values], Answer]
+    reads_only: bool = False
+    answer: AnswerKind = AnswerKind.DOCUMENT
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The HTTP methods that it is answered to."""
+        return ("GET", "POST") if self.reads_only else ("POST",)
+
+    def from_query(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters of a query as the JSON object that means the same."""
+        fields = {field.name: field for field in self.fields}
+        return {name: fields[name].from_query(text) if name in fields else text for name, text in query.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """The operation in JSON's types, for whoever builds a client or documentation."""
+        return {
+            "name": self.name,
+            "help": self.help,
+            "path": f"/{self.name}",
+            "methods": list(self.methods),
+            "answer": self.answer.value,
+            "fields": [field.describe() for field in self.fields],
+        }
+
+
+def _plan(service: IngestService, values: Values) -> Answer:
+    return answers.plan(service.plan(StartRequest.from_values(values), values["concurrency"]))
+
+
+def _start(service: IngestService, values: Values) -> Answer:
+    dataset, run_id = values["dataset"], values["run"]
+    if not values["resume"]:
+        if run_id is not None:
+            raise BadRequestError("run names a run to be resumed: give it with resume, or leave it out")
+        return answers.status(service.start(StartRequest.from_values(values)))
+    if values["timestamp"] or values["bounding_box"] or values["test"]:
+        run_id = service.run_id(StartRequest.from_values(values))
+    return answers.status(service.resume(dataset, run_id))
+
+
+def _status(service: IngestService, values: Values) -> Answer:
+    status = service.status(values["dataset"], values["run"])
+    return answers.status(status) | (answers.retrying(status) if values["retrying"] else {})
+
+
+def _failed(service: IngestService, values: Values) -> Answer:
+    return answers.failed(service.failed(values["dataset"], values["run"], values["limit"], values["after"] or ""))
+
+
+def _retry(service: IngestService, values: Values) -> Answer:
+    return answers.status(service.retry(values["dataset"], values["run"]))
+
+
+def _cancel(service: IngestService, values: Values) -> Answer:
+    cancelled = service.cancel(values["dataset"], values["run"])
+    return answers.status(cancelled) if isinstance(cancelled, RunStatus) else answers.dismissed(cancelled)
+
+
+def _runs(service: IngestService, values: Values) -> Answer:
+    return {
+        "runs": [answers.status(status) for status in service.runs(values["dataset"])],
+        "unreadable": [answers.unreadable(run) for run in service.unreadable_runs(values["dataset"])],
+    }
+
+
+_RUN = Field("run", Kind.TEXT, "The run's id; the newest if left out.")
+
+OPERATIONS = (
+    Operation(
+        "plan",
+        "What an ingest would take and cost; nothing is started.",
+        (
+            *REQUEST_FIELDS,
+            replace(CREATE, help="As for start; a plan makes no table."),
+            Field("concurrency", Kind.WHOLE, "Leaf tasks at a time.", default=1000, least=1, most=1_000_000),
+        ),
+        _plan,
+        reads_only=True,
+        answer=AnswerKind.PLAN,
+    ),
+    Operation(
+        "start",
+        "Starts an ingest, or resumes one.",
+        (
+            *REQUEST_FIELDS,
+            CREATE,
+            Field("resume", Kind.FLAG, "Go on with a cancelled or stuck run; what is done is skipped.", default=False),
+            Field("run", Kind.TEXT, "The run to resume; the newest if left out."),
+        ),
+        _start,
+        answer=AnswerKind.STARTED,
+    ),
+    Operation(
+        "status",
+        "How far a run is.",
+        (
+            DATASET,
+            _RUN,
+            Field("retrying", Kind.FLAG, "Also what is tried again, and why it had failed.", default=False),
+        ),
+        _status,
+        reads_only=True,
+        answer=AnswerKind.RUN,
+    ),
+    Operation(
+        "failed",
+        "The chunks that failed, with their reasons.",
+        (
+            DATASET,
+            _RUN,
+            Field("limit", Kind.WHOLE, "Most chunks in an answer.", default=1000, least=1, most=10_000),
+            Field("after", Kind.TEXT, "The following page: `next` of the page before."),
+        ),
+        _failed,
+        reads_only=True,
+        answer=AnswerKind.FAILED,
+    ),
+    Operation(
+        "retry",
+        "Does the failed chunks of a finished run again, and only them.",
+        (DATASET, _RUN),
+        _retry,
+        answer=AnswerKind.STARTED,
+    ),
+    Operation(
+        "cancel",
+        "Stops a run; what is done stays done.",
+        (DATASET, _RUN),
+        _cancel,
+        answer=AnswerKind.CANCELLED,
+    ),
+    Operation("runs", "All runs of a dataset.", (DATASET,), _runs, reads_only=True, answer=AnswerKind.RUNS),
+)
+"""All operations, in the order in which they are listed."""
 
 
 @dataclass(frozen=True)
 class Operations:
-    """What an operator can ask for.
+    """Does operations by name: a JSON document in, one out, whatever carries them.
 
     Attributes:
-      service: does it.
+      service: what they act on.
       now: the present moment, aware.
+      known: the operations.
     """
 
     service: IngestService
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    known: tuple[Operation, ...] = OPERATIONS
 
     def names(self) -> tuple[str, ...]:
         """The operations' names."""
-        return tuple(self._by_name())
+        return tuple(operation.name for operation in self.known)
 
-    def run(self, name: str, document: object) -> dict[str, Any]:
+    def run(self, name: str, document: object) -> Answer:
         """Does an operation.
 
         Args:
@@ -53,107 +226,19 @@ class Operations:
           BadRequestError: naming what is unknown, missing or wrong; an unknown dataset among it.
           L2CacheError: what the operation raises.
         """
-        operation = self._by_name().get(name)
+        operation = next((operation for operation in self.known if operation.name == name), None)
         if operation is None:
             raise BadRequestError(f"unknown operation {name[:40]!r}; known are {', '.join(self.names())}")
-        if not isinstance(document, Mapping):
-            raise BadRequestError(f"the arguments of {name} must be a JSON object with the field dataset")
-        if _is_deeper(document, _LEVELS):
-            raise BadRequestError(f"the arguments of {name} are nested too deeply")
+        values = read_fields(document, operation.fields, self.now(), f"the arguments of {name}")
         try:
-            return operation(document)
+            return operation.run(self.service, values)
         except UnknownDatasetError as error:
             raise BadRequestError(str(error)) from error
 
-    def _by_name(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
-        return {
-            "plan": self._plan,
-            "start": self._start,
-            "status": self._status,
-            "failed": self._failed,
-            "retry": self._retry,
-            "cancel": self._cancel,
-            "runs": self._runs,
-        }
 
-    def _plan(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        concurrency = _whole(document, "concurrency", CONCURRENCY, 1, 1_000_000)
-        request = self._request({key: value for key, value in document.items() if key != "concurrency"})
-        return answers.plan(self.service.plan(request, concurrency))
-
-    def _start(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        resume = document.get("resume", False)
-        if not isinstance(resume, bool):
-            raise BadRequestError(f"resume must be true or false, not {_shown(resume)}")
-        if not resume:
-            request = self._request({key: value for key, value in document.items() if key != "resume"})
-            return answers.status(self.service.start(request))
-        dataset, run_id = _run_of(document, _RESUME_FIELDS)
-        rest = {key: value for key, value in document.items() if key not in ("resume", "run")}
-        if rest.keys() & {"timestamp", "bounding_box", "test"}:
-            run_id = self.service.run_id(self._request(rest))
-        return answers.status(self.service.resume(dataset, run_id))
-
-    def _status(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        return answers.status(self.service.status(*_run_of(document, _RUN_FIELDS)))
-
-    def _failed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        dataset, run_id = _run_of(document, _RUN_FIELDS | {"limit", "after"})
-        limit = _whole(document, "limit", PAGE, 1, MAX_PAGE)
-        return answers.failed(self.service.failed(dataset, run_id, limit, _text(document, "after") or ""))
-
-    def _retry(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        return answers.status(self.service.retry(*_run_of(document, _RUN_FIELDS)))
-
-    def _cancel(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        cancelled = self.service.cancel(*_run_of(document, _RUN_FIELDS))
-        return answers.status(cancelled) if isinstance(cancelled, RunStatus) else answers.dismissed(cancelled)
-
-    def _runs(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        dataset, _ = _run_of(document, frozenset({"dataset"}))
-        return {
-            "runs": [answers.status(status) for status in self.service.runs(dataset)],
-            "unreadable": [answers.unreadable(run) for run in self.service.unreadable_runs(dataset)],
-        }
-
-    def _request(self, document: Mapping[str, Any]) -> StartRequest:
-        return StartRequest.from_document(document, self.now())
-
-
-def _run_of(document: Mapping[str, Any], fields: frozenset[str]) -> tuple[str, str | None]:
-    unknown = sorted(str(key) for key in document if key not in fields)
-    if unknown:
-        raise BadRequestError(f"unknown field {_shown(unknown[0])}; known are {', '.join(sorted(fields))}")
-    dataset = _text(document, "dataset")
-    if not dataset:
-        raise BadRequestError("dataset must be given as text")
-    return dataset, _text(document, "run")
-
-
-def _text(document: Mapping[str, Any], field: str) -> str | None:
-    value = document.get(field)
-    if value is not None and not isinstance(value, str):
-        raise BadRequestError(f"{field} must be text, not {_shown(value)}")
-    return value or None
-
-
-def _whole(document: Mapping[str, Any], field: str, default: int, least: int, most: int) -> int:
-    value = document.get(field, default)
-    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS else value
-    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-        raise BadRequestError(f"{field} must be a whole number from {least} to {most}, not {_shown(value)}")
-    return number
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    """Whether objects and lists are nested in more levels."""
-    if not isinstance(value, Mapping | list):
-        return False
-    inner = value.values() if isinstance(value, Mapping) else value
-    return levels == 0 or any(_is_deeper(entry, levels - 1) for entry in inner)
-
-
-def _shown(value: object) -> str:
-    """As much of a wrong value as tells its sender which it is."""
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
+def describe(operations: Sequence[Operation] = OPERATIONS) -> dict[str, Any]:
+    """Operations and their fields in JSON's types, and how values of each kind of field are written."""
+    return {
+        "operations": [operation.describe() for operation in operations],
+        "forms": {kind.value: form for kind, form in FORMS.items()},
+    }

@@ -170,7 +170,7 @@ def make_plan(
 
 def task_counts(run: Run) -> TaskCounts:
     """The tasks of a run, counted over the same blocks that its expand tasks will make."""
-    by_depth = _counts(_shape_and_place(run.block, run.unit), run.unit, run.leaf_chunks)
+    by_depth = _counts(_shape_and_place(run.block, run.chunks_per_file), run.chunks_per_file, run.leaf_chunks)
     depth = max(level for level, _ in by_depth)
     leaves = sum(number for (_, is_leaf), number in by_depth.items() if is_leaf)
     expand = tuple(by_depth.get((level, False), 0) for level in range(depth + 1))
@@ -198,21 +198,21 @@ def _rates(pieces: Iterable[Piece]) -> Rates | None:
     return Rates(busy_s / chunks, rows / chunks, f"{chunks} chunks of this table that are done")
 
 
-def _shape_and_place(block: Box, unit: Triple) -> tuple[Triple, Triple]:
+def _shape_and_place(block: Box, chunks_per_file: Triple) -> tuple[Triple, Triple]:
     """All that the cutting of a block depends on: blocks that agree in it have trees of the same form."""
-    return block.shape, as_triple(start % size for start, size in zip(block.start, unit, strict=True))
+    return block.shape, as_triple(start % size for start, size in zip(block.start, chunks_per_file, strict=True))
 
 
 @lru_cache(maxsize=4096)
-def _counts(form: tuple[Triple, Triple], unit: Triple, leaf_chunks: int) -> Counter[tuple[int, bool]]:
+def _counts(form: tuple[Triple, Triple], chunks_per_file: Triple, leaf_chunks: int) -> Counter[tuple[int, bool]]:
     """How many blocks of the tree below (and including) a block lie how deep, leaves and others."""
     shape, start = form
     block = Box(start, as_triple(a + b for a, b in zip(start, shape, strict=True)))
     if block.volume <= leaf_chunks:
         return Counter({(0, True): 1})
-    forms = Counter(_shape_and_place(child, unit) for child in children(block, leaf_chunks, unit))
+    forms = Counter(_shape_and_place(child, chunks_per_file) for child in children(block, leaf_chunks, chunks_per_file))
     below: Counter[tuple[int, bool]] = Counter({(0, False): 1})
     for child, times in forms.items():
-        for (level, is_leaf), number in _counts(child, unit, leaf_chunks).items():
+        for (level, is_leaf), number in _counts(child, chunks_per_file, leaf_chunks).items():
             below[level + 1, is_leaf] += times * number
     return below

@@ -202,7 +202,7 @@ class IngestService:
         run, ledger = task.run, Ledger(self.store, task.run.table_id)
         if not ledger.is_current(run):
             return 0
-        blocks = children(task.block, run.leaf_chunks, run.unit)
+        blocks = children(task.block, run.leaf_chunks, run.chunks_per_file)
         if run.generation:
             blocks = with_open_chunks(blocks, run, ledger.pieces(run))
         return self.queue.enqueue([BlockTask(run, block).to_task() for block in blocks])
@@ -254,7 +254,7 @@ class IngestService:
             block=block,
             leaf_chunks=leaf_size(block.volume, min(self.leaf_chunks, MOST_LEAF_CHUNKS), chunk_s),
             started_s=self.clock(),
-            unit=geometry.chunks_per_file,
+            chunks_per_file=geometry.chunks_per_file,
             batch_chunks=batch_size(chunk_voxels),
         )
 
@@ -283,8 +283,12 @@ class IngestService:
 
     def _refuse_beside_others(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
         for other in known.perhaps_running:
-            if other.run_id != run.run_id and self._status(ledger, other).state is RunState.RUNNING:
+            if other.run_id != run.run_id and self._is_running(ledger, other):
                 raise RunConflictError(f"run {other.run_id} of table {run.table_id} is going on: wait, or cancel it")
+
+    def _is_running(self, ledger: Ledger, run: Run) -> bool:
+        # The marks of what is done are many: they are read only if they matter.
+        return not ledger.is_cancelled(run) and self._status(ledger, run).state is RunState.RUNNING
 
     def _status(self, ledger: Ledger, run: Run) -> RunStatus:
         return RunStatus.of_pieces(run, ledger.pieces(run), self.clock(), is_cancelled=ledger.is_cancelled(run))

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.local.stack import PREFERRED_PORTS
+from infra.local.ports import PREFERRED_PORTS
 
 
 def function_processes(pid: int, *targets: str) -> dict[int, bool]:

@@ -13,7 +13,7 @@ from shared.types import Triple
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 14), st.integers(1, 14))
 starts = st.tuples(st.integers(0, 700), st.integers(0, 700), st.integers(0, 700))
-units = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
+files = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
 
 
 @st.composite
@@ -22,17 +22,19 @@ def boxes(draw: st.DrawFn) -> Box:
     return Box((x, y, z), (x + a, y + b, z + c))
 
 
-def leaves(block: Box, leaf_chunks: int, unit: Triple = (1, 1, 1), fan_out: int = 4) -> list[Box]:
+def leaves(block: Box, leaf_chunks: int, chunks_per_file: Triple = (1, 1, 1), fan_out: int = 4) -> list[Box]:
     if block.volume <= leaf_chunks:
         return [block]
-    below = children(block, leaf_chunks, unit, fan_out)
-    return [leaf for child in below for leaf in leaves(child, leaf_chunks, unit, fan_out)]
+    below = children(block, leaf_chunks, chunks_per_file, fan_out)
+    return [leaf for child in below for leaf in leaves(child, leaf_chunks, chunks_per_file, fan_out)]
 
 
 @settings(deadline=None, max_examples=60)
-@given(boxes(), st.integers(1, 40), units)
-def test_the_leaves_of_a_block_hold_each_of_its_chunks_once(block: Box, leaf_chunks: int, unit: Triple) -> None:
-    blocks = leaves(block, leaf_chunks, unit)
+@given(boxes(), st.integers(1, 40), files)
+def test_the_leaves_of_a_block_hold_each_of_its_chunks_once(
+    block: Box, leaf_chunks: int, chunks_per_file: Triple
+) -> None:
+    blocks = leaves(block, leaf_chunks, chunks_per_file)
     found = [chunk for leaf in blocks for chunk in chunks(leaf)]
     assert all(leaf.volume <= leaf_chunks for leaf in blocks)
     assert len(found) == block.volume
@@ -40,18 +42,22 @@ def test_the_leaves_of_a_block_hold_each_of_its_chunks_once(block: Box, leaf_chu
 
 
 @settings(deadline=None)
-@given(boxes(), st.integers(1, 40), units)
-def test_no_block_is_smaller_than_a_third_of_what_is_allowed(block: Box, leaf_chunks: int, unit: Triple) -> None:
-    parts = children(block, leaf_chunks, unit)
+@given(boxes(), st.integers(1, 40), files)
+def test_no_block_is_smaller_than_a_third_of_what_is_allowed(
+    block: Box, leaf_chunks: int, chunks_per_file: Triple
+) -> None:
+    parts = children(block, leaf_chunks, chunks_per_file)
     assert len(parts) <= 3 * FAN_OUT
     if len(parts) > 1:
         assert all(3 * part.volume >= leaf_chunks for part in parts)
 
 
 @settings(deadline=None)
-@given(st.tuples(st.integers(1, 752), st.integers(1, 512), st.integers(1, 64)), st.integers(1, 600), units)
-def test_a_tree_has_few_expand_tasks(shape: Triple, leaf_chunks: int, unit: Triple) -> None:
-    run = Run("graph", "table", datetime(2026, 6, 1, tzinfo=UTC), Box((0, 0, 0), shape), leaf_chunks, 0.0, unit)
+@given(st.tuples(st.integers(1, 752), st.integers(1, 512), st.integers(1, 64)), st.integers(1, 600), files)
+def test_a_tree_has_few_expand_tasks(shape: Triple, leaf_chunks: int, chunks_per_file: Triple) -> None:
+    run = Run(
+        "graph", "table", datetime(2026, 6, 1, tzinfo=UTC), Box((0, 0, 0), shape), leaf_chunks, 0.0, chunks_per_file
+    )
     tasks = task_counts(run)
     assert sum(tasks.expand) <= 1 + 0.02 * tasks.leaves
 
@@ -61,23 +67,23 @@ def test_the_counted_tasks_are_those_that_expanding_makes() -> None:
     level, found = [run.block], []
     while level:
         found.append(sum(block.volume > run.leaf_chunks for block in level))
-        level = [child for block in level if block.volume > 5 for child in children(block, 5, run.unit)]
-    n_leaves = len(leaves(run.block, 5, run.unit, FAN_OUT))
+        level = [child for block in level if block.volume > 5 for child in children(block, 5, run.chunks_per_file)]
+    n_leaves = len(leaves(run.block, 5, run.chunks_per_file, FAN_OUT))
     assert task_counts(run) == TaskCounts(tuple(number for number in found if number), n_leaves)
 
 
 def test_cuts_go_between_files_where_they_can() -> None:
-    unit = (8, 4, 1)
-    for leaf in leaves(Box((0, 0, 0), (64, 64, 8)), 8 * 4 * 8, unit, 256):
-        assert all(start % size == 0 for start, size in zip(leaf.start, unit, strict=True))
+    chunks_per_file = (8, 4, 1)
+    for leaf in leaves(Box((0, 0, 0), (64, 64, 8)), 8 * 4 * 8, chunks_per_file, 256):
+        assert all(start % size == 0 for start, size in zip(leaf.start, chunks_per_file, strict=True))
 
 
 def test_a_file_larger_than_a_leaf_is_not_shared_by_more_leaves_than_it_needs() -> None:
-    unit = (16, 16, 16)
-    blocks = leaves(Box((0, 0, 0), (32, 32, 32)), 512, unit, 256)
+    chunks_per_file = (16, 16, 16)
+    blocks = leaves(Box((0, 0, 0), (32, 32, 32)), 512, chunks_per_file, 256)
     assert len(blocks) == 32**3 // 512
-    files = [tuple(start // size for start, size in zip(leaf.start, unit, strict=True)) for leaf in blocks]
-    ends = [tuple((stop - 1) // size for stop, size in zip(leaf.stop, unit, strict=True)) for leaf in blocks]
+    files = [tuple(start // size for start, size in zip(leaf.start, chunks_per_file, strict=True)) for leaf in blocks]
+    ends = [tuple((stop - 1) // size for stop, size in zip(leaf.stop, chunks_per_file, strict=True)) for leaf in blocks]
     assert files == ends
 
 

@@ -1,0 +1,51 @@
+"""The ingest function's own routes over a service, on loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+from werkzeug.serving import make_server
+
+from shared.config.settings import Settings
+from shared.ingest.control.operations import OPERATIONS, Operation
+from shared.ingest.control.service import IngestService
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def serve(service: IngestService, folder: Path, known: tuple[Operation, ...] = OPERATIONS) -> Iterator[str]:
+    """Serves while the context lasts; gives the address."""
+    (folder / "datasets.yaml").write_text("{}")
+    environment = {
+        "L2CACHE_DATASETS": str(folder / "datasets.yaml"),
+        "L2CACHE_STORE": f"sqlite://{folder}/cache.db",
+        "L2CACHE_BUS": f"sqlite://{folder}/bus.db",
+        "L2CACHE_QUEUE": f"sqlite://{folder}/queue.db",
+    }
+    with mock.patch.dict("os.environ", environment):
+        app = _function().create_app(Settings.from_environment(environment), service, known)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _function() -> ModuleType:
+    spec = util.spec_from_file_location("ingest_function", ROOT / "functions" / "ingest" / "main.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

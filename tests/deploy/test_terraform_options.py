@@ -60,6 +60,19 @@ def test_where_sharing_is_restricted_the_look_up_is_opened_to_nobody(dist: Path)
     assert done.returncode == 0, said(done.stdout + done.stderr)[-2000:]
     assert "allUsers" not in done.stdout
     assert 'AUTH_URL"' in done.stdout
+    assert "l2cache-lookup --region=us-east1 --project=a-project --no-invoker-iam-check" in done.stdout
+
+
+@needs_check
+@pytest.mark.parametrize("ingress", ["ALLOW_ALL", "ALLOW_INTERNAL_ONLY"])
+def test_an_own_ingress_needs_nothing_but_the_functions_address(dist: Path, ingress: str) -> None:
+    done = plan_with(dist, "auth_url=host/auth", f"lookup_ingress={ingress}")
+    assert done.returncode == 0, said(done.stdout + done.stderr)[-2000:]
+    lookup = resources(done.stdout, "google_cloudfunctions2_function")['google_cloudfunctions2_function.this["lookup"]']
+    assert values(lookup, "ingress_settings") == [ingress]
+    assert not resources(done.stdout, r"google_compute_\w+")
+    assert re.search(r'lookup_server += "https://l2cache-lookup-\d+\.us-east1\.run\.app"', done.stdout)
+    assert "no-invoker-iam-check" not in done.stdout
 
 
 @needs_check

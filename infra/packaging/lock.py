@@ -1,17 +1,17 @@
-"""Locks: what a function's `requirements.txt` comes to when pip resolves it, every package with its version.
+"""Locks: what a function's `requirements.txt` comes to, every package with its version and the hashes of its files.
 
 `make lock` resolves anew. The lock lies beside the requirements and is what is deployed, so that a deployment of today
-and its repetition next year install the same.
+and its repetition next year install the same files: pip, which takes hashes in a file as an order to check all, refuses
+others.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ("lookup", "compute", "ingest")
 LOCK_NAME = "requirements.lock"
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^\]]*\])?==(?P<version>[^\s;#]+)")
+_HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 _MADE_FROM = "# made by `make lock` from requirements.txt, sha256 "
 
 
@@ -28,20 +29,33 @@ class StaleLockError(RuntimeError):
 
 
 def pins(text: str) -> dict[str, str]:
-    """Versions by package name, normalized, of a file of pinned requirements.
+    """Versions by package name, normalized, of a file of pinned requirements, with hashes or without.
 
     Raises:
       ValueError: naming the line that pins nothing.
     """
-    found = {}
-    for line in text.splitlines():
-        requirement = line.partition("#")[0].strip()
+    return {name: version for name, version, _ in _pinned(text)}
+
+
+def unhashed(text: str) -> list[str]:
+    """The packages of a file of pinned requirements that have no hash.
+
+    Raises:
+      ValueError: as `pins`.
+    """
+    return [name for name, _, hashes in _pinned(text) if not hashes]
+
+
+def _pinned(text: str) -> Iterator[tuple[str, str, int]]:
+    """Name, normalized, version and number of hashes of each requirement; a backslash goes on in the next line."""
+    for line in text.replace("\\\n", " ").splitlines():
+        requirement, hashes = _HASH.subn("", line.partition("#")[0])
+        requirement = requirement.strip()
         if requirement:
             match = _PIN.fullmatch(requirement)
             if match is None:
                 raise ValueError(f"{requirement!r} pins no version")
-            found[_normalized(match["name"])] = match["version"]
-    return found
+            yield _normalized(match["name"]), match["version"], hashes
 
 
 def locked(folder: Path) -> str:
@@ -58,24 +72,11 @@ def locked(folder: Path) -> str:
 
 
 def resolve(folder: Path) -> str:
-    """The lock that pip makes of a function's requirements for this interpreter, as text; needs the network."""
-    with tempfile.TemporaryDirectory() as place:
-        report = Path(place) / "report.json"
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--dry-run",
-        ]
-        command += ["--ignore-installed", "--report", str(report), "-r", str(folder / "requirements.txt")]
-        subprocess.run(command, check=True)
-        installed = [item["metadata"] for item in json.loads(report.read_text())["install"]]
-    lines = sorted(f"{_normalized(metadata['name'])}=={metadata['version']}" for metadata in installed)
-    return "\n".join([_header(folder), *lines, ""])
+    """The lock that uv makes of a function's requirements for this interpreter, as text; needs the network."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+    command += ["--generate-hashes", "--python", sys.executable, str(folder / "requirements.txt")]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return f"{_header(folder)}\n{done.stdout}"
 
 
 def _normalized(name: str) -> str:

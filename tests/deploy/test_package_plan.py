@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.packaging.import_graph import reachable_modules
-from infra.packaging.lock import FUNCTIONS, ROOT, StaleLockError, locked, pins
+from infra.packaging.lock import FUNCTIONS, ROOT, StaleLockError, locked, pins, unhashed
 from infra.packaging.machine import Machine, UnfitMachineError
 from infra.packaging.package import main, make_zip, package, stage
 
@@ -97,6 +97,31 @@ def test_each_lock_fits_its_requirements(name: str) -> None:
     wanted = pins((ROOT / "functions" / name / "requirements.txt").read_text())
     fixed = pins(locked(ROOT / "functions" / name))
     assert wanted.items() <= fixed.items()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_package_of_a_lock_has_the_hashes_of_its_files(name: str) -> None:
+    assert unhashed(locked(ROOT / "functions" / name)) == []
+
+
+def test_a_package_without_a_hash_is_named() -> None:
+    digest = "0" * 64
+    text = f"numpy==2.0 \\\n    --hash=sha256:{digest} \\\n    --hash=sha256:{digest}\nFlask==3.0\n"
+    assert pins(text) == {"numpy": "2.0", "flask": "3.0"}
+    assert unhashed(text) == ["flask"]
+
+
+def test_a_file_that_was_exchanged_is_not_installed(tmp_path: Path) -> None:
+    wheel = tmp_path / "thing-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("thing.py", "")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"thing==1.0 --hash=sha256:{'0' * 64}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-index", "--dest", str(tmp_path / "out")]
+    command += ["--find-links", str(tmp_path), "-r", str(requirements)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in refused.stderr
 
 
 def test_a_lock_of_other_requirements_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from gunicorn.config import Config
@@ -40,8 +41,7 @@ class Case:
 
     def environ(self) -> dict[str, Any] | None:
         """The WSGI environment that the server of the functions makes of it; None if it refuses the request itself."""
-        config = Config()
-        config.set("limit_request_line", 0)
+        config = _server_config()
         pieces = [self.raw[start : start + _PIECE_BYTES] for start in range(0, len(self.raw), _PIECE_BYTES)]
         try:
             request: Request = next(RequestParser(config, iter(pieces), _CLIENT))
@@ -61,6 +61,14 @@ def _shown(raw: bytes) -> str:
     """Bytes as a literal, long repetitions shortened to `<x * N>`."""
     text = _REPETITION.sub(lambda match: f"<{match[1]} * {len(match[0]) // len(match[1])}>", repr(raw))
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({len(raw)} bytes)"
+
+
+@cache
+def _server_config() -> Config:
+    """As functions-framework sets it. Making one takes longer than most answers."""
+    config = Config()
+    config.set("limit_request_line", 0)
+    return config
 
 
 class _NoSocket:

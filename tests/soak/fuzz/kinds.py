@@ -27,6 +27,7 @@ def requests(recorded: Path | None) -> Mapping[str, Maker]:
         "lookup-encodings": lookup_requests.encodings,
         "lookup-framing": lookup_requests.framing,
         "lookup-paths": lookup_requests.paths,
+        "framework-paths": lookup_requests.framework_paths,
         "lookup-away": lookup_requests.away,
         "lookup-permissions": lookup_requests.permissions,
         "ingest-operations": ingest_requests.operations,

@@ -7,22 +7,60 @@ import sys
 
 import click
 
+from shared.types import Triple
+from tests.soak.selection import chosen
+
+SMALL_GRID: Triple = (8, 8, 6)
+LARGE_GRID: Triple = (16, 12, 10)
+LARGE_FROM_MINUTES = 10
+
 
 @click.command()
+@click.option("--minutes", type=float, default=2.0, show_default=True, help="Of the soak run, on each backing.")
+@click.option("--round-s", type=float, default=40.0, show_default=True, help="Of faults, then all must come right.")
+@click.option("--on", type=click.Choice(["embedded", "emulators", "both"]), default="both", show_default=True)
 @click.option("--seed", type=int, help="Of all chance; a new one each time if not given. It is printed.")
-@click.option("--fuzz", is_flag=True, help="Malformed requests and messages to the functions in this process.")
+@click.option("--keep", is_flag=True, help="Leave the state folder, even if all is well.")
+@click.option("--fuzz", is_flag=True, help="Instead: malformed requests and messages to the functions in this process.")
 @click.option("--requests", type=int, default=100_000, show_default=True, help="Requests of the fuzz.")
 @click.option("--messages", type=int, default=100_000, show_default=True, help="Messages and tasks of the fuzz.")
 @click.option("--only", multiple=True, help="Only this fault, or kind of case; may be given several times.")
 @click.option("--without", multiple=True, help="Not this fault, or kind of case; may be given several times.")
 def main(
-    seed: int | None, fuzz: bool, requests: int, messages: int, only: tuple[str, ...], without: tuple[str, ...]
+    minutes: float,
+    round_s: float,
+    on: str,
+    seed: int | None,
+    keep: bool,
+    fuzz: bool,
+    requests: int,
+    messages: int,
+    only: tuple[str, ...],
+    without: tuple[str, ...],
 ) -> None:
-    """Looks for what is stuck, lost or wrongly done when everything around the functions misbehaves."""
+    """Looks for what is stuck, lost or wrongly done while everything around the functions misbehaves."""
     seed = random.randrange(10**6) if seed is None else seed
-    from tests.soak.fuzz.run import fuzz as run_fuzz
+    print(f"seed {seed}", flush=True)
+    if fuzz:
+        from tests.soak.fuzz.run import fuzz as run_fuzz
 
-    sys.exit(run_fuzz(seed, requests, messages, only, without))
+        sys.exit(run_fuzz(seed, requests, messages, only, without))
+    sys.exit(0 if run_soak(minutes, round_s, on, seed, keep, only, without) else 1)
+
+
+def run_soak(
+    minutes: float, round_s: float, on: str, seed: int, keep: bool, only: tuple[str, ...], without: tuple[str, ...]
+) -> bool:
+    """Soaks on one backing or on both; whether all came right."""
+    from tests.soak.faults import FAULTS
+    from tests.soak.run import Plan, soak
+
+    names = chosen([fault.name for fault in FAULTS], only, without)
+    faults = [fault for fault in FAULTS if fault.name in names]
+    backings = ("embedded", "emulators") if on == "both" else (on,)
+    grid = LARGE_GRID if minutes >= LARGE_FROM_MINUTES else SMALL_GRID
+    plans = [Plan(one, seed, minutes * 60, round_s, grid, faults, keep) for one in backings]
+    return all([soak(plan) for plan in plans])
 
 
 if __name__ == "__main__":

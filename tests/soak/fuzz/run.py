@@ -33,7 +33,7 @@ def fuzz(seed: int, requests: int, messages: int, only: Collection[str], without
         canary = Path(folder) / "canary"
         parts = [kinds.requests(recorded), kinds.messages_and_tasks(recorded, canary)]
         names = chosen([name for part in parts for name in part], only, without)
-        print(f"fuzz with seed {seed}: {', '.join(names)}", flush=True)
+        print(f"kinds: {', '.join(names)}", flush=True)
         campaign = Campaign(Path(folder), canary)
         start_s = time.monotonic()
         for number, (part, count) in enumerate(zip(parts, (requests, messages), strict=True)):

@@ -1,0 +1,222 @@
+"""A soak run: rounds of load and faults, each followed by a time in which everything has to come right."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import yaml
+
+from infra.local.processes import free_port
+from infra.local.world.parameters import TABLE
+from shared.types import Triple
+from tests.soak.faults import Fault
+from tests.soak.faults.clock import Clock
+from tests.soak.load import Load
+from tests.soak.schedule import Planned, planned
+from tests.soak.settle import settle
+from tests.soak.site import Site
+from tests.soak.stack.child import EMULATORS, StackSpec
+from tests.soak.stack.graph_proxy import GraphProxy
+from tests.soak.stack.process import StackProcess
+from tests.soak.stack.storage import EmbeddedStorage, EmulatorStorage, Storage
+from tests.soak.stack.tunnel import Tunnel
+from tests.soak.world import L2CACHE_ID, SoakWorld
+
+SETTLED_WITHIN_S = 240.0
+DISK_BYTES = 256 * 2**20
+WORKERS = 2
+_LOOK_S = 0.05
+_OF_VARIABLE = dict(zip(EMULATORS, ("bigtable", "pubsub", "tasks"), strict=True))
+_ENVIRONMENT = {
+    "L2CACHE_MISS_PAUSE_S": "2",
+    "L2CACHE_RETRY_AFTER_S": "1",
+    "L2CACHE_GRAPH_TIMEOUT_S": "5",
+    "L2CACHE_GRAPH_ATTEMPTS": "2",
+    "L2CACHE_GRAPH_TOKEN": "soak",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to be.
+
+    Attributes:
+      on: `embedded` or `emulators`.
+      seed: of all chance.
+      for_s: no round begins after this time.
+      round_s: of faults, before everything has to come right.
+      grid: chunks of the world.
+      faults: what goes wrong.
+      keep: whether the state is left where it is in any case.
+    """
+
+    on: str
+    seed: int
+    for_s: float
+    round_s: float
+    grid: Triple
+    faults: Sequence[type[Fault]]
+    keep: bool = False
+
+
+def soak(plan: Plan) -> bool:
+    """Runs, prints what was done, and tells whether everything came right."""
+    folder = Path(tempfile.mkdtemp(prefix=f"soak-{plan.on}-"))
+    with running(plan, folder) as site:
+        possible = _possible(site, [kind() for kind in plan.faults])
+        rounds, start_s = 0, time.monotonic()
+        while not site.complaints and (not rounds or time.monotonic() - start_s < plan.for_s):
+            _round(site, possible, plan, f"{plan.seed}/{plan.on}/{rounds}")
+            rounds += 1
+        site.say(f"{rounds} rounds, {len(site.edits)} edits, {site.graph.answers_changed} answers of the graph changed")
+    if site.complaints:
+        _report_failure(site, plan, folder)
+    elif not plan.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    return not site.complaints
+
+
+def _possible(site: Site, faults: Sequence[Fault]) -> list[Fault]:
+    possible = []
+    for fault in faults:
+        reason = fault.skip_reason(site)
+        if reason is None:
+            possible.append(fault)
+        else:
+            site.say(f"without {fault.name}: {reason}")
+    return possible
+
+
+def _round(site: Site, faults: Sequence[Fault], plan: Plan, seed: str) -> None:
+    site.say(f"round {seed}")
+    load = Load(site, seed)
+    load.start()
+    try:
+        inject(site, planned(faults, plan.round_s, seed), plan.round_s)
+    finally:
+        for fault in faults:
+            fault.mend(site)
+        site.say("all faults are over")
+        load.stop()
+    explanations = [pattern for fault in faults for pattern in fault.explains]
+    settle(site, load, explanations, SETTLED_WITHIN_S)
+
+
+def inject(site: Site, schedule: Sequence[Planned], round_s: float) -> None:
+    """Begins and ends faults as planned."""
+    start_s = time.monotonic()
+    waiting = sorted(schedule, key=lambda one: one.from_s)
+    there: list[Planned] = []
+    while time.monotonic() - start_s < round_s and (waiting or there or round_s > 0):
+        now_s = time.monotonic() - start_s
+        for one in [one for one in there if one.until_s <= now_s]:
+            one.fault.mend(site)
+            there.remove(one)
+            site.say(f"over: {one.fault.name}")
+        for one in [one for one in waiting if one.from_s <= now_s]:
+            waiting.remove(one)
+            there.append(one)
+            done = one.fault.inject(site, random.Random(one.seed))
+            site.say(f"{one.fault.name}: {done}; for {one.until_s - one.from_s:.1f} s")
+        time.sleep(_LOOK_S)
+
+
+@contextmanager
+def running(plan: Plan, folder: Path) -> Iterator[Site]:
+    """A stack in a folder with everything around it, while the `with` lasts."""
+    world = SoakWorld(folder / "world", plan.grid)
+    state = folder / "state"
+    state.mkdir()
+    with ExitStack() as stack:
+        has_own_disk = _mounted(state, stack)
+        graph = GraphProxy(free_port(), plan.seed)
+        stack.callback(graph.close)
+        clock = Clock(folder)
+        process, tunnels = _stack(plan, folder, state, world, graph, clock)
+        stack.callback(lambda: [tunnel.close() for tunnel in tunnels.values()])
+        stack.callback(process.stop)
+        process.start()
+        storage = stack.enter_context(_storage(plan, state, process))
+        yield Site(plan.on, state, has_own_disk, world, process, graph, tunnels, storage, clock)
+        shutil.copytree(state / "logs", folder / "logs", dirs_exist_ok=True)
+        if plan.keep:
+            shutil.copytree(state, folder / "kept", dirs_exist_ok=True)
+
+
+def _stack(
+    plan: Plan, folder: Path, state: Path, world: SoakWorld, graph: GraphProxy, clock: Clock
+) -> tuple[StackProcess, dict[str, Tunnel]]:
+    datasets = folder / "datasets.yaml"
+    cv_path = f"graphene://http://127.0.0.1:{graph.port}/segmentation/table/{TABLE}"
+    datasets.write_text(yaml.safe_dump({TABLE: {"cv_path": cv_path, "l2cache_id": L2CACHE_ID}}))
+    made: list[StackProcess] = []
+
+    def behind(variable: str) -> tuple[str, int]:
+        host, port = made[0].places["emulators"][variable].split(":")
+        return host, int(port)
+
+    variables = EMULATORS if plan.on == "emulators" else ()
+    tunnels = {_OF_VARIABLE[name]: Tunnel(lambda name=name: behind(name)) for name in variables}
+    spec = StackSpec(
+        state=str(state),
+        world=str(world.live),
+        datasets=str(datasets),
+        on=plan.on,
+        workers=WORKERS,
+        graph_port=graph.target_port,
+        emulator_ports={name: tunnels[_OF_VARIABLE[name]].port for name in variables},
+        environment={**_ENVIRONMENT, **clock.environment},
+    )
+    made.append(StackProcess(spec, folder / "stack.log"))
+    return made[0], tunnels
+
+
+@contextmanager
+def _storage(plan: Plan, state: Path, process: StackProcess) -> Iterator[Storage]:
+    places = process.places["emulators"]
+    storage: Storage
+    with patch.dict(os.environ, places):
+        if plan.on == "embedded":
+            storage = EmbeddedStorage(state)
+        else:
+            _, pubsub, tasks = (places[name] for name in EMULATORS)
+            storage = EmulatorStorage(process.compute_url, pubsub, tasks)
+        try:
+            yield storage
+        finally:
+            storage.close()
+
+
+def _mounted(state: Path, stack: ExitStack) -> bool:
+    """Makes the folder a small file system of its own, if that is permitted; whether it is."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "soak", str(state)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except OSError:
+        return False
+    if done.returncode:
+        return False
+    stack.callback(subprocess.run, ["umount", "--lazy", str(state)], check=False)
+    return True
+
+
+def _report_failure(site: Site, plan: Plan, folder: Path) -> None:
+    print(f"\nFAILED on {plan.on} with seed {plan.seed}:")
+    for complaint in dict.fromkeys(site.complaints):
+        print(f"  {site.complaints.count(complaint)} x {complaint}")
+    print("What was done:")
+    print("\n".join(f"  {line}" for line in site.journal))
+    print(f"Logs: {folder / 'logs'}, {folder / 'stack.log'}")
+    names = " ".join(f"--only {fault.name}" for fault in plan.faults)
+    minutes = plan.for_s / 60
+    print(f"Again: python -m tests.soak --on {plan.on} --seed {plan.seed} --minutes {minutes:g} {names}")

@@ -1,0 +1,201 @@
+"""What the stack keeps: rows, and what waits to be delivered, read beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from infra.deadletters import Letter, LetterBox
+from infra.deadletters.embedded import EmbeddedLetterBox
+from infra.deadletters.pubsub import PubSubLetterBox
+from infra.local.emulator_admin import TaskQueueName, Topic
+from infra.local.emulator_backing import INSTANCE, LOCATION, PROJECT, QUEUE, TOPIC
+from shared.deliveries import Deliveries
+from shared.store.sqlite import SQLiteStore
+from shared.store.table_format import node_key
+from tests.soak.world import L2CACHE_ID, Row
+
+_MOST_LETTERS = 10_000
+_ROWS_PER_REQUEST = 5_000
+
+
+class Storage(ABC):
+    """Tables, bus and queue of a running stack. Every method may raise OSError or an error of a client's own."""
+
+    @abstractmethod
+    def rows(self) -> dict[int, Row]:
+        """All rows of nodes, without empty cells."""
+
+    @abstractmethod
+    def forget(self, l2_ids: Collection[int]) -> None:
+        """Takes rows out of the table."""
+
+    @abstractmethod
+    def undelivered(self) -> str:
+        """What waits or is under way, for people; empty if there is nothing."""
+
+    @abstractmethod
+    def tasks(self) -> list[tuple[str, bytes]]:
+        """Function and body of some tasks that wait or are under way."""
+
+    @property
+    @abstractmethod
+    def _letter_box(self) -> LetterBox: ...
+
+    def dead_letters(self) -> list[Letter]:
+        """What was given up."""
+        return self._letter_box.letters(_MOST_LETTERS)
+
+    def replay(self) -> int:
+        """Delivers again what was given up; returns how many."""
+        return self._letter_box.replay((), _MOST_LETTERS)
+
+    def close(self) -> None:
+        """Lets go of connections."""
+
+
+class EmbeddedStorage(Storage):
+    """SQLite files in the state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.cache, self.deliveries = state / "cache.db", state / "deliveries.db"
+
+    def rows(self) -> dict[int, Row]:
+        if not self.cache.exists():
+            return {}
+        store = SQLiteStore(self.cache)
+        try:
+            return _rows((cell.row_key, cell.qualifier, cell.value) for cell in store.cells(L2CACHE_ID))
+        finally:
+            store.close()
+
+    def forget(self, l2_ids: Collection[int]) -> None:
+        with closing(sqlite3.connect(self.cache, timeout=60, isolation_level=None)) as connection:
+            query = "SELECT number FROM tables WHERE table_id = ?"
+            (number,) = connection.execute(query, (L2CACHE_ID,)).fetchone()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(f"DELETE FROM rows_{number} WHERE l2_id = ?", ((i,) for i in l2_ids))  # noqa: S608
+            connection.execute("COMMIT")
+
+    def undelivered(self) -> str:
+        deliveries = Deliveries(self.deliveries)
+        try:
+            counts = deliveries.counts()
+        finally:
+            deliveries.close()
+        parts = [f"{n.waiting} {kind}s wait, {n.leased} leased" for kind, n in counts.items() if n.waiting or n.leased]
+        return "; ".join(parts)
+
+    def tasks(self) -> list[tuple[str, bytes]]:
+        with closing(sqlite3.connect(f"file:{self.deliveries}?mode=ro", uri=True, timeout=10)) as connection:
+            query = "SELECT kind, body FROM deliveries WHERE kind IN ('compute', 'ingest') LIMIT 200"
+            return list(connection.execute(query))
+
+    @property
+    def _letter_box(self) -> LetterBox:
+        return EmbeddedLetterBox(self.deliveries)
+
+
+class EmulatorStorage(Storage):
+    """Google's emulators. The variables that send clients to them must be set in this process.
+
+    Args:
+      compute_url: where the subscription pushes.
+      pubsub: address of the Pub/Sub emulator.
+      tasks: address of the Cloud Tasks emulator.
+    """
+
+    def __init__(self, compute_url: str, pubsub: str, tasks: str) -> None:
+        import grpc
+        from google.cloud.bigtable.data import BigtableDataClient
+
+        self._compute_url = compute_url
+        self._pubsub, self._tasks = grpc.insecure_channel(pubsub), grpc.insecure_channel(tasks)
+        self._bigtable = BigtableDataClient(project=PROJECT)
+        self._table = self._bigtable.get_table(INSTANCE, L2CACHE_ID)
+        self._topic = Topic(PROJECT, TOPIC)
+
+    def rows(self) -> dict[int, Row]:
+        from google.cloud.bigtable.data import ReadRowsQuery
+
+        cells: list[tuple[bytes, str, bytes]] = []
+        for row in self._table.read_rows_stream(ReadRowsQuery(), operation_timeout=60):
+            newest: dict[str, bytes] = {}
+            for cell in row:  # newest first within a column
+                newest.setdefault(cell.qualifier.decode(), cell.value)
+            cells += [(row.row_key, name, value) for name, value in newest.items()]
+        return _rows(cells)
+
+    def forget(self, l2_ids: Collection[int]) -> None:
+        from google.cloud.bigtable.data import DeleteAllFromRow, RowMutationEntry
+
+        for part in _parts(sorted(l2_ids)):
+            self._table.bulk_mutate_rows([RowMutationEntry(node_key(l2_id), [DeleteAllFromRow()]) for l2_id in part])
+
+    def undelivered(self) -> str:
+        tasks, messages = len(self._waiting_tasks()), self._waiting_messages()
+        return f"{tasks} tasks wait, {messages} messages wait" if tasks or messages else ""
+
+    def tasks(self) -> list[tuple[str, bytes]]:
+        return [("ingest" if "/expand" in url else "compute", body) for url, body in self._waiting_tasks()]
+
+    def _waiting_tasks(self) -> list[tuple[str, bytes]]:
+        from google.cloud.tasks_v2 import CloudTasksClient, ListTasksRequest, Task
+        from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+
+        client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=self._tasks))
+        queue = TaskQueueName(PROJECT, LOCATION, QUEUE).path
+        found = client.list_tasks(ListTasksRequest(parent=queue, response_view=Task.View.FULL), timeout=20)
+        return [(task.http_request.url, bytes(task.http_request.body)) for task in found]
+
+    def _waiting_messages(self) -> int:
+        """Messages of the push subscription that nobody has acknowledged; it is a pull subscription meanwhile."""
+        from google.pubsub_v1 import PushConfig, SubscriberClient
+        from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+        client, name = SubscriberClient(transport=SubscriberGrpcTransport(channel=self._pubsub)), self._topic.subscription
+        client.modify_push_config(subscription=name, push_config=PushConfig())
+        try:
+            pulled = client.pull(request={"subscription": name, "max_messages": 1000, "return_immediately": True})
+            acks = [received.ack_id for received in pulled.received_messages]
+            if acks:
+                client.modify_ack_deadline(subscription=name, ack_ids=acks, ack_deadline_seconds=0)
+        finally:
+            client.modify_push_config(subscription=name, push_config=PushConfig(push_endpoint=self._compute_url))
+        return len(acks)
+
+    @property
+    def _letter_box(self) -> LetterBox:
+        return PubSubLetterBox(self._topic.dead_letters.subscription, self._topic.path, wait_s=1.0)
+
+    def close(self) -> None:
+        self._bigtable.close()
+        self._pubsub.close()
+        self._tasks.close()
+
+
+def wait_until_idle(storage: Storage, within_s: float, looks: int = 3) -> str:
+    """Waits until nothing is undelivered several times in a row; what is left, empty if nothing is."""
+    end_s, empty = time.monotonic() + within_s, 0
+    while True:
+        left = storage.undelivered()
+        empty = 0 if left else empty + 1
+        if empty == looks or time.monotonic() > end_s:
+            return left
+        time.sleep(0.5)
+
+
+def _rows(cells: Iterable[tuple[bytes, str, bytes]]) -> dict[int, Row]:
+    rows: dict[int, dict[str, bytes]] = {}
+    for key, name, value in cells:
+        if key.isdigit() and value:
+            rows.setdefault(int(key), {})[name] = value
+    return dict(rows)
+
+
+def _parts(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + _ROWS_PER_REQUEST] for start in range(0, len(ids), _ROWS_PER_REQUEST)]

@@ -108,6 +108,8 @@ def _round(site: Site, faults: Sequence[Fault], plan: Plan, seed: str) -> None:
             fault.mend(site)
         site.say("all faults are over")
         load.stop()
+    for error in site.graph.errors:
+        raise AssertionError("a fault of the graph is itself at fault") from error
     explanations = [pattern for fault in faults for pattern in fault.explains]
     settle(site, load, explanations, SETTLED_WITHIN_S)
 

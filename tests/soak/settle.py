@@ -33,6 +33,7 @@ def settle(site: Site, load: Load, explanations: Sequence[str], within_s: float)
         site.complain("no edit is possible any more")
     if not _until(lambda: given_up.replay() and load.operator.finish(time.monotonic() + _REPLAY_AFTER_S), end_s):
         site.complain(f"no ingest is finished within {within_s:g} s: {load.operator.describe()}")
+    site.mend_lasting_damage()
     left = wait_until_idle(site.storage, max(10.0, end_s - time.monotonic()))
     if left:
         site.complain(f"not delivered within {within_s:g} s: {left}")

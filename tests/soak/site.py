@@ -34,6 +34,7 @@ class Site:
       storage: what the stack keeps.
       clock: that the functions go by.
       edits: what the graph server told of each edit, as its messages do.
+      lasting_damage: files of the volume that are mended only when an ingest has ended.
       complaints: what is wrong.
       journal: what was done, with times.
     """
@@ -48,6 +49,7 @@ class Site:
     storage: Storage
     clock: Clock
     edits: list[Mapping[str, object]] = field(default_factory=list)
+    lasting_damage: set[Path] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
     journal: list[str] = field(default_factory=list)
 
@@ -74,3 +76,11 @@ class Site:
             self.complaints.append(text)
         if not known:
             self.say(f"WRONG: {text}")
+
+    def mend_lasting_damage(self) -> None:
+        """Mends the files that were left damaged."""
+        damaged, self.lasting_damage = self.lasting_damage, set()
+        for file in damaged:
+            self.world.mend(file)
+        if damaged:
+            self.say(f"{len(damaged)} files are mended at last")

@@ -11,7 +11,7 @@ from tests.soak.faults.emulators import CutConnections, StoppedEmulator
 from tests.soak.faults.graph import BrokenGraph, GarbledGraph, RefusingGraph, SlowGraph, WrongGraph
 from tests.soak.faults.kills import KilledProcess, KilledStack
 from tests.soak.faults.messages import Junk, Repetitions, SimultaneousStarts, UnknownIds
-from tests.soak.faults.volume import DamagedFiles, NoiseInFiles
+from tests.soak.faults.volume import DamagedFiles, LastingNoise, NoiseInFiles
 
 FAULTS: Sequence[type[Fault]] = (
     KilledProcess,
@@ -28,6 +28,7 @@ FAULTS: Sequence[type[Fault]] = (
     WrongGraph,
     DamagedFiles,
     NoiseInFiles,
+    LastingNoise,
     Repetitions,
     Junk,
     UnknownIds,

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from shared.ids import chunk_coordinates
-from shared.types import UInt64Array
+from shared.ids import layers, node_coordinates
+from shared.types import Int64Array, UInt64Array
 from tests.soak.faults.base import Fault
 from tests.soak.site import Site
 from tests.soak.stack.graph_proxy import BreakConnectionError, Exchange
@@ -119,10 +119,10 @@ class WrongGraph(GraphFault):
 
         def strangers(count: int, pool: UInt64Array, own: UInt64Array) -> UInt64Array:
             """Random ids of chunks that none of `own` is in."""
-            ours = {tuple(c) for c in chunk_coordinates(own, layout).tolist()}
+            ours = {tuple(c) for c in _chunks(own, layout).tolist()}
             places = [chance.randrange(len(pool)) for _ in range(20 * count + 100)]
             picked = pool[np.array(places)]
-            foreign = [tuple(c) not in ours for c in chunk_coordinates(picked, layout).tolist()]
+            foreign = [tuple(c) not in ours for c in _chunks(picked, layout).tolist()]
             kept = picked[np.array(foreign)]
             return np.resize(kept, count) if kept.size else np.zeros(count, dtype=np.uint64)
 
@@ -148,7 +148,7 @@ def _other_parents(
     if asked.size != parents.size or not asked.size:
         return exchange.answer
     chunks, chunk_of, counts = np.unique(
-        chunk_coordinates(asked, layout), axis=0, return_inverse=True, return_counts=True
+        _chunks(asked, layout), axis=0, return_inverse=True, return_counts=True
     )
     many = np.flatnonzero(counts >= MANY_SUPERVOXELS)
     if many.size:
@@ -167,3 +167,8 @@ def _other_leaves(
         if leaves:
             document[key] = strangers(len(leaves), pool, np.array(leaves, dtype=np.uint64)).tolist()
     return json.dumps(document).encode()
+
+
+def _chunks(ids: UInt64Array, layout: Any) -> Int64Array:
+    """The chunks of supervoxels or of L2 ids, all of one layer."""
+    return node_coordinates(ids, int(layers(ids[:1], layout)[0]), layout)

@@ -90,7 +90,7 @@ def _junk_tasks(chance: random.Random) -> list[bytes]:
         "graph_id": TABLE,
         "table_id": L2CACHE_ID,
         "timestamp": "2026-06-01 00:00:00",
-        "block": "0_0_0-9_9_9",
+        "block": "0_0_0-2_2_2",
         "leaf_chunks": 1,
         "started_s": 1.0,
         "unit": [1, 1, 1],
@@ -131,7 +131,7 @@ class UnknownIds(Fault):
 
 
 class SimultaneousStarts(Fault):
-    """Several starts at the same instant: one run at most goes on."""
+    """Several starts at the same instant, the present run being cancelled: one run at most goes on."""
 
     name = "simultaneous-starts"
     longest_s = 1.0
@@ -144,6 +144,8 @@ class SimultaneousStarts(Fault):
         # Moments that nobody has asked for: a run that is finished would be no start.
         moments = [f"{self._moment + timedelta(seconds=number % 2):%Y-%m-%d %H:%M:%S}" for number in range(4)]
         self._moment += timedelta(seconds=2)
+
+        ask(site, "POST", f"{url}/cancel", also=(404, 409), json={"dataset": TABLE})
 
         def start(moment: str) -> int:
             return ask(site, "POST", f"{url}/start", also=(409,), json={"dataset": TABLE, "timestamp": moment}).status

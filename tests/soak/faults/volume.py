@@ -56,3 +56,20 @@ class NoiseInFiles(DamagedFiles):
     def damaged(self, content: bytes, chance: random.Random) -> bytes:
         """See `DamagedFiles.damaged`."""
         return gzip.compress(chance.randbytes(5000))
+
+
+class LastingNoise(NoiseInFiles):
+    """As `NoiseInFiles`, but there until an ingest has ended: whose chunks fail, and succeed when they are tried again."""
+
+    name = "lasting-noise"
+    longest_s = 1.0
+
+    def inject(self, site: Site, chance: random.Random) -> str:
+        """See `Fault.inject`."""
+        done = super().inject(site, chance)
+        site.lasting_damage |= set(self._damaged)
+        return done
+
+    def mend(self, site: Site) -> None:
+        """Leaves it to `Site.mend_lasting_damage`."""
+        self._damaged.clear()

@@ -71,6 +71,7 @@ class Operator(threading.Thread):
             self._finished(status)
         elif may_cancel and self._chance.random() < CANCELLED_SHARE:
             self._cancelled = self._post("cancel", run=self._run_id).ok
+            self._site.say(f"the ingest is {'cancelled' if self._cancelled else 'perhaps cancelled'}")
 
     def _start(self) -> None:
         if not self._forgotten and not self._forget_rows():
@@ -113,6 +114,7 @@ class Operator(threading.Thread):
             self._site.complain(f"a status that does not add up: {status}")
         if status["failed_chunks"]:
             self._site.say(f"{status['failed_chunks']} failed chunks are tried again: {self._reasons()}")
+            self._site.mend_lasting_damage()
             self._post("retry", run=self._run_id)
             return
         self._run_id = None

@@ -7,6 +7,7 @@ import gzip
 import http.client
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -51,6 +52,7 @@ class GraphProxy:
 
     Attributes:
       answers_changed: by faults, so far.
+      errors: of the proxy itself or of a fault, which must not happen.
     """
 
     def __init__(self, target_port: int, seed: int) -> None:
@@ -59,6 +61,7 @@ class GraphProxy:
         self._chance = random.Random(seed)
         self._faults: dict[str, tuple[float, Fault]] = {}
         self.answers_changed = 0
+        self.errors: list[BaseException] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,7 +78,7 @@ class GraphProxy:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        self._server.handle_error = self._take_down  # type: ignore[method-assign]
         self.port: int = self._server.server_port
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -93,6 +96,11 @@ class GraphProxy:
         """Ends the proxy."""
         self._server.shutdown()
         self._server.server_close()
+
+    def _take_down(self, *_: object) -> None:
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):  # clients are killed in the midst of a request
+            self.errors.append(error)
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         """Answers one request."""

@@ -34,15 +34,10 @@ def settle(site: Site, load: Load, explanations: Sequence[str], within_s: float)
     if not _until(lambda: given_up.replay() and load.operator.finish(time.monotonic() + _REPLAY_AFTER_S), end_s):
         site.complain(f"no ingest is finished within {within_s:g} s: {load.operator.describe()}")
     site.mend_lasting_damage()
-    left = wait_until_idle(site.storage, max(10.0, end_s - time.monotonic()))
-    if left:
-        site.complain(f"not delivered within {within_s:g} s: {left}")
-    given_up.replay()
     site.world.take_in_edits()
     edited = site.world.edited_ids()
-    asked = load.looker.asked | edited
-    _lost_edits(site, edited)
-    missing = asked
+    _wait_for_edits(site, given_up, edited, end_s)
+    missing = asked = load.looker.asked | edited
     while missing and time.monotonic() < end_s:
         missing = load.looker.missing(missing)
         if missing:
@@ -67,11 +62,13 @@ def _check_end(site: Site, given_up: _GivenUp, required: Sequence[int], end_s: f
         site.complain(complaint)
 
 
-def _lost_edits(site: Site, edited: set[int]) -> None:
+def _wait_for_edits(site: Site, given_up: _GivenUp, edited: set[int], end_s: float) -> None:
     """Edits are computed without being asked for."""
-    lost = sorted(edited - site.storage.rows().keys())
+    while (lost := sorted(edited - site.storage.rows().keys())) and time.monotonic() < end_s:
+        time.sleep(_ASK_AGAIN_S)
+        given_up.replay()
     if lost:
-        site.complain(f"{len(lost)} nodes that edits made have no row: {lost[:3]}")
+        site.complain(f"{len(lost)} nodes that edits made have no row: {lost[:3]}; {site.storage.undelivered()}")
 
 
 class _GivenUp:

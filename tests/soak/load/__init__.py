@@ -21,7 +21,8 @@ class Load:
         self._threads = [self.operator, self.editor, self.looker]
 
     def start(self) -> None:
-        """Begins."""
+        """Begins, with an ingest: without a table, messages can never succeed."""
+        self.operator.begin()
         for thread in self._threads:
             thread.start()
 

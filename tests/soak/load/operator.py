@@ -17,6 +17,7 @@ FIRST_MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 """Before all edits of the run, so that each ingest has the rows of the world as it was made."""
 
 LOOK_S = 0.5
+BEGUN_WITHIN_S = 60.0
 CANCELLED_SHARE = 0.03
 
 
@@ -41,6 +42,14 @@ class Operator(threading.Thread):
         """Starts runs and looks after them, one after the other."""
         while not self._stopping.wait(LOOK_S):
             self._step(may_cancel=True)
+
+    def begin(self) -> None:
+        """Starts the first run; returns when it is started."""
+        end_s = time.monotonic() + BEGUN_WITHIN_S
+        while self._run_id is None:
+            if time.monotonic() > end_s:
+                raise AssertionError(f"no ingest can be started within {BEGUN_WITHIN_S:g} s, although no fault is there")
+            self._step(may_cancel=False)
 
     def finish(self, end_s: float) -> bool:
         """Brings the present run to its end; whether that was possible until `end_s` (monotonic)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
@@ -21,6 +22,7 @@ from tests.soak.world import L2CACHE_ID, Row
 
 _MOST_LETTERS = 10_000
 _ROWS_PER_REQUEST = 5_000
+_LOOK_S = 1.0
 
 
 class Storage(ABC):
@@ -115,7 +117,9 @@ class EmulatorStorage(Storage):
 
         self._compute_url = compute_url
         self._pubsub, self._tasks = grpc.insecure_channel(pubsub), grpc.insecure_channel(tasks)
-        self._bigtable = BigtableDataClient(project=PROJECT)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Connecting to Bigtable emulator", RuntimeWarning)
+            self._bigtable = BigtableDataClient(project=PROJECT)
         self._table = self._bigtable.get_table(INSTANCE, L2CACHE_ID)
         self._topic = Topic(PROJECT, TOPIC)
 
@@ -137,8 +141,11 @@ class EmulatorStorage(Storage):
             self._table.bulk_mutate_rows([RowMutationEntry(node_key(l2_id), [DeleteAllFromRow()]) for l2_id in part])
 
     def undelivered(self) -> str:
-        tasks, messages = len(self._waiting_tasks()), self._waiting_messages()
-        return f"{tasks} tasks wait, {messages} messages wait" if tasks or messages else ""
+        tasks = len(self._waiting_tasks())
+        if tasks:
+            return f"{tasks} tasks wait"
+        messages = self._waiting_messages()
+        return f"{messages} messages wait" if messages else ""
 
     def tasks(self) -> list[tuple[str, bytes]]:
         return [("ingest" if "/expand" in url else "compute", body) for url, body in self._waiting_tasks()]
@@ -153,7 +160,7 @@ class EmulatorStorage(Storage):
         return [(task.http_request.url, bytes(task.http_request.body)) for task in found]
 
     def _waiting_messages(self) -> int:
-        """Messages of the push subscription that nobody has acknowledged; it is a pull subscription meanwhile."""
+        """Messages that are due; the subscription is one to pull from meanwhile. The emulator shows no others."""
         from google.pubsub_v1 import PushConfig, SubscriberClient
         from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
@@ -186,7 +193,7 @@ def wait_until_idle(storage: Storage, within_s: float, looks: int = 3) -> str:
         empty = 0 if left else empty + 1
         if empty == looks or time.monotonic() > end_s:
             return left
-        time.sleep(0.5)
+        time.sleep(_LOOK_S)
 
 
 def _rows(cells: Iterable[tuple[bytes, str, bytes]]) -> dict[int, Row]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import flask
 
 from shared.errors import AuthenticationUnavailableError, ConfigurationError
 from shared.web import json_response
 
-_TIMEOUT_S = 5.0
 _ACCESS_LOGS = ("werkzeug", "gunicorn.access")
 _QUERY = re.compile(r"\?[^\s\"']*")
 
@@ -49,7 +48,10 @@ def middle_auth(environment: Mapping[str, str]) -> Authorizer:
     from requests import RequestException
     from requests.exceptions import InvalidHeader
 
-    _bound_waiting(decorators)
+    from shared.auth_service import UnusableAnswerError, asking, bound, share_users
+
+    bound(decorators.session)
+    share_users(decorators)
 
     @auth_requires_permission("view", table_arg="dataset")  # type: ignore[untyped-decorator]
     def permitted(dataset: str) -> None:
@@ -57,13 +59,19 @@ def middle_auth(environment: Mapping[str, str]) -> Authorizer:
 
     def authorize(dataset: str) -> flask.Response | None:
         # To a browser without a token middle-auth answers a redirect to its login page, which a POST cannot follow.
-        flask.request.environ.setdefault("HTTP_X_REQUESTED_WITH", "XMLHttpRequest")
+        flask.request.environ["HTTP_X_REQUESTED_WITH"] = "XMLHttpRequest"
         try:
-            refusal = permitted(dataset=dataset)
+            with asking():
+                refusal = permitted(dataset=dataset)
         except (InvalidHeader, UnicodeError):
             # Not even a header can carry this token. The exception's text does: neither is logged.
             return _invalid_token(decorators.STICKY_AUTH_URL)
+        except UnusableAnswerError as error:
+            raise AuthenticationUnavailableError(
+                f"the authentication service gave {error}", error.retry_after_s
+            ) from None
         except RequestException as error:
+            # Its own text names addresses.
             reason = f"asking the authentication service failed: {type(error).__name__}"
             raise AuthenticationUnavailableError(reason) from None
         return None if refusal is None else _with_code(flask.make_response(refusal))
@@ -87,22 +95,6 @@ class _QueryFilter(logging.Filter):
 
 def _service_named(environment: Mapping[str, str]) -> bool:
     return bool(environment.get("AUTH_URL") or environment.get("AUTH_URI"))
-
-
-def _bound_waiting(decorators: Any) -> None:
-    """Gives middle-auth's session a time-out and its own retries for every address of the service.
-
-    By itself it waits for ever for a user's permissions, and retries only with the old variable `AUTH_URI`.
-    """
-    from requests.adapters import HTTPAdapter
-
-    class PatientAdapter(HTTPAdapter):
-        def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
-            options["timeout"] = options.get("timeout") or _TIMEOUT_S
-            return super().send(request, **options)
-
-    for address in {decorators.AUTH_URI, decorators.AUTH_URL}:
-        decorators.session.mount(f"https://{address}", PatientAdapter(max_retries=decorators.retries))
 
 
 def _invalid_token(service: str) -> flask.Response:

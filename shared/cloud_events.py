@@ -23,14 +23,14 @@ class PushedMessage:
       message_id: the bus's own name for it, "" if it gave none.
       attributes: text by text.
       data: the payload, b"" if there is none.
-      attempt: how often it was delivered, this time included, as far as the bus counts: it does if there is a
+      attempt: how often it was delivered, this time included; None if the bus does not say so: it does if there is a
         dead-letter topic.
     """
 
     message_id: str
     attributes: Mapping[str, str]
     data: bytes
-    attempt: int = 1
+    attempt: int | None = None
 
 
 def parse_push(headers: Mapping[str, str], body: bytes) -> PushedMessage:
@@ -82,9 +82,9 @@ def _message_id(message: dict[str, Any]) -> str:
     return str(message.get("messageId") or message.get("message_id") or "")
 
 
-def _attempt(document: dict[str, Any]) -> int:
+def _attempt(document: dict[str, Any]) -> int | None:
     attempt = document.get("deliveryAttempt")
-    return attempt if isinstance(attempt, int) and attempt > 0 else 1
+    return attempt if isinstance(attempt, int) and attempt > 0 else None
 
 
 def _attributes(message: dict[str, Any]) -> dict[str, str]:

@@ -40,6 +40,14 @@ class TooLargeError(PermanentError):
     """A body, or what it unpacks to, or a list of ids exceeds its limit; the message states the limit."""
 
 
+class BrokenBodyError(TransientError):
+    """A request's body did not arrive whole: it was cut off, or its chunked framing is broken."""
+
+
+class SlowBodyError(TransientError):
+    """A request's body did not arrive whole within the time limit; the message states it."""
+
+
 class UnsupportedEncodingError(PermanentError):
     """A content encoding that is not understood."""
 
@@ -68,6 +76,13 @@ class GraphResponseError(PermanentError):
     """The graph server answered what no retry will mend: an unknown table, a request that it refuses."""
 
 
+class ChunkFaultError(PermanentError):
+    """A chunk ends its process, exhausts the memory, takes far too long or fails in a way that nobody foresaw.
+
+    It was computed in a process of its own, twice; once more would end in the same way: something has to be mended.
+    """
+
+
 class RunConflictError(PermanentError):
     """An ingest run cannot be started or changed because of the state of another, or of its own."""
 
@@ -87,8 +102,16 @@ class GraphUnavailableError(TransientError):
     """
 
 
+class GraphDisagreementError(GraphUnavailableError):
+    """The graph gives a chunk's supervoxels to other chunks, or to none: a glitch, or graph and volume do not fit."""
+
+
 class VolumeUnavailableError(TransientError):
     """The segmentation volume cannot be read just now."""
+
+
+class OutOfMemoryError(TransientError):
+    """Memory ran out: there may be more of it next time, when less is done at once."""
 
 
 class DeadlineError(TransientError):
@@ -96,7 +119,14 @@ class DeadlineError(TransientError):
 
 
 class AuthenticationUnavailableError(TransientError):
-    """The authentication service cannot be reached, or timed out."""
+    """The authentication service cannot be reached, timed out, is overloaded, or answers nonsense.
+
+    `retry_after_s` is its own wish when to be asked again, if it has one.
+    """
+
+    def __init__(self, message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RateLimitedError(TransientError):

@@ -18,7 +18,7 @@ from shared.types import Int64Array, Triple, UInt64Array
 
 ID_BITS = 64
 DEFAULT_LAYER_BITS = 8
-L2_LAYER = 2
+SUPERVOXEL_LAYER, L2_LAYER = 1, 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class IdLayout:
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any]) -> IdLayout:
-        """The layout that a graph server's `info` describes.
+        """The layout that a graph server's `info` describes; supervoxels have the bits of layer 2 if it says nothing.
 
         Raises:
           ConfigurationError: if `info` has no usable `graph.spatial_bit_masks`.
@@ -46,10 +46,14 @@ class IdLayout:
             layer_bits = int(graph.get("n_bits_for_layer_id", DEFAULT_LAYER_BITS))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigurationError(f"the graph's info has no usable spatial_bit_masks: {error!r}") from error
-        layout = cls(layer_bits, tuple(masks))
-        if L2_LAYER not in dict(masks):
+        by_layer = dict(masks)
+        if L2_LAYER not in by_layer:
             raise ConfigurationError("the graph's info has no spatial_bit_masks for layer 2")
-        for layer, bits in masks:
+        by_layer.setdefault(SUPERVOXEL_LAYER, by_layer[L2_LAYER])
+        layout = cls(layer_bits, tuple(sorted(by_layer.items())))
+        if layout.axis_bits(SUPERVOXEL_LAYER) < layout.axis_bits(L2_LAYER):
+            raise ConfigurationError("the graph's info gives supervoxels fewer bits for their chunk than L2 nodes")
+        for layer, bits in layout.spatial_bits:
             if not 0 < layer < 1 << layer_bits or bits < 0 or layout.segment_bits(layer) <= 0:
                 raise ConfigurationError(f"the graph's info has impossible bit counts for layer {layer}: {bits}")
         return layout
@@ -139,6 +143,18 @@ def compose_ids(layer: int, coordinates: Int64Array, segment_numbers: UInt64Arra
     for axis in range(3):
         ids = ids | parts[..., axis] << np.uint64(segment_bits + (2 - axis) * bits)
     return np.asarray(ids, dtype=np.uint64)
+
+
+def supervoxel_chunks(supervoxels: UInt64Array, layout: IdLayout) -> UInt64Array:
+    """Layer and chunk of supervoxel ids, as one number each: uint64[n]. Ids of other layers give other numbers."""
+    return np.asarray(supervoxels >> np.uint64(layout.segment_bits(SUPERVOXEL_LAYER)), dtype=np.uint64)
+
+
+def supervoxel_chunks_of_nodes(l2_ids: UInt64Array, layout: IdLayout) -> UInt64Array:
+    """What `supervoxel_chunks` gives for all supervoxels that L2 nodes can have: uint64[n]."""
+    segment_numbers = np.zeros(l2_ids.size, dtype=np.uint64)
+    coordinates = node_coordinates(l2_ids, L2_LAYER, layout)
+    return supervoxel_chunks(compose_ids(SUPERVOXEL_LAYER, coordinates, segment_numbers, layout), layout)
 
 
 def l2_id_range(coordinate: Triple, layout: IdLayout) -> tuple[int, int]:

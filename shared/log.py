@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -76,6 +76,9 @@ def event(logger: logging.Logger, level: int, message: str, /, **fields: Any) ->
 class StepTimer:
     """Milliseconds per named step, for logs and benchmarks alike. Threads may share one.
 
+    Args:
+      on_step: told the name of each step that begins.
+
     >>> steps = StepTimer()
     >>> with steps.step("read"):
     ...     pass
@@ -83,13 +86,16 @@ class StepTimer:
     ['read']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: Callable[[str], None] | None = None) -> None:
         self.milliseconds: dict[str, float] = {}
+        self._on_step = on_step
         self._lock = threading.Lock()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Adds the time that the block takes to the step of that name."""
+        if self._on_step is not None:
+            self._on_step(name)
         start_s = time.perf_counter()
         try:
             yield

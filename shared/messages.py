@@ -21,6 +21,7 @@ from shared.types import UInt64Array
 
 GRAPH_ATTRIBUTE = "table_id"
 CACHE_ATTRIBUTE = "l2_cache_id"
+PRIORITY_ATTRIBUTE = "remesh_priority"
 TRACE_ATTRIBUTE = "googclient_traceparent"
 """Where Google's clients put the trace that a message was published in, as a W3C `traceparent`."""
 
@@ -56,6 +57,14 @@ class MissMessage:
     graph_id: str
     l2cache_id: str
     l2_ids: UInt64Array
+
+
+def is_urgent(attributes: Mapping[str, str]) -> bool:
+    """Whether a message goes the way of those that somebody waits for, where no miss is ever in front of it.
+
+    Edits do, unless their producer says that they may wait (`remesh_priority` is "false"); misses do not.
+    """
+    return CACHE_ATTRIBUTE not in attributes and attributes.get(PRIORITY_ATTRIBUTE) != "false"
 
 
 def decode(attributes: Mapping[str, str], data: bytes) -> EditMessage | MissMessage:

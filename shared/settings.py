@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,12 @@ class Settings:
       auth_service_namespace: namespace of tables at the authentication service (`AUTH_SERVICE_NAMESPACE`).
       max_body_bytes: largest request body, packed and unpacked (`L2CACHE_MAX_BODY_BYTES`).
       max_ids: most ids in one look-up (`L2CACHE_MAX_IDS`).
+      body_timeout_s: a request's body must have arrived within this time (`L2CACHE_BODY_TIMEOUT_S`).
       requests_per_minute: look-ups of one user in a minute that an instance answers, 0 for no limit
         (`L2CACHE_REQUESTS_PER_MINUTE`).
+      misses_per_minute: missing ids of one user that an instance publishes in a minute, 0 for no limit
+        (`L2CACHE_MISSES_PER_MINUTE`).
+      publish_wait_s: longest that an answer waits for its misses to be published (`L2CACHE_PUBLISH_WAIT_S`).
       miss_pause_s: an instance does not publish the same missing id again within this time (`L2CACHE_MISS_PAUSE_S`).
       message_bytes: most data in one miss message (`L2CACHE_MESSAGE_BYTES`).
       retry_after_s: what `Retry-After` says when storage is away (`L2CACHE_RETRY_AFTER_S`).
@@ -59,7 +64,10 @@ class Settings:
     auth_service_namespace: str = "pychunkedgraph"
     max_body_bytes: int = 16 * 1024 * 1024
     max_ids: int = 100_000
+    body_timeout_s: float = 30.0
     requests_per_minute: int = 600
+    misses_per_minute: int = 100_000
+    publish_wait_s: float = 2.0
     miss_pause_s: float = 60.0
     message_bytes: int = 4_000
     retry_after_s: int = 10
@@ -93,7 +101,10 @@ class Settings:
             auth_service_namespace=read.text("AUTH_SERVICE_NAMESPACE", cls.auth_service_namespace),
             max_body_bytes=read.whole("L2CACHE_MAX_BODY_BYTES", cls.max_body_bytes, 1),
             max_ids=read.whole("L2CACHE_MAX_IDS", cls.max_ids, 1),
+            body_timeout_s=read.decimal("L2CACHE_BODY_TIMEOUT_S", cls.body_timeout_s, 0.001),
             requests_per_minute=read.whole("L2CACHE_REQUESTS_PER_MINUTE", cls.requests_per_minute, 0),
+            misses_per_minute=read.whole("L2CACHE_MISSES_PER_MINUTE", cls.misses_per_minute, 0),
+            publish_wait_s=read.decimal("L2CACHE_PUBLISH_WAIT_S", cls.publish_wait_s, 0),
             miss_pause_s=read.decimal("L2CACHE_MISS_PAUSE_S", cls.miss_pause_s, 0),
             message_bytes=read.whole("L2CACHE_MESSAGE_BYTES", cls.message_bytes, 8),
             retry_after_s=read.whole("L2CACHE_RETRY_AFTER_S", cls.retry_after_s, 0),
@@ -144,6 +155,6 @@ class _Reader:
             value = convert(raw)
         except ValueError as error:
             raise ConfigurationError(f"{name} must be {kind}, not {raw!r}") from error
-        if not value >= least:  # type: ignore[operator]  # T is int or float; nan fails here too
-            raise ConfigurationError(f"{name} must be at least {least}, not {raw!r}")
+        if not least <= value < math.inf:  # type: ignore[operator]  # T is int or float; nan fails here too
+            raise ConfigurationError(f"{name} must be at least {least} and finite, not {raw!r}")
         return value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _TRACE: ContextVar[str | None] = ContextVar("trace", default=None)
 
 
@@ -32,3 +34,9 @@ def current_trace() -> str | None:
 def traceparent(trace: str) -> str:
     """What hands a trace on, as https://www.w3.org/TR/trace-context/ has it; the span that it names is a new one."""
     return f"00-{trace}-{secrets.token_hex(8)}-01"
+
+
+def trace_of(traceparent: str) -> str | None:
+    """The trace that a `traceparent` hands on; None for any other text."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    return match[1] if match else None

@@ -14,7 +14,8 @@ from shared.compute import ComputeService
 from shared.datasets import Dataset, Datasets
 from shared.errors import L2CacheError
 from shared.geometry import GraphGeometry
-from shared.ids import compose_ids
+from shared.graph import L2Mapping
+from shared.ids import compose_ids, supervoxel_chunks, supervoxel_chunks_of_nodes
 from shared.store import CacheStore, TableMeta, open_store
 from shared.types import Triple, UInt64Array
 
@@ -83,12 +84,16 @@ class SmallGraph:
       members: supervoxels of each node, in the order in which edits made the nodes.
       fail: called with the chunk of a request before it is answered; may raise.
       asked: ids that `supervoxels_of` was asked for.
+      given_s: the seconds that `supervoxels_of` was given for each question.
+      complete: whether a chunk without nodes has none for good; else the graph reaches it later than any moment.
     """
 
     def __init__(self) -> None:
         self.members: dict[int, list[int]] = {}
         self.fail: Callable[[Triple], None] = lambda _: None
         self.asked: list[int] = []
+        self.given_s: list[float | None] = []
+        self.complete = False
 
     def add(self, coordinate: Triple, segment: int, supervoxels: set[int] | range) -> int:
         """Makes a node of the supervoxels of these segment numbers."""
@@ -104,13 +109,18 @@ class SmallGraph:
         """As `Graph.geometry`."""
         return GEOMETRY
 
-    def l2_of_supervoxels(self, supervoxels: UInt64Array, _timestamp: datetime | None) -> UInt64Array:
+    def l2_of_supervoxels(self, supervoxels: UInt64Array, _timestamp: datetime | None) -> L2Mapping:
         """As `Graph.l2_of_supervoxels`; of several nodes the one made last holds a supervoxel."""
+        layout = GEOMETRY.layout
         holder = {supervoxel: l2_id for l2_id, members in self.members.items() for supervoxel in members}
-        return np.array([holder.get(supervoxel, 0) for supervoxel in supervoxels.tolist()], dtype=np.uint64)
+        l2_ids = np.array([holder.get(supervoxel, 0) for supervoxel in supervoxels.tolist()], dtype=np.uint64)
+        reached = supervoxel_chunks_of_nodes(np.array([*self.members], dtype=np.uint64), layout)
+        later = ~np.isin(supervoxel_chunks(supervoxels, layout), reached) & (not self.complete)
+        return L2Mapping(l2_ids, np.zeros(supervoxels.size, dtype=np.bool_), later)
 
-    def supervoxels_of(self, l2_ids: UInt64Array) -> dict[int, UInt64Array]:
+    def supervoxels_of(self, l2_ids: UInt64Array, within_s: float | None = None) -> dict[int, UInt64Array]:
         """As `Graph.supervoxels_of`."""
+        self.given_s.append(within_s)
         for coordinate, ids in GEOMETRY.group_by_chunk(l2_ids):
             self.fail(coordinate)
             self.asked.extend(ids.tolist())

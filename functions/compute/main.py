@@ -14,31 +14,31 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import asdict
+from functools import partial
 from typing import Protocol
 
 import flask
 import functions_framework
-from werkzeug.datastructures import Headers
 
-from shared.bus import open_bus
+from shared.bus import open_dead_letters
 from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage, parse_push
-from shared.compute import ComputeService, MessageHandler, Verdict
-from shared.datasets import Datasets
+from shared.compute import MessageHandler, Verdict
+from shared.compute.setup import open_compute_service
 from shared.errors import PermanentError, TransientError
-from shared.graph import Graphs
 from shared.ingest import LeafOutcome, LeafService
 from shared.ingest.task import LEAF_PATH
+from shared.isolation.compute import isolated
 from shared.log import configure, event, get_logger
 from shared.messages import TRACE_ATTRIBUTE
 from shared.once import Once
 from shared.settings import Settings
-from shared.store import open_store
 from shared.tasks import open_queue
-from shared.volume import Volumes
-from shared.web import answer_errors, json_response, read_body, serve, trace_id
+from shared.trace import trace_of
+from shared.web import HostedApp, answer_errors, json_response, read_body, trace_id
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
+_MOST_DIGITS = 9
 _logger = get_logger("compute")
 
 
@@ -52,6 +52,7 @@ class LeafHandler(Protocol):
 def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler) -> flask.Flask:
     """The routes of the compute function over its two handlers."""
     app = flask.Flask("compute")
+    app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
 
     @app.get("/healthz")
@@ -86,23 +87,22 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
 
 def create_handlers(settings: Settings) -> tuple[MessageHandler, LeafHandler]:
     """The handlers that the settings describe."""
-    store = open_store(settings.store)
-    service = ComputeService(
-        datasets=Datasets.from_file(settings.datasets_file),
-        store=store,
-        graphs=Graphs(settings),
-        volumes=Volumes(),
-        threads=settings.threads,
-        budget_s=settings.budget_s,
+    service = open_compute_service(settings)
+    leaves = LeafService(
+        datasets=service.datasets,
+        computer=service,
+        store=service.store,
+        queue=open_queue(settings.queue),
+        budget_s=settings.leaf_budget_s,
+        isolation=partial(isolated, settings.leaf_budget_s),
     )
-    leaves = LeafService(service, store, open_queue(settings.queue), settings.leaf_budget_s)
-    return MessageHandler(service, _dead_letters(settings)), leaves
+    return MessageHandler(service, _dead_letters(settings), partial(isolated, settings.budget_s)), leaves
 
 
 def _dead_letters(settings: Settings) -> DeadLetterBox | None:
     if not settings.dead_letters:
         return None
-    return DeadLetterBox(open_bus(settings.dead_letters), settings.delivery_attempts)
+    return DeadLetterBox(open_dead_letters(settings.dead_letters), settings.delivery_attempts)
 
 
 def _acknowledged() -> flask.Response:
@@ -111,22 +111,22 @@ def _acknowledged() -> flask.Response:
 
 def _trace(message: PushedMessage) -> str | None:
     """The trace that the message was published in, a look-up's for a miss; else the delivery's own."""
-    published_in = Headers({"traceparent": message.attributes.get(TRACE_ATTRIBUTE, "")})
-    return trace_id(published_in) or trace_id(flask.request.headers)
+    return trace_of(message.attributes.get(TRACE_ATTRIBUTE, "")) or trace_id(flask.request.headers)
 
 
 def _attempt() -> int:
     """How often the queue has sent this task, from 1."""
     count = flask.request.headers.get(_RETRY_COUNT, "0")
-    return 1 + (int(count) if count.isdecimal() else 0)
+    return 1 + (int(count) if count.isdecimal() and len(count) <= _MOST_DIGITS else 0)
 
 
 _SETTINGS = Settings.from_environment(os.environ)
 configure(_SETTINGS.log_level, _SETTINGS.project)
-_app = Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS)))
+_answer = HostedApp(Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS))), _SETTINGS.body_timeout_s)
+_answer.replace_framework_pages()
 
 
 @functions_framework.http
 def compute(request: flask.Request) -> flask.Response:
     """The function's entry point."""
-    return serve(_app(), request)
+    return _answer(request)

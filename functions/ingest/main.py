@@ -28,7 +28,7 @@ from shared.once import Once
 from shared.settings import Settings
 from shared.store import open_store
 from shared.tasks import addresses_of, open_queue
-from shared.web import answer_errors, json_response, pack_answers, read_body, serve
+from shared.web import HostedApp, answer_errors, json_response, pack_answers, read_body
 
 READING = ("status", "failed", "runs")
 _logger = get_logger("ingest")
@@ -37,6 +37,7 @@ _logger = get_logger("ingest")
 def create_app(settings: Settings, service: IngestService) -> flask.Flask:
     """The routes of the ingest function over a service."""
     app = flask.Flask("ingest")
+    app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
     pack_answers(app)
     operations = Operations(service)
@@ -106,10 +107,11 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 _SETTINGS = Settings.from_environment(os.environ)
 configure(_SETTINGS.log_level, _SETTINGS.project)
-_app = Once(lambda: create_app(_SETTINGS, create_service(_SETTINGS)))
+_answer = HostedApp(Once(lambda: create_app(_SETTINGS, create_service(_SETTINGS))), _SETTINGS.body_timeout_s)
+_answer.replace_framework_pages()
 
 
 @functions_framework.http
 def ingest(request: flask.Request) -> flask.Response:
     """The function's entry point."""
-    return serve(_app(), request)
+    return _answer(request)

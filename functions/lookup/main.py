@@ -6,7 +6,7 @@ Run it with `functions-framework --source functions/lookup/main.py --target look
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import flask
@@ -22,13 +22,13 @@ from shared.lookup.misses import MissPublisher
 from shared.once import Once
 from shared.settings import Settings
 from shared.store import open_store
-from shared.web import serve
+from shared.web import HostedApp
 
 _GRAPH_TIMEOUT_S = 10.0
 _GRAPH_ATTEMPTS = 2
 
 
-def create_lookup(environment: Mapping[str, str]) -> Callable[[flask.Request], flask.Response]:
+def create_lookup(environment: Mapping[str, str]) -> HostedApp:
     """The function that answers requests, configured by environment variables.
 
     Settings are read here; connections are made at the first request.
@@ -50,14 +50,21 @@ def create_lookup(environment: Mapping[str, str]) -> Callable[[flask.Request], f
     )
 
     def open_service() -> LookupService:
-        misses = MissPublisher(open_bus(settings.bus), settings.miss_pause_s, settings.message_bytes)
+        misses = MissPublisher(
+            open_bus(settings.bus),
+            pause_s=settings.miss_pause_s,
+            message_bytes=settings.message_bytes,
+            wait_s=settings.publish_wait_s,
+            per_minute=settings.misses_per_minute,
+        )
         return LookupService(open_store(settings.store), Graphs(graph_settings), misses)
 
     app = create_app(Once(open_service), datasets, authorize, settings)
-    return lambda request: serve(app, request)
+    return HostedApp(lambda: app, settings.body_timeout_s)
 
 
 _answer = create_lookup(os.environ)
+_answer.replace_framework_pages()
 
 
 def lookup(request: flask.Request) -> flask.Response:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from infra.deadletters.letter import Letter
-from shared.deliveries import DeadLetter, Deliveries
+from shared.deliveries import MESSAGE_KINDS, DeadLetter, Deliveries
 
 
 class EmbeddedLetterBox:
@@ -30,5 +30,10 @@ class EmbeddedLetterBox:
 
 def _letter(dead: DeadLetter) -> Letter:
     lease = dead.lease
-    what = dict(lease.attributes) if lease.kind == "message" else {"task": lease.name, "path": lease.path}
+    if lease.kind in MESSAGE_KINDS:
+        what = dict(lease.attributes)
+        if lease.name:
+            what["message_id"] = lease.name  # by which the log knows it
+    else:
+        what = {"task": lease.name, "path": lease.path}
     return Letter(str(lease.id), what, len(lease.body), str(lease.attempt), dead.reason)

@@ -164,9 +164,12 @@ def cancel(client: IngestClient, dataset: str, run: str | None) -> None:
 @_reported
 def runs(client: IngestClient, dataset: str) -> None:
     """All runs of a dataset, a line each."""
-    for one in client.call("runs", dataset=dataset)["runs"]:
+    answer = client.call("runs", dataset=dataset)
+    for one in answer["runs"]:
         done = f"{one['completed_chunks']}/{one['total_chunks']} chunks"
         click.echo(f"{one['run_id']}\t{one['state']}\t{done}\t{one['failed_chunks']} failed\tstarted {one['started']}")
+    for one in answer["unreadable"]:
+        click.echo(f"{one['run_id']}\tunreadable\t{one['reason']}; `cancel --run` dismisses it")
 
 
 def _watch(client: IngestClient, dataset: str, run: str | None) -> None:

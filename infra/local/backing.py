@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from infra.local.processes import ChildSpec
+from shared.deliveries import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,19 @@ class Places:
       state: folder for everything durable.
       logs: folder for logs.
       compute_url: base address of the compute function.
+      edits_url: base address of its second service, which takes nothing but urgent messages.
       ingest_url: base address of the ingest function.
       workers: chunk tasks that the compute function takes at a time.
+      edit_workers: messages that the second service takes at a time.
     """
 
     state: Path
     logs: Path
     compute_url: str
+    edits_url: str
     ingest_url: str
     workers: int
+    edit_workers: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Services:
     Attributes:
       store: `L2CACHE_STORE`.
       bus: `L2CACHE_BUS`.
+      edits_bus: address that a graph server is to announce edits at.
       queue: `L2CACHE_QUEUE`.
       graph_table: address of the graph's own table, if it is to be read.
       environment: further variables of all children.
@@ -45,6 +51,7 @@ class Services:
 
     store: str
     bus: str
+    edits_bus: str
     queue: str
     graph_table: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -59,10 +66,14 @@ Backing: TypeAlias = Callable[[Places], AbstractContextManager[Services]]
 def embedded(places: Places) -> Iterator[Services]:
     """SQLite files in the state folder, which keep everything, and a dispatcher that delivers."""
     deliveries = places.state / "deliveries.db"
-    urls = ("--compute", places.compute_url, "--ingest", places.ingest_url, "--workers", str(places.workers))
+    address = f"sqlite:///{deliveries}"
+    urls = ("--compute", places.compute_url, "--edits", places.edits_url, "--ingest", places.ingest_url)
+    workers = ("--workers", str(places.workers), "--edit-workers", str(places.edit_workers))
     yield Services(
         store=f"sqlite:///{places.state / 'cache.db'}",
-        bus=f"sqlite:///{deliveries}",
-        queue=f"sqlite:///{deliveries}",
-        children=(ChildSpec("dispatch", ("infra.local.dispatch", "--deliveries", str(deliveries), *urls)),),
+        bus=address,
+        edits_bus=address,
+        queue=address,
+        environment={"L2CACHE_DEAD_LETTERS": address, "L2CACHE_DELIVERY_ATTEMPTS": str(RetryPolicy().attempts)},
+        children=(ChildSpec("dispatch", ("infra.local.dispatch", "--deliveries", str(deliveries), *urls, *workers)),),
     )

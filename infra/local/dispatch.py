@@ -1,149 +1,105 @@
 """The dispatcher of the local stack: it delivers messages and tasks, in the place of Pub/Sub and Cloud Tasks.
 
-Messages go to the compute function as the CloudEvents that Eventarc makes of them, tasks to their function's path. An
-answer of 2xx ends a delivery, any other has it made again after a pause, and what fails again and again becomes a dead
-letter in the same file.
+Messages go to the compute function as the CloudEvents that Eventarc makes of them, urgent ones to its second service;
+tasks go to their function's path. An answer of 2xx ends a delivery, any other has it made again after a pause, and what
+fails again and again becomes a dead letter in the same file.
+
+A disk that is full and a file that is locked are waited out. Any other failure of a thread ends the process, so that
+the stack starts it again: it never lives on without one of its lanes.
 """
 
 from __future__ import annotations
 
-import base64
-import json
+import os
 import signal
 import threading
-import time
-import uuid
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import click
-import requests
 
-from shared.cloud_events import PUBSUB_EVENT_TYPE
-from shared.deliveries import Deliveries, Failure, Kind, Lease
+from infra.local.lanes import RENEW_S, DeliveriesFile, Lane
+from infra.local.posting import Receivers
+from shared.deliveries import Deliveries, Kind
+from shared.errors import StorageUnavailableError
+from shared.log import configure, get_logger
 
-POLL_S = 0.02
-ANSWER_TIMEOUT_S = 900.0
 MESSAGE_SLOTS = 2
 INGEST_SLOTS = 1
+_logger = get_logger("dispatch")
 
 
-@dataclass(frozen=True)
-class Receivers:
-    """Base addresses of the functions."""
+def end_with_any_thread() -> None:
+    """Has the process end with status 1 and a log record as soon as one of its threads fails."""
 
-    compute: str
-    ingest: str
+    def end(failed: threading.ExceptHookArgs) -> None:
+        try:
+            name = failed.thread.name if failed.thread else ""
+            exception = failed.exc_value or failed.exc_type()
+            _logger.critical("the dispatcher ends", exc_info=exception, extra={"fields": {"thread": name}})
+        finally:
+            os._exit(1)  # not by unwinding: that would wait for deliveries that are under way
 
-    def url(self, lease: Lease) -> str:
-        """Where a delivery goes."""
-        return (self.ingest if lease.kind == "ingest" else self.compute) + (lease.path or "/")
+    threading.excepthook = end
 
 
-class Lane(threading.Thread):
-    """Delivers one kind, a limited number at a time, so that edits need not wait for chunk tasks.
+def dispatch(
+    file: DeliveriesFile,
+    slots: Mapping[Kind, int],
+    receivers: Receivers,
+    stopping: threading.Event,
+    renew_s: float = RENEW_S,
+) -> None:
+    """Delivers until it is told to stop; what is under way then is finished.
 
     Args:
-      deliveries: what waits.
-      kind: what this lane delivers.
-      slots: how many at a time.
-      receivers: where to.
-      stopping: set to have the lane end; what is under way then is finished.
+      file: the deliveries.
+      slots: deliveries at a time of each kind.
+      receivers: where they go.
+      stopping: tells it to stop.
+      renew_s: time between renewals of what is under way.
     """
 
-    def __init__(
-        self, deliveries: Deliveries, kind: Kind, slots: int, receivers: Receivers, stopping: threading.Event
-    ) -> None:
-        super().__init__(name=f"lane-{kind}")
-        self._deliveries, self._kind, self._receivers, self._stopping = deliveries, kind, receivers, stopping
-        self._slots = slots
-        self._free = threading.Semaphore(slots)
+    def renew() -> None:
+        with suppress(StorageUnavailableError):  # when it is stopping
+            while not stopping.wait(renew_s):
+                file.renew()
 
-    def run(self) -> None:
-        """Delivers until it is told to stop."""
-        with ThreadPoolExecutor(self._slots) as pool:
-            while not self._stopping.is_set():
-                self._free.acquire()
-                leases = self._deliveries.lease(1, time.time(), [self._kind])
-                for lease in leases:
-                    pool.submit(self._deliver, lease)
-                if not leases:
-                    self._free.release()
-                    self._stopping.wait(POLL_S)
-
-    def _deliver(self, lease: Lease) -> None:
-        try:
-            failure = post(lease, self._receivers.url(lease))
-            if failure is None:
-                self._deliveries.acknowledge([lease.id])
-            else:
-                self._deliveries.retry([failure], time.time())
-        finally:
-            self._free.release()
-
-
-def post(lease: Lease, url: str) -> Failure | None:
-    """Makes one delivery; None if the receiver took it."""
-    body, headers = envelope(lease) if lease.kind == "message" else (lease.body, _task_headers(lease))
-    try:
-        answer = requests.post(url, data=body, headers=headers, timeout=ANSWER_TIMEOUT_S)
-    except requests.RequestException as error:
-        return Failure(lease.id, type(error).__name__)
-    if answer.ok:
-        return None
-    pause = answer.headers.get("Retry-After", "")
-    return Failure(lease.id, f"{answer.status_code}: {answer.text[:500]}", float(pause) if pause.isdecimal() else None)
-
-
-def envelope(lease: Lease) -> tuple[bytes, Mapping[str, str]]:
-    """Body and headers of the CloudEvent, in binary mode, that carries a message."""
-    message = {
-        "messageId": str(lease.id),
-        "attributes": dict(lease.attributes),
-        "data": base64.b64encode(lease.body).decode(),
-    }
-    headers = {
-        "Content-Type": "application/json",
-        "ce-specversion": "1.0",
-        "ce-id": str(uuid.uuid4()),
-        "ce-type": PUBSUB_EVENT_TYPE,
-        "ce-source": "//pubsub.googleapis.com/projects/local/topics/local",
-    }
-    return json.dumps({"message": message, "subscription": "projects/local/subscriptions/local"}).encode(), headers
-
-
-def _task_headers(lease: Lease) -> Mapping[str, str]:
-    # Named as Cloud Tasks names them.
-    return {
-        "Content-Type": "application/json",
-        "X-CloudTasks-TaskName": lease.name,
-        "X-CloudTasks-TaskRetryCount": str(lease.attempt - 1),
-    }
-
-
-@click.command()
-@click.option(
-    "--deliveries", "file", type=click.Path(path_type=Path), required=True, help="SQLite file of bus and queue."
-)
-@click.option("--compute", required=True, help="Base address of the compute function.")
-@click.option("--ingest", required=True, help="Base address of the ingest function.")
-@click.option("--workers", type=click.IntRange(min=1), required=True, help="Chunk tasks at a time.")
-def main(file: Path, compute: str, ingest: str, workers: int) -> None:
-    """Delivers until SIGTERM."""
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    deliveries = Deliveries(file)
-    deliveries.release_leases()
-    slots: dict[Kind, int] = {"message": MESSAGE_SLOTS, "ingest": INGEST_SLOTS, "compute": workers}
-    receivers = Receivers(compute, ingest)
-    lanes = [Lane(deliveries, kind, number, receivers, stopping) for kind, number in slots.items()]
+    file.release()
+    lanes = [Lane(kind, number, file, receivers) for kind, number in slots.items()]
+    threading.Thread(target=renew, name="renewal", daemon=True).start()
     for lane in lanes:
         lane.start()
     for lane in lanes:
         lane.join()
+
+
+@click.command()
+@click.option(
+    "--deliveries", "path", type=click.Path(path_type=Path), required=True, help="SQLite file of bus and queue."
+)
+@click.option("--compute", required=True, help="Base address of the compute function.")
+@click.option("--edits", required=True, help="Base address of its second service, for urgent messages.")
+@click.option("--ingest", required=True, help="Base address of the ingest function.")
+@click.option("--workers", type=click.IntRange(min=1), required=True, help="Chunk tasks at a time.")
+@click.option("--edit-workers", type=click.IntRange(min=1), required=True, help="Urgent messages at a time.")
+@click.option("--deadline-s", type=float, default=30.0, show_default=True, help="Patience with a locked file.")
+def main(path: Path, compute: str, edits: str, ingest: str, workers: int, edit_workers: int, deadline_s: float) -> None:
+    """Delivers until SIGTERM."""
+    configure("INFO")
+    end_with_any_thread()
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    slots: dict[Kind, int] = {
+        "edit": edit_workers,
+        "message": MESSAGE_SLOTS,
+        "ingest": INGEST_SLOTS,
+        "compute": workers,
+    }
+    file = DeliveriesFile(Deliveries(path, deadline_s=deadline_s), stopping)
+    dispatch(file, slots, Receivers(compute, edits, ingest), stopping)
 
 
 if __name__ == "__main__":

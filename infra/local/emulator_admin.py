@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ LEAST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic, its push subscription, and where its dead letters go.
+    """A topic and its one subscription.
 
     Attributes:
       project: Google Cloud project.
@@ -29,14 +30,9 @@ class Topic:
         return f"projects/{self.project}/topics/{self.name}"
 
     @property
-    def dead_letters(self) -> Topic:
-        """The topic of what was delivered again and again in vain."""
-        return Topic(self.project, f"{self.name}-dead-letters")
-
-    @property
     def subscription(self) -> str:
         """Full name of the topic's subscription."""
-        return f"projects/{self.project}/subscriptions/{self.name}-l2cache"
+        return f"projects/{self.project}/subscriptions/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -58,13 +54,18 @@ class TaskQueueName:
         return f"{self.parent}/queues/{self.name}"
 
 
-def create_topic(endpoint: str, topic: Topic, push_url: str, least_pause: timedelta = LEAST_PAUSE) -> None:
-    """Makes a topic whose messages are pushed to an address, and its dead-letter topic with a subscription to pull.
+def create_topics(
+    endpoint: str, push_urls: Mapping[Topic, str], dead_letters: Topic, least_pause: timedelta = LEAST_PAUSE
+) -> None:
+    """Makes topics whose messages are pushed to an address each, and the topic of all their dead letters, to pull from.
+
+    Each topic has one subscription without a filter, since the emulator does not know filters: it pushes everything,
+    two messages of a subscription at a time.
 
     Args:
       endpoint: of the Pub/Sub emulator.
-      topic: its name.
-      push_url: gets a POST per message.
+      push_urls: topics, and what gets a POST per message.
+      dead_letters: gets what was pushed again and again in vain.
       least_pause: before a message is pushed again for the first time.
 
     Raises:
@@ -75,26 +76,26 @@ def create_topic(endpoint: str, topic: Topic, push_url: str, least_pause: timede
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-    dead = topic.dead_letters
     with grpc.insecure_channel(endpoint) as channel:
         publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
         subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
-        for name in (topic.path, dead.path):
-            publisher.create_topic(name=name)
-        subscriber.create_subscription(name=dead.subscription, topic=dead.path)
-        subscriber.create_subscription(
-            request={
-                "name": topic.subscription,
-                "topic": topic.path,
-                "push_config": {"push_endpoint": push_url},
-                "ack_deadline_seconds": ACK_DEADLINE_S,
-                "retry_policy": {"minimum_backoff": least_pause, "maximum_backoff": LONGEST_PAUSE},
-                "dead_letter_policy": {
-                    "dead_letter_topic": dead.path,
-                    "max_delivery_attempts": ATTEMPTS_BEFORE_DEAD,
-                },
-            }
-        )
+        publisher.create_topic(name=dead_letters.path)
+        subscriber.create_subscription(name=dead_letters.subscription, topic=dead_letters.path)
+        for topic, push_url in push_urls.items():
+            publisher.create_topic(name=topic.path)
+            subscriber.create_subscription(
+                request={
+                    "name": topic.subscription,
+                    "topic": topic.path,
+                    "push_config": {"push_endpoint": push_url},
+                    "ack_deadline_seconds": ACK_DEADLINE_S,
+                    "retry_policy": {"minimum_backoff": least_pause, "maximum_backoff": LONGEST_PAUSE},
+                    "dead_letter_policy": {
+                        "dead_letter_topic": dead_letters.path,
+                        "max_delivery_attempts": ATTEMPTS_BEFORE_DEAD,
+                    },
+                }
+            )
 
 
 def create_queue(endpoint: str, queue: TaskQueueName, dispatches: int) -> None:

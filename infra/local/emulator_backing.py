@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from infra.local.backing import Places, Services
-from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, TaskQueueName, Topic, create_queue, create_topic
+from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, TaskQueueName, Topic, create_queue, create_topics
 from infra.local.emulators import Emulator, bigtable_emulator, pubsub_emulator, tasks_emulator
 
 PROJECT, INSTANCE, LOCATION = "local", "local", "local"
-TOPIC, QUEUE = "pychunkedgraph", "l2cache-chunks"
+QUEUE = "l2cache-chunks"
+EDITS, MISSES = Topic(PROJECT, "pychunkedgraph"), Topic(PROJECT, "l2cache-misses")
+REPLAY, DEAD_LETTERS = Topic(PROJECT, "l2cache-replay"), Topic(PROJECT, "l2cache-dead-letters")
 
 
 @dataclass(frozen=True)
 class EmulatorBacking:
-    """A `Backing`: the Bigtable, Pub/Sub and Cloud Tasks emulators, with a topic, a push subscription and a queue.
+    """A `Backing`: the Bigtable, Pub/Sub and Cloud Tasks emulators, with topics, push subscriptions and a queue.
 
-    All of it is kept in memory, and gone when the stack ends.
+    Edits have a topic of their own, since the emulator's subscriptions cannot tell them from misses; those that may
+    wait are not told from the others here. All of it is kept in memory, and gone when the stack ends.
 
     Attributes:
       graph_table: name of a table in the Bigtable emulator that the dataset of a stand-in graph server names as its
@@ -45,7 +48,8 @@ class EmulatorBacking:
             with ThreadPoolExecutor(len(starts)) as pool:
                 begun = [pool.submit(running.enter_context, start(places.logs)) for start in starts]
             bigtable, pubsub, tasks = (one.result() for one in begun)
-            create_topic(pubsub.endpoint, Topic(PROJECT, TOPIC), places.compute_url)
+            push_urls = {EDITS: places.edits_url, MISSES: places.compute_url, REPLAY: places.compute_url}
+            create_topics(pubsub.endpoint, push_urls, DEAD_LETTERS)
             create_queue(tasks.endpoint, TaskQueueName(PROJECT, LOCATION, QUEUE), places.workers)
             yield self._services(places, bigtable, pubsub, tasks)
 
@@ -53,12 +57,17 @@ class EmulatorBacking:
         urls = urlencode({"compute": places.compute_url, "ingest": places.ingest_url})
         return Services(
             store=f"bigtable://{PROJECT}/{INSTANCE}",
-            bus=f"pubsub://{PROJECT}/{TOPIC}",
+            bus=_address(MISSES),
+            edits_bus=_address(EDITS),
             queue=f"cloudtasks://{PROJECT}/{LOCATION}/{QUEUE}?{urls}",
             graph_table=self.graph_table and f"bigtable://{PROJECT}/{INSTANCE}/{self.graph_table}",
             environment={
-                "L2CACHE_DEAD_LETTERS": f"pubsub://{PROJECT}/{Topic(PROJECT, TOPIC).dead_letters.name}",
+                "L2CACHE_DEAD_LETTERS": _address(DEAD_LETTERS),
                 "L2CACHE_DELIVERY_ATTEMPTS": str(ATTEMPTS_BEFORE_DEAD),
                 **{name: value for emulator in emulators for name, value in emulator.environment.items()},
             },
         )
+
+
+def _address(topic: Topic) -> str:
+    return f"pubsub://{topic.project}/{topic.name}"

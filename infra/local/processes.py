@@ -81,14 +81,15 @@ class Child:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Asks the child to end, and after a few seconds ends it with all its processes."""
+        """Asks the child to end, and after a few seconds ends it with all its processes; does nothing a second time."""
+        if self._process.stdin is None or self._process.stdin.closed:
+            return
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT_S)
         self._signal(signal.SIGKILL)
         self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._process.stdin.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -96,7 +97,7 @@ class Child:
 
 
 class Supervisor:
-    """Keeps a set of children running until it is stopped."""
+    """Keeps a set of children running until it is stopped. What cannot be started is tried again, every second."""
 
     def __init__(self, log_folder: Path) -> None:
         self._log_folder = log_folder
@@ -130,9 +131,23 @@ class Supervisor:
         while not self._stopping.wait(RESTART_PAUSE_S):
             for index, child in enumerate(self._children):
                 if not child.running:
-                    print(f"{child.spec.name} ended and is started again; see {child.log_file}", file=sys.stderr)
-                    child.stop()
-                    self._children[index] = Child(child.spec, child.log_file)
+                    self._restart(index)
+
+    def _restart(self, index: int) -> None:
+        child = self._children[index]
+        child.stop()
+        try:
+            self._children[index] = Child(child.spec, child.log_file)
+        except OSError as error:  # no room for its log, or for another process
+            _tell(f"{child.spec.name} ended and cannot be started yet: {error}")
+        else:
+            _tell(f"{child.spec.name} ended and is started again; see {child.log_file}")
+
+
+def _tell(text: str) -> None:
+    # where standard error is a file on a full disk there is nobody to tell, and more to do
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def free_port(preferred: int = 0) -> int:

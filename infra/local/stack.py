@@ -1,8 +1,9 @@
 """The whole system on one machine: `python -m infra.local.stack --config datasets.yaml`.
 
-The three functions run through functions-framework on loopback ports. Behind them are SQLite files and a dispatcher:
-everything durable lies in the state folder, and a stack that is killed goes on where it was when it is started again on
-the same folder. With `--emulators` Google's emulators of Bigtable, Pub/Sub and Cloud Tasks are behind them instead.
+The three functions run through functions-framework on loopback ports, the compute function twice: the second one takes
+the edits, so that these never wait for misses or an ingest. Behind them are SQLite files and a dispatcher: everything
+durable lies in the state folder, and a stack that is killed goes on where it was when it is started again on the same
+folder. With `--emulators` Google's emulators of Bigtable, Pub/Sub and Cloud Tasks are behind them instead.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from shared.datasets import Datasets
 from shared.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFERRED_PORTS = {"lookup": 8080, "compute": 8081, "ingest": 8082, "graph": 8083}
+PREFERRED_PORTS = {"lookup": 8080, "compute": 8081, "ingest": 8082, "graph": 8083, "edits": 8084}
 LOOKUP_THREADS = 8
+EDIT_WORKERS = 2
 INGEST_THREADS = 4
 
 
@@ -60,7 +62,7 @@ class LocalStack:
       state: folder for everything durable; made if it is not there.
       config: the datasets' YAML; None with `graph`, whose dataset it then writes itself.
       graph: what a stand-in graph server is to serve; None if the datasets name real ones.
-      workers: compute processes for chunk tasks; one more serves messages.
+      workers: compute processes for chunk tasks; one more serves messages, and those of edits have some of their own.
       backing: tables, bus and queue.
 
     Attributes:
@@ -103,6 +105,11 @@ class LocalStack:
         return f"http://127.0.0.1:{self.ports['compute']}"
 
     @property
+    def edits_url(self) -> str:
+        """Base address of the compute function's second service, which takes the edits."""
+        return f"http://127.0.0.1:{self.ports['edits']}"
+
+    @property
     def graph_url(self) -> str:
         """Base address of the stand-in graph server."""
         return f"http://127.0.0.1:{self.ports['graph']}"
@@ -111,7 +118,9 @@ class LocalStack:
         logs = self.state / "logs"
         logs.mkdir(exist_ok=True)
         try:
-            places = Places(self.state, logs, self.compute_url, self.ingest_url, self.workers)
+            places = Places(
+                self.state, logs, self.compute_url, self.edits_url, self.ingest_url, self.workers, EDIT_WORKERS
+            )
             self.services = self._running.enter_context(self._backing(places))
             if self._graph is not None:
                 self._write_config(self._graph, self.services)
@@ -166,10 +175,11 @@ class LocalStack:
         self.config.write_text(yaml.safe_dump({graph.name: dataset}))
 
     def _children(self, services: Services) -> list[ChildSpec]:
-        children = [] if self._graph is None else [self._graph_server(self._graph, services.bus)]
-        children.append(self._function("lookup", 1, LOOKUP_THREADS))
-        children.append(self._function("compute", self.workers + 1, 1))
-        children.append(self._function("ingest", 1, INGEST_THREADS))
+        children = [] if self._graph is None else [self._graph_server(self._graph, services.edits_bus)]
+        children.append(self._function("lookup", "lookup", 1, LOOKUP_THREADS))
+        children.append(self._function("compute", "compute", self.workers + 1, 1))
+        children.append(self._function("edits", "compute", EDIT_WORKERS, 1))
+        children.append(self._function("ingest", "ingest", 1, INGEST_THREADS))
         children.extend(services.children)
         environment = {
             "PYTHONPATH": str(ROOT),
@@ -177,6 +187,7 @@ class LocalStack:
             "L2CACHE_DATASETS": str(self.config),
             # Everybody on this machine comes from one address, and the machine is theirs.
             "L2CACHE_REQUESTS_PER_MINUTE": "0",
+            "L2CACHE_MISSES_PER_MINUTE": "0",
             "L2CACHE_STORE": services.store,
             "L2CACHE_BUS": services.bus,
             "L2CACHE_QUEUE": services.queue,
@@ -189,10 +200,11 @@ class LocalStack:
         ready = f"{self.graph_url}/segmentation/table/{graph.name}/info"
         return ChildSpec("graph", ("infra.local.graph.server", *graph.arguments, *port), ready_url=ready)
 
-    def _function(self, name: str, processes: int, threads: int) -> ChildSpec:
-        source = str(ROOT / "functions" / name / "main.py")
+    def _function(self, name: str, function: str, processes: int, threads: int) -> ChildSpec:
+        """A service of one of the functions."""
+        source = str(ROOT / "functions" / function / "main.py")
         port = self.ports[name]
-        arguments = ("--target", name, "--source", source, "--host", "127.0.0.1", "--port", str(port))
+        arguments = ("--target", function, "--source", source, "--host", "127.0.0.1", "--port", str(port))
         environment = {"WORKERS": str(processes), "THREADS": str(threads)}
         ready = f"http://127.0.0.1:{port}/healthz"
         return ChildSpec(name, ("functions_framework", *arguments), environment, ready)

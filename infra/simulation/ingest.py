@@ -17,6 +17,7 @@ from infra.simulation.world import Cloud, Marks, NotedQueue, Timeline
 from shared.datasets import Dataset, Datasets
 from shared.geometry import GraphGeometry
 from shared.ingest import IngestService, StartRequest
+from shared.ingest.leaf_progress import SAVE_INTERVAL_S
 from shared.ingest.ledger import Ledger
 from shared.ingest.progress import Piece, open_numbers
 from shared.ingest.task import BlockTask
@@ -182,7 +183,7 @@ class SimulatedIngest:
         block_task, cloud = BlockTask.from_body(task.body), self._cloud
         ledger = Ledger(cast(Any, self.marks), block_task.run.table_id)
         pieces = ledger.block_pieces(block_task.run, block_task.block)
-        numbers = open_numbers(pieces, block_task.block.volume, block_task.run.retry_from)
+        numbers = open_numbers(pieces.all, block_task.block.volume, block_task.run.retry_from)
         factor = self._chance.lognormal(-(SPREAD_OF_BLOCKS**2) / 2, SPREAD_OF_BLOCKS)
         shape = 1 / SPREAD_OF_CHUNKS**2
         seconds = self._chance.gamma(shape, factor * cloud.chunk_s / shape, len(numbers))
@@ -194,7 +195,16 @@ class SimulatedIngest:
         busy_s = float(ends[n_done - 1]) + again_s if n_done else 0.0
         if self._chance.random() < cloud.deaths:
             dead_s = busy_s * self._chance.random()
-            self._timeline.after(dead_s, partial(self._fail, queue, task, attempt))
+            saved = numbers[: int(np.searchsorted(ends, dead_s - SAVE_INTERVAL_S, "right"))]
+
+            def die() -> None:
+                if saved:
+                    piece = Piece(saved[0], saved[-1] + 1, 100 * len(saved), dead_s, self._timeline.now_s)
+                    ledger.set_doing(block_task.run, block_task.block, [*pieces.doing, piece])
+                self._work_s += float(seconds[: len(saved)].sum())
+                self._fail(queue, task, attempt)
+
+            self._timeline.after(dead_s, die)
             return
         self._work_s += float(seconds[:n_done].sum())
         failed = {numbers[i]: "it failed" for i in np.flatnonzero(tries > TRIES_OF_CHUNK).tolist()}
@@ -203,7 +213,9 @@ class SimulatedIngest:
             if n_done:
                 stretch = (numbers[0], numbers[n_done - 1] + 1)
                 piece = Piece(*stretch, 100 * n_done, busy_s, self._timeline.now_s, failed=failed)
-                ledger.add_pieces(block_task.run, block_task.block, [piece])
+                ledger.add_pieces(block_task.run, block_task.block, [*pieces.doing, piece])
+            if pieces.doing:
+                ledger.set_doing(block_task.run, block_task.block, [])
             if n_done < len(numbers):
                 rest = replace(block_task, part=block_task.block.volume - len(numbers) + n_done).to_task()
                 self._handed_on.add(rest.name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from shared.errors import TableNotFoundError
 from shared.store import TableMeta
 from shared.tasks import Task
 from shared.types import UInt64Array
@@ -104,6 +105,7 @@ class Marks:
     """The part of a `CacheStore` that holds marks; there are no rows here."""
 
     def __init__(self) -> None:
+        self._meta: TableMeta | None = None
         self._keys: list[str] = []
         self._values: dict[str, bytes] = {}
 
@@ -112,22 +114,35 @@ class Marks:
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
         """As `CacheStore.create_table`."""
-        return True
+        self._meta, is_new = self._meta or meta, self._meta is None
+        return is_new
 
     def read_meta(self, table_id: str) -> TableMeta:
-        """There is none."""
-        raise NotImplementedError
+        """As `CacheStore.read_meta`."""
+        if self._meta is None:
+            raise TableNotFoundError(f"there is no cache table {table_id}")
+        return self._meta
 
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> object:
         """There are none."""
         raise NotImplementedError
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """As `CacheStore.write_marks`."""
-        for key in marks:
-            if key not in self._values:
-                insort(self._keys, key)
-        self._values.update(marks)
+        for key, value in marks.items():
+            if value is not None:
+                if key not in self._values:
+                    insort(self._keys, key)
+                self._values[key] = value
+            elif self._values.pop(key, None) is not None:
+                self._keys.remove(key)
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """As `CacheStore.replace_mark`."""
+        if self._values.get(key) != expected:
+            return False
+        self.write_marks(table_id, {key: value})
+        return True
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""

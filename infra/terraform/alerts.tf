@@ -16,12 +16,19 @@ locals {
       severity = "ERROR"
       advice   = "Too many answers are 5xx. The records of severity ERROR of that function tell why: a storage, the graph server or the authentication service that is away, or a fault."
     }
-    message_age = {
-      title    = "messages wait too long"
-      query    = "${local.promql.message_age} > ${var.alerts.message_age_s}"
+    edits_age = {
+      title    = "edits wait too long"
+      query    = "${format(local.promql.message_age, "edits")} > ${var.alerts.edits_age_s}"
       for_s    = 0
       severity = "WARNING"
-      advice   = "Misses or edits are not computed in time. Either the compute function is at max_instances, or each delivery fails: see its records."
+      advice   = "Edits are not computed in time, though no miss is in front of them. Either their service is at edits.max_instances, or each delivery fails: see its records."
+    }
+    message_age = {
+      title    = "messages wait too long"
+      query    = "${format(local.promql.message_age, "edits-slow|misses|replay")} > ${var.alerts.message_age_s}"
+      for_s    = 0
+      severity = "WARNING"
+      advice   = "Misses, replays or edits that may wait are not computed in time. Either the compute function is at compute.max_instances, or each delivery fails: see its records."
     }
     bigtable_cpu = {
       title    = "Bigtable is busy"

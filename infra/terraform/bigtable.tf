@@ -1,4 +1,4 @@
-# The instance of the cache tables. The tables themselves are made by the ingest function: they are data, not
+# The instance of the cache tables. The cache tables themselves are made by the ingest function: they are data, not
 # infrastructure, and a `terraform destroy` shall not know of them.
 
 locals {
@@ -8,12 +8,11 @@ locals {
   tables_path       = "projects/${var.project}/instances/${local.bigtable_instance}/tables"
   cache_tables      = toset([for dataset in values(local.datasets) : dataset.l2cache_id])
 
-  # Who does what with the rows of the cache tables.
-  table_roles = {
-    lookup  = "roles/bigtable.reader"
-    compute = "roles/bigtable.user"
-    ingest  = "roles/bigtable.user"
-  }
+  # Who does what with the rows of the cache tables, and with the states of ids.
+  table_roles = merge(
+    { lookup = "roles/bigtable.reader", ingest = "roles/bigtable.user" },
+    { for name in local.computing : name => "roles/bigtable.user" },
+  )
 
   # The graphs' own tables, where datasets name them: bigtable://PROJECT/INSTANCE/TABLE.
   graph_tables = {
@@ -65,6 +64,42 @@ resource "google_bigtable_instance_iam_member" "cache_tables" {
   }
 }
 
+# States of ids that have no row (unknown to the graph, ...), of all cache tables of the instance. They are lost without
+# harm, and lie in a table of their own so that who may write them need not be allowed to write rows.
+resource "google_bigtable_table" "states" {
+  name          = "l2cache_states"
+  instance_name = local.bigtable_instance
+
+  column_family {
+    family = "state"
+  }
+  depends_on = [google_project_service.this]
+}
+
+resource "google_bigtable_gc_policy" "states" {
+  instance_name   = local.bigtable_instance
+  table           = google_bigtable_table.states.name
+  column_family   = "state"
+  mode            = "UNION"
+  deletion_policy = "ABANDON" # it goes with the table
+
+  max_age {
+    duration = "744h" # 31 days
+  }
+  max_version {
+    number = 1
+  }
+}
+
+resource "google_bigtable_table_iam_member" "states" {
+  for_each = local.table_roles
+
+  instance = local.bigtable_instance
+  table    = google_bigtable_table.states.name
+  role     = each.value
+  member   = local.members[each.key]
+}
+
 # Connections are opened and warmed on the instance, before any table is named.
 resource "google_project_iam_custom_role" "connect" {
   role_id     = replace("${var.name}_bigtable_connect", "-", "_")
@@ -93,22 +128,28 @@ resource "google_bigtable_instance_iam_member" "create_tables" {
   member   = local.members["ingest"]
 }
 
-# Graph tables are read by the compute function. One in another project is named in the plan's error if whoever applies
+# Graph tables are read by the compute function, in each of its services. One in another project is named in the plan's error if whoever applies
 # this may not grant access there.
 resource "google_bigtable_table_iam_member" "graph_tables" {
-  for_each = local.graph_tables
+  for_each = {
+    for pair in setproduct(local.computing, keys(local.graph_tables)) :
+    pair[0] == "compute" ? pair[1] : "${pair[0]} ${pair[1]}" => { who = pair[0], place = local.graph_tables[pair[1]] }
+  }
 
-  project  = each.value.project
-  instance = each.value.instance
-  table    = each.value.table
+  project  = each.value.place.project
+  instance = each.value.place.instance
+  table    = each.value.place.table
   role     = "roles/bigtable.reader"
-  member   = local.members["compute"]
+  member   = local.members[each.value.who]
 }
 
 resource "google_storage_bucket_iam_member" "segmentation" {
-  for_each = var.segmentation_buckets
+  for_each = {
+    for pair in setproduct(local.computing, var.segmentation_buckets) :
+    pair[0] == "compute" ? pair[1] : "${pair[0]} ${pair[1]}" => { who = pair[0], bucket = pair[1] }
+  }
 
-  bucket = each.value
+  bucket = each.value.bucket
   role   = "roles/storage.objectViewer"
-  member = local.members["compute"]
+  member = local.members[each.value.who]
 }

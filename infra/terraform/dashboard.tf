@@ -3,8 +3,9 @@
 
 locals {
   our_metric   = "logging_googleapis_com:user_${local.metric_prefix}"
-  our_services = "service_name=~\"${var.name}-(lookup|compute|ingest)\""
-  our_pushes   = "subscription_id=~\"${var.name}-(misses|edits|replay)\""
+  our_services = "service_name=~\"${var.name}-(lookup|compute|edits|ingest)\""
+  our_pushes   = "subscription_id=~\"${var.name}-(%s)\""
+  all_pushes   = "edits|edits-slow|misses|replay"
 
   promql = {
     requests          = "sum by (status) (rate(${local.our_metric}_look_ups{monitored_resource=\"cloud_run_revision\"}[5m]))"
@@ -28,8 +29,8 @@ locals {
     { title = "Look-ups per second, by status", queries = { "{{status}}" = local.promql.requests } },
     { title = "Look-ups: milliseconds", queries = { for q in ["0.5", "0.95", "0.99"] : "p${q * 100}" => format(local.promql.latency, q) } },
     { title = "Share of ids that were cached", queries = { "hits" = local.promql.hit_ratio } },
-    { title = "Age of the oldest waiting message (s)", queries = { "{{subscription_id}}" = local.promql.message_age } },
-    { title = "Waiting messages", queries = { "{{subscription_id}}" = local.promql.messages_waiting } },
+    { title = "Age of the oldest waiting message (s)", queries = { "{{subscription_id}}" = format(local.promql.message_age, local.all_pushes) } },
+    { title = "Waiting messages", queries = { "{{subscription_id}}" = format(local.promql.messages_waiting, local.all_pushes) } },
     { title = "Chunks per second", queries = { "ingest" = local.promql.chunks_ingest, "misses and edits" = local.promql.chunks_messages } },
     { title = "Ingest: milliseconds per chunk, by step", queries = { for step in ["read", "map", "features", "write"] : step => format(local.promql.chunk_steps, step) } },
     { title = "Waiting tasks", queries = { "{{queue_id}}" = local.promql.tasks_waiting } },

@@ -1,12 +1,21 @@
 # The three functions, 2nd generation. Each is a Cloud Run service of the same name, whose address follows from name,
 # project number and region: so a function can be told its own address, and that of the others, before it exists.
+#
+# The compute function is deployed twice where edits are followed: `edits` takes those that somebody waits for, `compute`
+# all the rest. However many misses wait and however large an ingest is, the instances of `edits` are free for edits.
 
 locals {
   package = jsondecode(file("${var.dist}/package.json"))
 
-  functions = {
+  follows_edits = local.edits_topic != ""
+  computing     = local.follows_edits ? ["compute", "edits"] : ["compute"]
+
+  functions = { for name, function in local.all_functions : name => function if name != "edits" || local.follows_edits }
+
+  all_functions = {
     lookup = merge(var.lookup, {
       description = "L2 cache: answers look-ups"
+      package     = "lookup"
       ingress     = "ALLOW_ALL"
       environment = merge(local.auth_environment, {
         THREADS = tostring(var.lookup.concurrency)
@@ -14,19 +23,19 @@ locals {
     })
     compute = merge(var.compute, {
       description = "L2 cache: computes the nodes of messages and the chunks of ingests"
+      package     = "compute"
       ingress     = var.compute_ingress
-      environment = {
-        THREADS                   = tostring(var.compute.concurrency)
-        CLOUD_VOLUME_DIR          = "/tmp/cloudvolume"
-        L2CACHE_THREADS           = tostring(max(1, floor(var.compute.cpu / var.compute.concurrency)))
-        L2CACHE_BUDGET_S          = tostring(floor(var.push.deadline_s * var.push.budget_share))
-        L2CACHE_LEAF_BUDGET_S     = tostring(floor(var.queues.deadline_s * 0.8))
-        L2CACHE_DEAD_LETTERS      = "pubsub://${var.project}/${google_pubsub_topic.dead_letters.name}"
-        L2CACHE_DELIVERY_ATTEMPTS = tostring(var.push.attempts)
-      }
+      environment = local.compute_environment.compute
+    })
+    edits = merge(var.edits, {
+      description = "L2 cache: computes the nodes of edits, and nothing else"
+      package     = "compute"
+      ingress     = var.compute_ingress
+      environment = local.compute_environment.edits
     })
     ingest = merge(var.ingest, {
       description = "L2 cache: plans, starts and watches ingests"
+      package     = "ingest"
       ingress     = var.ingest_ingress
       environment = {
         THREADS = tostring(var.ingest.concurrency)
@@ -34,8 +43,20 @@ locals {
     })
   }
 
+  compute_environment = {
+    for name, service in { compute = var.compute, edits = var.edits } : name => {
+      THREADS                      = tostring(service.concurrency)
+      CLOUD_VOLUME_DIR             = "/tmp/cloudvolume"
+      L2CACHE_THREADS              = tostring(max(1, floor(service.cpu / service.concurrency)))
+      L2CACHE_BUDGET_S             = tostring(floor(var.push.deadline_s * var.push.budget_share))
+      L2CACHE_LEAF_BUDGET_S        = tostring(floor(var.queues.deadline_s * 0.8))
+      L2CACHE_DEAD_LETTERS         = "pubsub://${var.project}/${google_pubsub_topic.dead_letters.name}"
+      L2CACHE_DELIVERY_ATTEMPTS    = tostring(var.push.attempts)
+    }
+  }
+
   urls = {
-    for name in ["lookup", "compute", "ingest"] :
+    for name in keys(local.functions) :
     name => "https://${var.name}-${name}-${data.google_project.this.number}.${var.region}.run.app"
   }
 
@@ -65,6 +86,7 @@ locals {
   # Who may call what. The function's own identity is never among them.
   invokers = merge(
     { "compute push" = { function = "compute", member = local.members["push"] } },
+    local.follows_edits ? { "edits push" = { function = "edits", member = local.members["push-edits"] } } : {},
     { "compute tasks" = { function = "compute", member = local.members["tasks-compute"] } },
     { "ingest tasks" = { function = "ingest", member = local.members["tasks-ingest"] } },
     { for member in var.operators : "ingest ${member}" => { function = "ingest", member = member } },
@@ -88,7 +110,7 @@ resource "google_storage_bucket" "sources" {
 }
 
 resource "google_storage_bucket_object" "sources" {
-  for_each = local.functions
+  for_each = toset([for function in local.functions : function.package])
 
   bucket = google_storage_bucket.sources.name
   name   = "${each.key}-${filesha256("${var.dist}/${each.key}.zip")}.zip"
@@ -105,13 +127,13 @@ resource "google_cloudfunctions2_function" "this" {
 
   build_config {
     runtime         = local.package.runtime
-    entry_point     = each.key
+    entry_point     = each.value.package
     service_account = google_service_account.this["build"].id
 
     source {
       storage_source {
         bucket = google_storage_bucket.sources.name
-        object = google_storage_bucket_object.sources[each.key].name
+        object = google_storage_bucket_object.sources[each.value.package].name
       }
     }
   }

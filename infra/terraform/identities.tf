@@ -5,15 +5,21 @@
 locals {
   labels = merge(var.labels, { app = var.name })
 
-  identities = {
-    lookup        = "Look-up function: reads cache tables, publishes misses"
-    compute       = "Compute function: reads and writes cache tables"
-    ingest        = "Ingest function: makes cache tables, writes progress, enqueues tasks"
-    push          = "Pushes messages to the compute function, and can call nothing else"
-    tasks-compute = "Sends chunk tasks to the compute function, and can call nothing else"
-    tasks-ingest  = "Sends expand tasks to the ingest function, and can call nothing else"
-    build         = "Builds the functions' images"
-  }
+  identities = merge(
+    {
+      lookup        = "Look-up function: reads cache tables, publishes misses"
+      compute       = "Compute function: reads and writes cache tables"
+      ingest        = "Ingest function: makes cache tables, writes progress, enqueues tasks"
+      push          = "Pushes messages to the compute function, and can call nothing else"
+      tasks-compute = "Sends chunk tasks to the compute function, and can call nothing else"
+      tasks-ingest  = "Sends expand tasks to the ingest function, and can call nothing else"
+      build         = "Builds the functions' images"
+    },
+    local.follows_edits ? {
+      edits      = "Compute function's service for edits: reads and writes cache tables"
+      push-edits = "Pushes edits to that service, and can call nothing else"
+    } : {},
+  )
 
   members = { for key, account in google_service_account.this : key => "serviceAccount:${account.email}" }
 
@@ -29,11 +35,18 @@ resource "google_service_account" "this" {
   depends_on   = [google_project_service.this]
 }
 
-# Pub/Sub signs the tokens of its pushes as `push`.
+# Pub/Sub signs the tokens of its pushes as these.
 resource "google_service_account_iam_member" "pubsub_signs_pushes" {
-  service_account_id = google_service_account.this["push"].name
+  for_each = toset(local.follows_edits ? ["push", "push-edits"] : ["push"])
+
+  service_account_id = google_service_account.this[each.key].name
   role               = "roles/iam.serviceAccountTokenCreator"
   member             = local.pubsub_agent
+}
+
+moved {
+  from = google_service_account_iam_member.pubsub_signs_pushes
+  to   = google_service_account_iam_member.pubsub_signs_pushes["push"]
 }
 
 # Whoever creates a task with an identity must be allowed to act as it: ingest and compute make tasks for both.

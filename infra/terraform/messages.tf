@@ -1,6 +1,8 @@
-# Three ways for messages into the compute function: misses (from the look-up), edits (from the chunked graph), and
-# replayed dead letters. Edits and misses may share a topic; a miss carries the attribute l2_cache_id, an edit does not.
-# Replays have a topic of their own, since others listen on the exchange of the edits.
+# Four ways for messages into the compute function: edits (from the chunked graph), which go to a service of their own;
+# edits whose producer says that they may wait; misses (from the look-up); and replayed dead letters. Edits and misses may
+# share a topic: a miss carries the attribute l2_cache_id, an edit does not; one that may wait has remesh_priority = "false"
+# (`shared.messages.is_urgent` says the same). Replays have a topic of their own, since others listen on the exchange of
+# the edits.
 #
 # The compute function is an HTTP function that push subscriptions post to, instead of an Eventarc trigger: so attempts,
 # back-off, dead letters and filters are ours to set.
@@ -13,16 +15,27 @@ locals {
     "projects/${var.project}/topics/${var.edits_topic}"
   )
 
-  edits_subscription = local.edits_topic == "" ? {} : {
+  edits_condition = var.edits_filter == "" ? "" : " AND (${var.edits_filter})"
+  all_subscriptions = {
     edits = {
-      topic  = local.edits_topic
-      filter = join(" AND ", compact(["NOT attributes:l2_cache_id", var.edits_filter == "" ? "" : "(${var.edits_filter})"]))
+      topic    = local.edits_topic
+      filter   = "NOT attributes:l2_cache_id AND NOT attributes.remesh_priority = \"false\"${local.edits_condition}"
+      function = "edits"
+      sender   = "push-edits"
     }
+    edits-slow = {
+      topic    = local.edits_topic
+      filter   = "NOT attributes:l2_cache_id AND attributes.remesh_priority = \"false\"${local.edits_condition}"
+      function = "compute"
+      sender   = "push"
+    }
+    misses = { topic = local.misses_topic, filter = "attributes:l2_cache_id", function = "compute", sender = "push" }
+    replay = { topic = google_pubsub_topic.replay.id, filter = "", function = "compute", sender = "push" }
   }
-  subscriptions = merge(local.edits_subscription, {
-    misses = { topic = local.misses_topic, filter = "attributes:l2_cache_id" }
-    replay = { topic = google_pubsub_topic.replay.id, filter = "" }
-  })
+  subscriptions = {
+    for name, subscription in local.all_subscriptions :
+    name => subscription if local.follows_edits || !startswith(name, "edits")
+  }
 
   day_s = 24 * 60 * 60
 }
@@ -58,11 +71,11 @@ resource "google_pubsub_subscription" "push" {
   message_retention_duration = "${var.push.keep_days * local.day_s}s"
 
   push_config {
-    push_endpoint = local.urls.compute
+    push_endpoint = local.urls[each.value.function]
 
     oidc_token {
-      service_account_email = google_service_account.this["push"].email
-      audience              = local.urls.compute
+      service_account_email = google_service_account.this[each.value.sender].email
+      audience              = local.urls[each.value.function]
     }
   }
 
@@ -104,7 +117,7 @@ resource "google_pubsub_topic_iam_member" "lookup_publishes_misses" {
 
 # Pub/Sub itself moves messages to the dead letters, and compute those whose reason it knows.
 resource "google_pubsub_topic_iam_member" "dead_letters" {
-  for_each = { pubsub = local.pubsub_agent, compute = local.members["compute"] }
+  for_each = merge({ pubsub = local.pubsub_agent }, { for name in local.computing : name => local.members[name] })
 
   topic  = google_pubsub_topic.dead_letters.id
   role   = "roles/pubsub.publisher"

@@ -2,7 +2,10 @@
 # tests/integration/test_packages.py holds the two together.
 
 locals {
-  service = { for name in ["lookup", "compute", "ingest"] : name => "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}-${name}\"" }
+  service = {
+    for function, services in { lookup = ["lookup"], compute = ["compute", "edits"], ingest = ["ingest"] } :
+    function => "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", formatlist("\"%s-%s\"", var.name, services))})"
+  }
 
   look_ups = "${local.service.lookup} AND jsonPayload.message=\"request\" AND jsonPayload.route=\"attributes\""
   chunks   = "${local.service.compute} AND jsonPayload.message=\"chunk computed\""

@@ -144,7 +144,7 @@ variable "bigtable_deletion_protection" {
 # --- messages --------------------------------------------------------------------------------------------------------
 
 variable "edits_topic" {
-  description = "Existing topic that the chunked graph publishes edits to: a name in the project, or projects/PROJECT/topics/TOPIC. Empty: no edits are followed."
+  description = "Existing topic that the chunked graph publishes edits to: a name in the project, or projects/PROJECT/topics/TOPIC. Empty: no edits are followed, and there is no service for them."
   type        = string
   default     = ""
 }
@@ -155,8 +155,8 @@ variable "edits_filter" {
   default     = ""
 
   validation {
-    condition     = length(var.edits_filter) <= 220
-    error_message = "Pub/Sub allows 256 bytes for the whole filter: at most 220 are left for edits_filter."
+    condition     = length(var.edits_filter) <= 170
+    error_message = "Pub/Sub allows 256 bytes for the whole filter: at most 170 are left for edits_filter."
   }
 }
 
@@ -256,6 +256,28 @@ variable "compute" {
   }
 }
 
+variable "edits" {
+  description = "The compute function's second service, where `edits_topic` is set: it takes the edits that somebody waits for and nothing else, so that its instances are theirs, however many misses wait. As `compute`; a min_instances of 1 saves the first edit after a while the cold start."
+  type = object({
+    memory        = optional(string, "4Gi")
+    cpu           = optional(number, 1)
+    concurrency   = optional(number, 1)
+    timeout_s     = optional(number, 600)
+    min_instances = optional(number, 0)
+    max_instances = optional(number, 10)
+  })
+  default = {}
+
+  validation {
+    condition     = var.edits.timeout_s >= 600 && var.edits.timeout_s <= 3600
+    error_message = "edits.timeout_s must be 600 (a push) to 3600."
+  }
+  validation {
+    condition     = var.edits.max_instances >= 1
+    error_message = "edits.max_instances must be at least 1: nobody else takes edits."
+  }
+}
+
 variable "ingest" {
   description = "The ingest function. Its concurrency serves operators while tasks expand."
   type = object({
@@ -270,7 +292,7 @@ variable "ingest" {
 }
 
 variable "compute_ingress" {
-  description = "From where the compute function can be reached at all; IAM decides in any case. Pub/Sub and Cloud Tasks of the project count as internal."
+  description = "From where the compute function, in each of its services, can be reached at all; IAM decides in any case. Pub/Sub and Cloud Tasks of the project count as internal."
   type        = string
   default     = "ALLOW_INTERNAL_ONLY"
 
@@ -306,10 +328,11 @@ variable "alert_emails" {
 }
 
 variable "alerts" {
-  description = "When alerts fire: share of failing requests, age of the oldest waiting message in seconds, and Bigtable's CPU load, as shares of 1."
+  description = "When alerts fire: share of failing requests, age of the oldest waiting message and of the oldest waiting edit in seconds, and Bigtable's CPU load, as shares of 1."
   type = object({
     error_ratio      = optional(number, 0.02)
     message_age_s    = optional(number, 1800)
+    edits_age_s      = optional(number, 300)
     bigtable_cpu     = optional(number, 0.9)
     error_for_s      = optional(number, 300)
     bigtable_for_s   = optional(number, 900)

@@ -23,7 +23,7 @@ def create_table(project: str, instance: str, table_id: str, families: Mapping[s
       project: Google Cloud project.
       instance: Bigtable instance.
       table_id: the new table.
-      families: family -> None, `max_num_versions: N` or `max_age { seconds: N }`.
+      families: family -> None, `max_num_versions: N`, `max_age { seconds: N }`, or several of them with `or` between.
 
     Raises:
       google.api_core.exceptions.GoogleAPICallError: if Bigtable does not make it.
@@ -50,6 +50,8 @@ def _gc_rule(rule: str | None) -> GcRule | None:
 
     if rule is None:
         return None
+    if len(parts := rule.split(" or ")) > 1:
+        return GcRule(union=GcRule.Union(rules=[_gc_rule(part) for part in parts]))
     if versions := _MAX_VERSIONS.fullmatch(rule):
         return GcRule(max_num_versions=int(versions[1]))
     if age := _MAX_AGE.fullmatch(rule):

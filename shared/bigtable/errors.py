@@ -21,16 +21,30 @@ def storage_errors(table_id: str) -> Iterator[None]:
       StorageUnavailableError: for everything else, refused credentials included: no row is given up for a missing
         permission.
     """
-    from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError
     from google.cloud.bigtable.data.exceptions import MutationsExceptionGroup, RetryExceptionGroup
 
     try:
         yield
     except (GoogleAPICallError, RetryError, GoogleAuthError, MutationsExceptionGroup, RetryExceptionGroup) as error:
-        if any(isinstance(cause, NotFound) for cause in _causes(error)):
+        if is_absent(error):
             raise TableNotFoundError(f"there is no cache table {table_id}") from error
         raise StorageUnavailableError(f"storage is not available ({type(error).__name__})") from error
+
+
+def is_absent(error: BaseException) -> bool:
+    """Whether an error says that the table, or its instance, does not exist."""
+    from google.api_core.exceptions import NotFound
+
+    return any(isinstance(cause, NotFound) for cause in _causes(error))
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether an error says that a permission is missing."""
+    from google.api_core.exceptions import Forbidden
+
+    return any(isinstance(cause, Forbidden) for cause in _causes(error))
 
 
 def is_transient(error: BaseException) -> bool:

@@ -39,18 +39,20 @@ class DeadLetterBox:
     attempts: int
 
     def take(self, message: PushedMessage, reason: str) -> bool:
-        """Publishes a message that failed, if this was its last attempt.
+        """Publishes a message that failed, if this was its last attempt; see `give_up`."""
+        return (message.attempt or 1) >= self.attempts and self.give_up(message, reason)
+
+    def give_up(self, message: PushedMessage, reason: str) -> bool:
+        """Publishes a message that failed, however many attempts it has left.
 
         Returns:
-          Whether it did: the message is then to be acknowledged. False too if the topic cannot be reached; Pub/Sub
-          moves the message in that case, without the reason.
+          Whether it did: the message is then to be acknowledged. False if the topic cannot be reached: the message is
+          then left to the bus, which delivers it again or, after the last attempt, moves it without the reason.
         """
-        if message.attempt < self.attempts:
-            return False
         attributes = {
             **message.attributes,
             REASON_ATTRIBUTE: _short(reason),
-            ATTEMPTS_ATTRIBUTE: str(message.attempt),
+            ATTEMPTS_ATTRIBUTE: str(message.attempt or 1),
             MESSAGE_ID_ATTRIBUTE: message.message_id,
         }
         try:

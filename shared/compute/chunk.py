@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,6 +41,48 @@ class LoadedChunk:
     def is_empty(self) -> bool:
         """Whether no voxel belongs to a supervoxel."""
         return not len(self.supervoxels)
+
+
+class FilledChunks:
+    """Chunks that are known to have supervoxels, which they keep for ever. May be used by many threads.
+
+    Args:
+      capacity: so many are remembered; the one that was of no use for longest is forgotten first.
+    """
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._chunks: OrderedDict[tuple[str, Triple], None] = OrderedDict()
+
+    def add(self, graph_id: str, coordinate: Triple) -> None:
+        """Remembers a chunk."""
+        with self._lock:
+            self._chunks[graph_id, coordinate] = None
+            self._chunks.move_to_end((graph_id, coordinate))
+            if len(self._chunks) > self._capacity:
+                self._chunks.popitem(last=False)
+
+    def has(self, graph_id: str, coordinate: Triple) -> bool:
+        """Whether a chunk is known to have supervoxels; False says nothing of it."""
+        with self._lock:
+            known = (graph_id, coordinate) in self._chunks
+            if known:
+                self._chunks.move_to_end((graph_id, coordinate))
+            return known
+
+
+@dataclass(frozen=True, eq=False)
+class MappedChunk:
+    """Which nodes a chunk's supervoxels belong to.
+
+    Attributes:
+      nodes: uint64[k], of each of the chunk's supervoxels its node, which is of the chunk; 0 where there is none.
+      n_foreign: how many of the zeros stand where the graph gives a supervoxel to another chunk.
+    """
+
+    nodes: UInt64Array
+    n_foreign: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -12,15 +15,28 @@ import numpy as np
 from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage
 from shared.compute.outcome import NodesOutcome
-from shared.compute.service import ComputeService
+from shared.compute.service import ComputeService, NodesIsolation
 from shared.datasets import Dataset
-from shared.errors import BadMessageError, L2CacheError, PermanentError, TransientError
+from shared.errors import (
+    BadMessageError,
+    ChunkFaultError,
+    L2CacheError,
+    OutOfMemoryError,
+    PermanentError,
+    TransientError,
+)
 from shared.log import StepTimer, event, get_logger
 from shared.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
+from shared.store import CacheStore
+from shared.store.delivery_counts import DeliveryCounts
 from shared.trace import in_trace
+from shared.types import UInt64Array
 
 _logger = get_logger("compute")
 _LOGGED_IDS = 20
+
+DEATHS_TOGETHER = 2
+"""After so many deliveries without an answer, the chunks of a message are computed by a process of their own."""
 
 
 class Verdict(StrEnum):
@@ -38,17 +54,79 @@ class Verdict(StrEnum):
     """As `RETRY`, but this was its last delivery: it is among the dead letters, with its reason."""
 
 
+@dataclass
+class _Delivery:
+    """A delivery under way: the message, what is known of it for the log, and where its deliveries are counted."""
+
+    message: PushedMessage
+    fields: dict[str, object]
+    counts: DeliveryCounts | None = None
+    is_counted: bool = False
+    is_answered: bool = True
+
+    @property
+    def attempt(self) -> int:
+        """How often the message was delivered, this time included, as far as anybody knows."""
+        return self.message.attempt or 1
+
+    def begin(self, store: CacheStore, table_id: str) -> int:
+        """Counts the delivery if the bus does not; how many before it ended without an answer, as far as is known.
+
+        A message without a name cannot be told from others.
+        """
+        if not self.message.message_id:
+            return 0
+        self.counts = counts = DeliveryCounts(store, table_id, self.message.message_id)
+        deaths = 0
+        with self._counting_may_fail():
+            if self.message.attempt is None:
+                self.message = replace(self.message, attempt=counts.begin())
+                self.is_counted = True
+            deaths = counts.deaths(self.attempt)
+        return deaths
+
+    def end(self, verdict: Verdict) -> None:
+        """Counts that it was answered, if it is to come again; else forgets it."""
+        if self.counts is None:
+            return
+        with self._counting_may_fail():
+            if verdict is Verdict.RETRY:
+                if self.is_answered:
+                    self.counts.answer()
+            elif self.is_counted or self.attempt > 1:
+                self.counts.settle()
+
+    @contextmanager
+    def _counting_may_fail(self) -> Iterator[None]:
+        """Counting is a help: where it fails, for want of a table perhaps, the message fares as it would without."""
+        try:
+            yield
+        except L2CacheError as error:
+            event(_logger, logging.WARNING, "deliveries cannot be counted", **self.fields, reason=str(error))
+
+
 class MessageHandler:
     """Does what edit and miss messages ask for. May be used by many threads.
+
+    A message of which two deliveries ended without an answer may have killed the process that computes its chunks: then
+    that is done by a process of its own, so that the other chunks get their rows and the message can be given up with a
+    reason.
 
     Args:
       service: computes.
       dead_letters: takes messages that fail at their last delivery; without it they are left to the bus.
+      isolation: a process of its own; None does without.
     """
 
-    def __init__(self, service: ComputeService, dead_letters: DeadLetterBox | None = None) -> None:
+    def __init__(
+        self,
+        service: ComputeService,
+        dead_letters: DeadLetterBox | None = None,
+        isolation: Callable[[], AbstractContextManager[NodesIsolation]] | None = None,
+    ) -> None:
         self._service = service
         self._dead_letters = dead_letters
+        self._isolation = isolation
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
@@ -70,17 +148,23 @@ class MessageHandler:
         }
         if trace:
             fields["trace"] = trace
-        timer = StepTimer()
+        delivery, timer = _Delivery(message, fields), StepTimer()
         try:
             with in_trace(trace), timer.step("message"):
-                verdict = self._handle(message, fields)
+                verdict = self._handle(delivery)
+        except ChunkFaultError as error:
+            verdict = self._gave_up_chunk(delivery, error)
         except PermanentError as error:
             verdict = self.reject(error, **fields)
         except TransientError as error:
-            verdict = self._failed_for_now(message, error, fields)
+            verdict = self._failed_for_now(delivery, error)
+        except MemoryError:
+            delivery.is_answered = False  # as good as a death
+            verdict = self._failed_for_now(delivery, OutOfMemoryError("memory ran out while chunks were computed"))
         else:
             level = logging.DEBUG if verdict is Verdict.NOT_OURS else logging.INFO
             event(_logger, level, "message handled", **fields, verdict=verdict.value, **timer.fields())
+        delivery.end(verdict)
         return verdict
 
     def reject(self, error: L2CacheError, **fields: object) -> Verdict:
@@ -89,15 +173,25 @@ class MessageHandler:
         event(_logger, logging.ERROR, "message can never succeed", **fields, reason=reason, error=kind)
         return self._count(Verdict.FAILED)
 
-    def _failed_for_now(self, message: PushedMessage, error: TransientError, fields: dict[str, object]) -> Verdict:
-        reason = {"reason": str(error), "error": type(error).__name__, "attempt": message.attempt}
-        if self._dead_letters is not None and self._dead_letters.take(message, str(error)):
-            event(_logger, logging.ERROR, "message was given up", **fields, **reason)
+    def _failed_for_now(self, delivery: _Delivery, error: TransientError) -> Verdict:
+        reason = _reason(delivery, error)
+        if self._dead_letters is not None and self._dead_letters.take(delivery.message, str(error)):
+            event(_logger, logging.ERROR, "message was given up", **delivery.fields, **reason)
             return self._count(Verdict.GIVEN_UP)
-        event(_logger, logging.WARNING, "message is to be delivered again", **fields, **reason)
+        event(_logger, logging.WARNING, "message is to be delivered again", **delivery.fields, **reason)
         return self._count(Verdict.RETRY)
 
-    def _handle(self, message: PushedMessage, fields: dict[str, object]) -> Verdict:
+    def _gave_up_chunk(self, delivery: _Delivery, error: ChunkFaultError) -> Verdict:
+        """Another try would end in the same way: the message goes where it can be replayed once the chunk is mended."""
+        reason = _reason(delivery, error)
+        if self._dead_letters is not None and self._dead_letters.give_up(delivery.message, str(error)):
+            event(_logger, logging.ERROR, "message was given up", **delivery.fields, **reason)
+            return self._count(Verdict.GIVEN_UP)
+        event(_logger, logging.ERROR, "message is to be delivered again", **delivery.fields, **reason)
+        return self._count(Verdict.RETRY)
+
+    def _handle(self, delivery: _Delivery) -> Verdict:
+        message, fields = delivery.message, delivery.fields
         graph_id = message.attributes.get(GRAPH_ATTRIBUTE)
         if not graph_id:
             raise BadMessageError(f"the message has no {GRAPH_ATTRIBUTE}")
@@ -105,11 +199,13 @@ class MessageHandler:
         if dataset is None or _is_for_another_table(message, dataset):
             return self._count(Verdict.NOT_OURS)
         decoded = decode(message.attributes, message.data)
-        fields["kind"] = "edit" if isinstance(decoded, EditMessage) else "miss"
+        is_edit = isinstance(decoded, EditMessage)
+        fields["kind"] = "edit" if is_edit else "miss"
         l2_ids = np.unique(decoded.l2_ids)
         if not l2_ids.size:
             return self._count(Verdict.DONE)
-        outcome = self._service.compute_nodes(graph_id, l2_ids)
+        deaths = delivery.begin(self._service.store, dataset.l2cache_id) if self._isolation is not None else 0
+        outcome = self._compute(graph_id, l2_ids, deaths, is_edit=is_edit)
         fields.update(_fields(outcome))
         if outcome.refused or outcome.unknown_ids:
             self._report_ids(outcome, fields)
@@ -122,6 +218,12 @@ class MessageHandler:
             raise next(iter(outcome.failures.values()))
         return self._count(Verdict.DONE)
 
+    def _compute(self, graph_id: str, l2_ids: UInt64Array, deaths: int, *, is_edit: bool) -> NodesOutcome:
+        if self._isolation is None or deaths < DEATHS_TOGETHER:
+            return self._service.compute_nodes(graph_id, l2_ids, is_edit)
+        with self._isolation() as isolation:
+            return self._service.compute_nodes(graph_id, l2_ids, is_edit, isolation)
+
     def _report_ids(self, outcome: NodesOutcome, fields: dict[str, object]) -> None:
         refused = dict(list(outcome.refused.items())[:_LOGGED_IDS])
         unknown = list(outcome.unknown_ids[:_LOGGED_IDS])
@@ -131,6 +233,10 @@ class MessageHandler:
         with self._lock:
             self._counts[verdict.value] += 1
         return verdict
+
+
+def _reason(delivery: _Delivery, error: L2CacheError) -> dict[str, object]:
+    return {"reason": str(error), "error": type(error).__name__, "attempt": delivery.attempt}
 
 
 def _is_for_another_table(message: PushedMessage, dataset: Dataset) -> bool:

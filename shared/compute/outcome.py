@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.errors import L2CacheError, TransientError
@@ -25,22 +25,34 @@ class ChunkOutcome:
     unknown_ids: tuple[int, ...] = ()
     steps_ms: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of_parts(cls, parts: Sequence[ChunkOutcome], steps_ms: Mapping[str, float]) -> ChunkOutcome:
+        """What came of a chunk whose nodes were computed in parts."""
+        return cls(
+            sum(part.n_nodes for part in parts),
+            sum(part.n_voxelless for part in parts),
+            tuple(l2_id for part in parts for l2_id in part.unknown_ids),
+            steps_ms,
+        )
+
 
 @dataclass(frozen=True)
 class NodesOutcome:
     """What came of the nodes of one message.
 
     Attributes:
-      chunks: what came of each chunk that was computed.
-      failures: why the others were not.
+      chunks: what came of each chunk that was computed, if only in part.
+      failures: why the others, and the rest of those, were not.
       refused: ids that cannot exist, with the reason.
       n_cached: nodes that had a row already and were left alone.
+      n_remembered: nodes that the graph did not know a while ago, and that it was not asked for again.
     """
 
     chunks: Mapping[Triple, ChunkOutcome]
     failures: Mapping[Triple, L2CacheError]
     refused: Mapping[int, str]
     n_cached: int = 0
+    n_remembered: int = 0
 
     @property
     def n_nodes(self) -> int:

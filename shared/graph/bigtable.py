@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,15 +15,17 @@ from shared.bigtable.rows import RowCells, read_rows, rows_of
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError, StorageUnavailableError
 from shared.geometry import GraphGeometry, as_triple
 from shared.graph.children import ChildrenCell, Holders, decode_children
+from shared.graph.countdown import countdown
+from shared.graph.members import check_members
 from shared.graph.moment import unix_ms
-from shared.ids import l2_id_range, layers, node_coordinates
+from shared.graph.protocol import L2Mapping
+from shared.ids import SUPERVOXEL_LAYER, chunk_coordinates, l2_id_range, layers, node_coordinates
 from shared.once import Once
 from shared.types import Triple, UInt64Array
 
 if TYPE_CHECKING:
     from google.cloud.bigtable_v2.types import RowFilter, RowSet
 
-_SUPERVOXEL_LAYER = 1
 _FAMILY = "0"
 _CHILDREN = b"children"
 _KEYS_PER_REQUEST = 2_000
@@ -58,37 +61,50 @@ class GraphTable:
         """See `Graph.geometry`."""
         return self._geometry()
 
-    def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> UInt64Array:
+    def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> L2Mapping:
         """See `Graph.l2_of_supervoxels`. Reads all L2 nodes of each chunk that the supervoxels lie in.
 
         A supervoxel belongs to the node whose `children` claimed it last. One whose parent is of a layer above 2 is
         claimed by no L2 node, and so belongs to none.
         """
+        chunks = self._chunks_of(supervoxels)
         end_ms = None if timestamp is None else unix_ms(timestamp) + 1
-        if end_ms is not None and end_ms <= 0:
-            return np.zeros(supervoxels.size, dtype=np.uint64)
-        return Holders.of(self._chunk_nodes(self._chunks_of(supervoxels), end_ms)).at(supervoxels)
+        cells = [] if end_ms is not None and end_ms <= 0 else self._chunk_nodes(chunks, end_ms)
+        l2_ids = Holders.of(cells).at(supervoxels)
+        # The scan asks for nodes of these chunks only, so that none of another layer can be among them.
+        impossible, not_yet = np.zeros((2, supervoxels.size), dtype=np.bool_)
+        if timestamp is not None:
+            bare = self._without_nodes(chunks, cells)
+            not_yet = (l2_ids == 0) & (Holders.of(self._chunk_nodes(bare, None)).at(supervoxels) != 0)
+        return L2Mapping(l2_ids, impossible, not_yet)
 
-    def supervoxels_of(self, l2_ids: UInt64Array) -> dict[int, UInt64Array]:
+    def supervoxels_of(self, l2_ids: UInt64Array, within_s: float | None = None) -> dict[int, UInt64Array]:
         """See `Graph.supervoxels_of`."""
         wanted = np.unique(l2_ids).tolist()
-        layout = self._geometry().layout
+        left_s = countdown(within_s)
         found = dict.fromkeys(wanted, np.empty(0, dtype=np.uint64))
         for start in range(0, len(wanted), _KEYS_PER_REQUEST):
-            for l2_id, _, children in self._read_nodes(wanted[start : start + _KEYS_PER_REQUEST]):
-                found[l2_id] = np.unique(children[layers(children, layout) == _SUPERVOXEL_LAYER])
+            for l2_id, _, children in self._read_nodes(wanted[start : start + _KEYS_PER_REQUEST], left_s()):
+                found[l2_id] = np.unique(children)
+        check_members(found, self._geometry().layout)
         return found
 
     def _chunks_of(self, supervoxels: UInt64Array) -> list[Triple]:
         """The chunks inside the grid that supervoxels lie in, by the coordinates in their ids."""
         geometry = self._geometry()
         layout = geometry.layout
-        segment_bits = np.uint64(layout.segment_bits(_SUPERVOXEL_LAYER))
+        segment_bits = np.uint64(layout.segment_bits(SUPERVOXEL_LAYER))
         chunk_ids = np.unique(supervoxels >> segment_bits) << segment_bits
-        chunk_ids = chunk_ids[layers(chunk_ids, layout) == _SUPERVOXEL_LAYER]
-        coordinates = node_coordinates(chunk_ids, _SUPERVOXEL_LAYER, layout)
+        chunk_ids = chunk_ids[layers(chunk_ids, layout) == SUPERVOXEL_LAYER]
+        coordinates = node_coordinates(chunk_ids, SUPERVOXEL_LAYER, layout)
         inside = (coordinates < np.array(geometry.grid_shape)).all(axis=1)
         return [as_triple(coordinate) for coordinate in coordinates[inside].tolist()]
+
+    def _without_nodes(self, chunks: list[Triple], cells: Iterable[ChildrenCell]) -> list[Triple]:
+        """Those of the chunks that none of the nodes is of."""
+        l2_ids = np.array([cell.l2_id for cell in cells], dtype=np.uint64)
+        with_nodes = {as_triple(chunk) for chunk in chunk_coordinates(l2_ids, self._geometry().layout).tolist()}
+        return [chunk for chunk in chunks if chunk not in with_nodes]
 
     def _chunk_nodes(self, chunks: list[Triple], end_ms: int | None) -> Iterable[ChildrenCell]:
         """The L2 nodes of chunks that were made before `end_ms`, superseded ones included."""
@@ -100,17 +116,17 @@ class GraphTable:
         ranges = [RowRange(start_key_closed=_row_key(first), end_key_closed=_row_key(last)) for first, last in ids]
         return self._read(RowSet(row_ranges=ranges), end_ms)
 
-    def _read_nodes(self, l2_ids: list[int]) -> Iterable[ChildrenCell]:
+    def _read_nodes(self, l2_ids: list[int], within_s: float) -> Iterable[ChildrenCell]:
         """Those of some L2 nodes that have a row; at least one must be given, since a query for none reads all rows."""
         from google.cloud.bigtable_v2.types import RowSet
 
-        return self._read(RowSet(row_keys=[_row_key(l2_id) for l2_id in l2_ids]), None)
+        return self._read(RowSet(row_keys=[_row_key(l2_id) for l2_id in l2_ids]), None, within_s)
 
-    def _read(self, rows: RowSet, end_ms: int | None) -> list[ChildrenCell]:
+    def _read(self, rows: RowSet, end_ms: int | None, within_s: float = math.inf) -> list[ChildrenCell]:
         """The newest `children` cells before a moment, through one stream, which is begun anew if it breaks off."""
         from google.cloud.bigtable_v2.types import ReadRowsRequest
 
-        attempt_s, operation_s = self._timeouts_s
+        attempt_s, operation_s = (min(timeout_s, within_s) for timeout_s in self._timeouts_s)
         request = ReadRowsRequest(table_name=self._address.path, rows=rows, filter=_newest_children(end_ms))
 
         with _graph_errors(self._address):

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import numpy as np
+
 from shared.datasets import Dataset
 from shared.geometry import GraphGeometry
-from shared.types import UInt64Array
+from shared.types import BoolArray, UInt64Array
+
+
+@dataclass(frozen=True, eq=False)
+class L2Mapping:
+    """To which L2 nodes a graph gives supervoxels at a moment.
+
+    Attributes:
+      l2_ids: uint64[n]; 0 where there is no L2 node: an unknown supervoxel, a moment before the graph existed, a parent
+        of another layer than 2.
+      impossible: bool[n], where the graph names as parent what no graph can: of a layer that it does not have, or not
+        above the supervoxel.
+      not_yet: bool[n], where the supervoxel had no parent at that moment, but has one by now: the moment is before the
+        graph, or before that part of it.
+    """
+
+    l2_ids: UInt64Array
+    impossible: BoolArray
+    not_yet: BoolArray
+
+    def parts(self, sizes: Sequence[int]) -> list[L2Mapping]:
+        """The mappings of the first so many supervoxels, of the next so many, and so on; `sizes` add up to n."""
+        ends = np.cumsum(sizes)[:-1]
+        split = (np.split(array, ends) for array in (self.l2_ids, self.impossible, self.not_yet))
+        return [L2Mapping(*arrays) for arrays in zip(*split, strict=True)][: len(sizes)]
 
 
 class Graph(Protocol):
@@ -24,7 +52,7 @@ class Graph(Protocol):
           ConfigurationError: if the graph describes itself in a way that cannot be used.
         """
 
-    def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> UInt64Array:
+    def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> L2Mapping:
         """The L2 nodes that hold supervoxels.
 
         Args:
@@ -32,19 +60,23 @@ class Graph(Protocol):
           timestamp: the moment asked about, aware; None for now.
 
         Returns:
-          uint64[n] in the order of `supervoxels`; 0 where there is no L2 node: an unknown supervoxel, a moment before
-          the graph existed, a parent of another layer than 2.
+          The nodes, in the order of `supervoxels`, as the graph names them: it is for the caller to see whether they
+          are of the chunk where the supervoxels were found.
         """
 
-    def supervoxels_of(self, l2_ids: UInt64Array) -> dict[int, UInt64Array]:
+    def supervoxels_of(self, l2_ids: UInt64Array, within_s: float | None = None) -> dict[int, UInt64Array]:
         """The supervoxels of L2 nodes, current or superseded.
 
         Args:
           l2_ids: uint64[n], all of layer 2.
+          within_s: the graph is not asked anew after this time; None for as often and as long as it takes.
 
         Returns:
-          For each of `l2_ids` its supervoxels, uint64[m], ascending and distinct; empty for an id that the graph does
-          not know.
+          For each of `l2_ids` its supervoxels, uint64[m], ascending and distinct, all of the node's own chunk; empty
+          for an id that the graph does not know.
+
+        Raises:
+          GraphUnavailableError: also if the graph names supervoxels of other chunks for a node.
         """
 
 

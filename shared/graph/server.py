@@ -11,17 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import GraphResponseError
+from shared.errors import GraphResponseError, GraphUnavailableError
 from shared.geometry import GraphGeometry
 from shared.graph.address import GraphAddress
+from shared.graph.countdown import TimeLeft, countdown
+from shared.graph.members import check_members
 from shared.graph.moment import unix_ms
+from shared.graph.protocol import L2Mapping
 from shared.graph.transport import GraphTransport, ServerFaultError
-from shared.ids import L2_LAYER, layers
-from shared.types import UInt64Array
+from shared.ids import L2_LAYER, SUPERVOXEL_LAYER, l2_id_range, layers
+from shared.types import BoolArray, Triple, UInt64Array
 
-_SUPERVOXEL_LAYER = 1
 _SUPERVOXELS_PER_REQUEST = 250_000
 _NODES_PER_REQUEST = 500
+# Up to so many nodes of a chunk are asked for singly: that moves less than all that the chunk ever had.
+_FEW_NODES = 2
+_NO_IDS = np.empty(0, dtype=np.uint64)
 _LITTLE_ENDIAN = np.dtype("<u8")
 
 
@@ -48,30 +53,43 @@ class GraphServer:
                 self._geometry = GraphGeometry.from_info(self._transport.get(self._address.info_url, _json_object))
             return self._geometry
 
-    def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> UInt64Array:
+    def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> L2Mapping:
         """See `Graph.l2_of_supervoxels`."""
+        parents = self._parents(supervoxels, timestamp)
+        itself = (parents == supervoxels) & (parents != 0)
+        not_yet = np.zeros(supervoxels.size, dtype=np.bool_)
+        if timestamp is not None and itself.any():
+            # Before the graph existed a supervoxel comes back as itself; but so it does at any moment if the graph
+            # knows none of those in a request.
+            now = self._parents(supervoxels[itself], None)
+            not_yet[itself] = self._are_above_supervoxels(now)
+        is_node = ~itself & (layers(parents, self.geometry().layout) == L2_LAYER)
+        impossible = ~itself & (parents != 0) & ~self._are_above_supervoxels(parents)
+        return L2Mapping(np.where(is_node, parents, np.uint64(0)), impossible, not_yet)
+
+    def supervoxels_of(self, l2_ids: UInt64Array, within_s: float | None = None) -> dict[int, UInt64Array]:
+        """See `Graph.supervoxels_of`."""
+        wanted = np.unique(l2_ids)
+        layout = self.geometry().layout
+        left_s = countdown(within_s)
+        found: dict[int, UInt64Array] = {}
+        for part in _batches(wanted, _NODES_PER_REQUEST):
+            found.update(self._leaves_of_many(part, left_s()))
+        # An empty answer for many is no sure sign that the graph does not know a node.
+        left_open = np.array([l2_id for l2_id in wanted.tolist() if not len(found.get(l2_id, ()))], dtype=np.uint64)
+        found.update(self._settled(left_open, left_s))
+        members = {l2_id: found[l2_id] for l2_id in wanted.tolist()}
+        check_members(members, layout)
+        return members
+
+    def _parents(self, supervoxels: UInt64Array, timestamp: datetime | None) -> UInt64Array:
         params = {"stop_layer": str(L2_LAYER)}
         if timestamp is not None:
             params["timestamp"] = _unix_s(timestamp)
-        parts = [self._parents(part, params) for part in _batches(supervoxels, _SUPERVOXELS_PER_REQUEST)]
-        parents = np.concatenate([np.empty(0, dtype=np.uint64), *parts])
-        # Before the graph existed a supervoxel comes back as itself; odd ones have a parent of a higher layer.
-        parents[layers(parents, self.geometry().layout) != L2_LAYER] = 0
-        return parents
+        parts = [self._parents_of_some(part, params) for part in _batches(supervoxels, _SUPERVOXELS_PER_REQUEST)]
+        return np.concatenate([_NO_IDS, *parts])
 
-    def supervoxels_of(self, l2_ids: UInt64Array) -> dict[int, UInt64Array]:
-        """See `Graph.supervoxels_of`."""
-        wanted = np.unique(l2_ids)
-        self.geometry()  # Outside the readers below, which are retried as a whole.
-        found: dict[int, UInt64Array] = {}
-        for part in _batches(wanted, _NODES_PER_REQUEST):
-            found.update(self._leaves_of_many(part))
-        # An empty answer for many is asked again for the node alone: only that one is sure to mean "unknown".
-        missing = [l2_id for l2_id in wanted.tolist() if not len(found.get(l2_id, ()))]
-        found.update(zip(missing, self._executor.map(self._leaves, missing), strict=True))
-        return {l2_id: found[l2_id] for l2_id in wanted.tolist()}
-
-    def _parents(self, supervoxels: UInt64Array, params: dict[str, str]) -> UInt64Array:
+    def _parents_of_some(self, supervoxels: UInt64Array, params: dict[str, str]) -> UInt64Array:
         def read(body: bytes) -> UInt64Array:
             if len(body) != supervoxels.size * _LITTLE_ENDIAN.itemsize:
                 raise ValueError(f"{supervoxels.size} ids are expected, {len(body)} bytes came")
@@ -81,38 +99,83 @@ class GraphServer:
         body = supervoxels.astype(_LITTLE_ENDIAN).tobytes()
         return self._transport.post(url, read, body, "application/octet-stream", params)
 
-    def _leaves_of_many(self, l2_ids: UInt64Array) -> dict[int, UInt64Array]:
+    def _are_above_supervoxels(self, node_ids: UInt64Array) -> BoolArray:
+        """Whether ids are of a layer that the graph has above the supervoxels: bool[n]."""
+        layout = self.geometry().layout
+        return np.isin(layers(node_ids, layout), [layer for layer, _ in layout.spatial_bits if layer >= L2_LAYER])
+
+    def _leaves_of_many(self, l2_ids: UInt64Array, within_s: float) -> dict[int, UInt64Array]:
         """Supervoxels of the nodes that the server answers for in one request; none where it does not know how."""
 
         def read(body: bytes) -> dict[int, UInt64Array]:
-            return {int(l2_id): self._supervoxels(leaves) for l2_id, leaves in _json_object(body).items()}
+            return {int(l2_id): _leaf_ids(leaves, int(l2_id)) for l2_id, leaves in _json_object(body).items()}
 
         url = self._address.api_url("node/leaves_many")
         body = json.dumps({"node_ids": l2_ids.tolist()}).encode()
+        params = {"stop_layer": str(SUPERVOXEL_LAYER)}
         try:
-            return self._transport.post(
-                url, read, body, "application/json", {"stop_layer": str(_SUPERVOXEL_LAYER)}, retry_faults=False
-            )
+            return self._transport.post(url, read, body, "application/json", params, False, within_s)
         except (GraphResponseError, ServerFaultError):
             return {}
 
-    def _leaves(self, l2_id: int) -> UInt64Array:
+    def _settled(self, l2_ids: UInt64Array, left_s: TimeLeft) -> dict[int, UInt64Array]:
+        """The supervoxels of nodes, none for those that the graph does not know, in as few requests as possible."""
+        found: dict[int, UInt64Array] = {}
+        for chunk, ids in self.geometry().group_by_chunk(l2_ids):
+            if len(ids) > _FEW_NODES:
+                found.update(self._members_in_chunk(chunk, ids, left_s()))
+        singly = [l2_id for l2_id in l2_ids.tolist() if l2_id not in found]
+        leaves = self._executor.map(lambda l2_id: self._leaves(l2_id, left_s()), singly)
+        return {**found, **dict(zip(singly, leaves, strict=True))}
+
+    def _members_in_chunk(self, chunk: Triple, l2_ids: UInt64Array, within_s: float) -> dict[int, UInt64Array]:
+        """The supervoxels of nodes of a chunk, out of all that it ever had; no answer where the server has no such.
+
+        Raises:
+          GraphUnavailableError: if nodes of other chunks are named: then nothing can be said of those that are not.
+        """
+        first, last = l2_id_range(chunk, self.geometry().layout)
+        url = self._address.api_url(f"l2_chunk_children_binary/{first}?as_array=True")
+        try:
+            nodes, supervoxels = self._transport.get(url, _pairs, retry_faults=False, within_s=within_s)
+        except (GraphResponseError, ServerFaultError):
+            return {}
+        if nodes.size and not (first <= int(nodes.min()) and int(nodes.max()) <= last):
+            raise GraphUnavailableError(f"the graph names nodes of other chunks for chunk {chunk}")
+        order = np.argsort(nodes, kind="stable")
+        starts, ends = (np.searchsorted(nodes[order], l2_ids, side) for side in ("left", "right"))
+        return {
+            l2_id: np.unique(supervoxels[order[start:end]])
+            for l2_id, start, end in zip(l2_ids.tolist(), starts, ends, strict=True)
+        }
+
+    def _leaves(self, l2_id: int, within_s: float) -> UInt64Array:
         """Supervoxels of one node, asked without `bounds`: they could only cut some off."""
 
         def read(body: bytes) -> UInt64Array:
-            return self._supervoxels(_json_object(body).get("leaf_ids"))
+            return _leaf_ids(_json_object(body).get("leaf_ids"), l2_id)
 
-        return self._transport.get(self._address.api_url(f"node/{l2_id}/leaves"), read)
+        return self._transport.get(self._address.api_url(f"node/{l2_id}/leaves"), read, within_s=within_s)
 
-    def _supervoxels(self, leaves: Any) -> UInt64Array:
-        if not isinstance(leaves, list):
-            raise ValueError("the leaves of a node must be a list")
-        try:
-            ids = np.unique(np.array([int(leaf) for leaf in leaves], dtype=np.uint64))
-        except (OverflowError, TypeError) as error:
-            raise ValueError("a leaf is no id") from error
-        supervoxels: UInt64Array = ids[layers(ids, self.geometry().layout) == _SUPERVOXEL_LAYER]
-        return supervoxels
+
+def _leaf_ids(leaves: Any, l2_id: int) -> UInt64Array:
+    """The ids in a list of a node's leaves, ascending and distinct; the node itself is none of them."""
+    if not isinstance(leaves, list):
+        raise ValueError("the leaves of a node must be a list")
+    try:
+        ids = np.unique(np.array([int(leaf) for leaf in leaves], dtype=np.uint64))
+    except (OverflowError, TypeError) as error:
+        raise ValueError("a leaf is no id") from error
+    others: UInt64Array = ids[ids != np.uint64(l2_id)]
+    return others
+
+
+def _pairs(body: bytes) -> tuple[UInt64Array, UInt64Array]:
+    """The first and the second ids of a list of pairs."""
+    if len(body) % (2 * _LITTLE_ENDIAN.itemsize):
+        raise ValueError(f"pairs of ids are expected, {len(body)} bytes came")
+    pairs = np.frombuffer(body, dtype=_LITTLE_ENDIAN).astype(np.uint64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _batches(ids: UInt64Array, size: int) -> Iterator[UInt64Array]:

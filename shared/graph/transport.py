@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
@@ -12,9 +13,17 @@ from typing import Any, TypeVar
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
 
 from shared.errors import GraphResponseError, GraphUnavailableError
+from shared.graph.countdown import countdown
 from shared.log import event, get_logger
 
 T = TypeVar("T")
@@ -85,9 +94,11 @@ class GraphTransport:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
 
-    def get(self, url: str, read: Callable[[bytes], T]) -> T:
+    def get(self, url: str, read: Callable[[bytes], T], retry_faults: bool = True, within_s: float = math.inf) -> T:
         """What `read` makes of the answer to a GET; see `post`."""
-        return self._with_retries(lambda: read(self._answer("GET", url)), retry_faults=True)
+        return self._with_retries(
+            lambda timeout_s: read(self._answer("GET", url, timeout=timeout_s)), retry_faults, within_s
+        )
 
     def post(
         self,
@@ -97,6 +108,7 @@ class GraphTransport:
         content_type: str,
         params: Mapping[str, str] | None = None,
         retry_faults: bool = True,
+        within_s: float = math.inf,
     ) -> T:
         """What `read` makes of the answer to a POST.
 
@@ -107,6 +119,7 @@ class GraphTransport:
           content_type: of the body.
           params: query parameters.
           retry_faults: whether a status 500 of unknown cause is worth another try.
+          within_s: no try is begun after this time, and none waits longer for the server than what is left of it.
 
         Raises:
           GraphUnavailableError: if the last try failed too (a `ServerFaultError` if that was a 500).
@@ -116,14 +129,23 @@ class GraphTransport:
         if len(body) > GZIP_ABOVE_BYTES:
             body = gzip.compress(body, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
-        return self._with_retries(
-            lambda: read(self._answer("POST", url, params=params, data=body, headers=headers)), retry_faults
-        )
 
-    def _with_retries(self, attempt: Callable[[], T], retry_faults: bool) -> T:
+        def attempt(timeout_s: float) -> T:
+            answer = self._answer("POST", url, params=params, data=body, headers=headers, timeout=timeout_s)
+            return read(answer)
+
+        return self._with_retries(attempt, retry_faults, within_s)
+
+    def _with_retries(self, attempt: Callable[[float], T], retry_faults: bool, within_s: float) -> T:
+        """The value of the first of several tries that succeeds; each is told how long it may wait for the server."""
+        left_s = countdown(within_s)
+
         def once() -> T:
+            timeout_s = min(self._timeout_s, left_s())
+            if timeout_s <= 0:
+                raise WorthRetryingError("there is no time left to ask the graph server")
             try:
-                return attempt()
+                return attempt(timeout_s)
             except ValueError as error:
                 raise WorthRetryingError("the graph server's answer is malformed") from error
 
@@ -131,7 +153,7 @@ class GraphTransport:
             return isinstance(error, WorthRetryingError) and (retry_faults or not isinstance(error, ServerFaultError))
 
         retrying = Retrying(
-            stop=stop_after_attempt(self._attempts),
+            stop=stop_after_attempt(self._attempts) | stop_before_delay(within_s),
             wait=self._pause_s,
             retry=retry_if_exception(worth_retrying),
             before_sleep=_log_retry,
@@ -147,7 +169,7 @@ class GraphTransport:
 
     def _answer(self, method: str, url: str, **arguments: Any) -> bytes:
         try:
-            response = self._session.request(method, url, auth=self._auth, timeout=self._timeout_s, **arguments)
+            response = self._session.request(method, url, auth=self._auth, **arguments)
         except requests.RequestException as error:
             raise WorthRetryingError(f"the graph server cannot be reached ({type(error).__name__})") from error
         if response.ok:

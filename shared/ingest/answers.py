@@ -9,7 +9,9 @@ from typing import Any
 from shared.ingest.failures import FailedPage
 from shared.ingest.plan import Plan
 from shared.ingest.progress import RunStatus
-from shared.ingest.run import TIMESTAMP_FORMAT, Run
+from shared.ingest.run import Run
+from shared.ingest.service import UnreadableRun
+from shared.timestamp import format_utc
 
 
 def status(status: RunStatus) -> dict[str, Any]:
@@ -17,7 +19,7 @@ def status(status: RunStatus) -> dict[str, Any]:
     left_s = status.time_left_s
     return {
         **_run(status.run),
-        "started": datetime.fromtimestamp(status.run.started_s, UTC).strftime(TIMESTAMP_FORMAT),
+        "started": format_utc(datetime.fromtimestamp(status.run.started_s, UTC)),
         "generation": status.run.generation,
         "state": status.state.value,
         "finished": status.finished,
@@ -25,9 +27,20 @@ def status(status: RunStatus) -> dict[str, Any]:
         "completed_chunks": status.completed_chunks,
         "failed_chunks": status.failed_chunks,
         "rows": status.nodes,
+        "foreign_supervoxels": status.foreign_supervoxels,
         "chunks_per_s": round(status.chunks_per_s, 3),
         "time_left_s": None if left_s is None else round(left_s),
     }
+
+
+def unreadable(run: UnreadableRun) -> dict[str, Any]:
+    """A run whose mark cannot be read."""
+    return {"run_id": run.run_id, "state": "unreadable", "reason": run.reason}
+
+
+def dismissed(run: UnreadableRun) -> dict[str, Any]:
+    """A run that was dismissed because its mark cannot be read."""
+    return {"run_id": run.run_id, "state": "dismissed", "reason": run.reason}
 
 
 def failed(page: FailedPage) -> dict[str, Any]:
@@ -65,6 +78,6 @@ def _run(run: Run) -> dict[str, Any]:
         "run_id": run.run_id,
         "dataset": run.graph_id,
         "table": run.table_id,
-        "timestamp": run.timestamp.strftime(TIMESTAMP_FORMAT),
+        "timestamp": format_utc(run.timestamp),
         "chunks": {"start": run.block.start, "stop": run.block.stop},
     }

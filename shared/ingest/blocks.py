@@ -36,7 +36,10 @@ LEAVES_ENOUGH = 16384
 BATCH_VOXELS = 2**23
 BATCH_CHUNKS = 64
 
-_NAME = re.compile(r"(\d+)_(\d+)_(\d+)-(\d+)_(\d+)_(\d+)")
+COORDINATES = 2**18
+"""A chunk coordinate is below this: an id of 64 bits has at most 18 for each axis beside the 8 of its layer."""
+
+_NAME = re.compile(r"([0-9]{1,6})_([0-9]{1,6})_([0-9]{1,6})-([0-9]{1,6})_([0-9]{1,6})_([0-9]{1,6})")
 
 
 def block_name(block: Box) -> str:
@@ -48,15 +51,15 @@ def parse_block(name: str) -> Box:
     """The inverse of `block_name`.
 
     Raises:
-      BadRequestError: if it is no block's name, or the block is empty.
+      BadRequestError: if it is no block's name, or the block is empty or lies where no grid reaches.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise BadRequestError(f"not a block of chunks: {name!r}")
+        raise BadRequestError(f"not a block of chunks: {name[:80]!r}")
     x0, y0, z0, x1, y1, z1 = map(int, match.groups())
     block = Box((x0, y0, z0), (x1, y1, z1))
-    if block.volume == 0:
-        raise BadRequestError(f"an empty block of chunks: {name!r}")
+    if block.volume == 0 or max(block.stop) > COORDINATES:
+        raise BadRequestError(f"an empty or impossible block of chunks: {name!r}")
     return block
 
 

@@ -11,6 +11,8 @@ from shared.ingest.progress import Piece, block_progress
 from shared.ingest.run import Run
 from shared.types import Triple
 
+_LONGEST_POSITION = 100  # a block's name and a number
+
 
 @dataclass(frozen=True)
 class FailedChunk:
@@ -66,7 +68,7 @@ def _position(after: str) -> tuple[str, int] | None:
     if not after:
         return None
     name, _, number = after.rpartition(".")
-    if not name or not number.isdecimal():
-        raise BadRequestError(f"after is no next of an earlier page: {after!r}")
+    if not name or not number.isdecimal() or len(after) > _LONGEST_POSITION:
+        raise BadRequestError(f"after is no next of an earlier page: {after[:_LONGEST_POSITION]!r}")
     parse_block(name)
     return name, int(number)

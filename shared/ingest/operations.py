@@ -9,12 +9,16 @@ from typing import Any
 
 from shared.errors import BadRequestError, UnknownDatasetError
 from shared.ingest import answers
+from shared.ingest.progress import RunStatus
 from shared.ingest.request import FIELDS, StartRequest
 from shared.ingest.service import IngestService
 
 CONCURRENCY = 1000
 PAGE = 1000
 MAX_PAGE = 10_000
+_LEVELS = 3  # the object, the corners of its bounding box, their coordinates
+_MOST_DIGITS = 20
+_SHOWN_CHARACTERS = 60
 _RUN_FIELDS = frozenset({"dataset", "run"})
 _RESUME_FIELDS = FIELDS | _RUN_FIELDS | {"resume"}
 
@@ -54,6 +58,8 @@ class Operations:
             raise BadRequestError(f"unknown operation {name[:40]!r}; known are {', '.join(self.names())}")
         if not isinstance(document, Mapping):
             raise BadRequestError(f"the arguments of {name} must be a JSON object with the field dataset")
+        if _is_deeper(document, _LEVELS):
+            raise BadRequestError(f"the arguments of {name} are nested too deeply")
         try:
             return operation(document)
         except UnknownDatasetError as error:
@@ -78,7 +84,7 @@ class Operations:
     def _start(self, document: Mapping[str, Any]) -> dict[str, Any]:
         resume = document.get("resume", False)
         if not isinstance(resume, bool):
-            raise BadRequestError(f"resume must be true or false, not {resume!r}")
+            raise BadRequestError(f"resume must be true or false, not {_shown(resume)}")
         if not resume:
             request = self._request({key: value for key, value in document.items() if key != "resume"})
             return answers.status(self.service.start(request))
@@ -100,11 +106,15 @@ class Operations:
         return answers.status(self.service.retry(*_run_of(document, _RUN_FIELDS)))
 
     def _cancel(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        return answers.status(self.service.cancel(*_run_of(document, _RUN_FIELDS)))
+        cancelled = self.service.cancel(*_run_of(document, _RUN_FIELDS))
+        return answers.status(cancelled) if isinstance(cancelled, RunStatus) else answers.dismissed(cancelled)
 
     def _runs(self, document: Mapping[str, Any]) -> dict[str, Any]:
         dataset, _ = _run_of(document, frozenset({"dataset"}))
-        return {"runs": [answers.status(status) for status in self.service.runs(dataset)]}
+        return {
+            "runs": [answers.status(status) for status in self.service.runs(dataset)],
+            "unreadable": [answers.unreadable(run) for run in self.service.unreadable_runs(dataset)],
+        }
 
     def _request(self, document: Mapping[str, Any]) -> StartRequest:
         return StartRequest.from_document(document, self.now())
@@ -113,7 +123,7 @@ class Operations:
 def _run_of(document: Mapping[str, Any], fields: frozenset[str]) -> tuple[str, str | None]:
     unknown = sorted(str(key) for key in document if key not in fields)
     if unknown:
-        raise BadRequestError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(fields))}")
+        raise BadRequestError(f"unknown field {_shown(unknown[0])}; known are {', '.join(sorted(fields))}")
     dataset = _text(document, "dataset")
     if not dataset:
         raise BadRequestError("dataset must be given as text")
@@ -123,14 +133,27 @@ def _run_of(document: Mapping[str, Any], fields: frozenset[str]) -> tuple[str, s
 def _text(document: Mapping[str, Any], field: str) -> str | None:
     value = document.get(field)
     if value is not None and not isinstance(value, str):
-        raise BadRequestError(f"{field} must be text, not {value!r}")
+        raise BadRequestError(f"{field} must be text, not {_shown(value)}")
     return value or None
 
 
 def _whole(document: Mapping[str, Any], field: str, default: int, least: int, most: int) -> int:
     value = document.get(field, default)
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise BadRequestError(f"{field} must be a whole number from {least} to {most}, not {value!r}")
-    return value
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS else value
+    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+        raise BadRequestError(f"{field} must be a whole number from {least} to {most}, not {_shown(value)}")
+    return number
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether objects and lists are nested in more levels."""
+    if not isinstance(value, Mapping | list):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_deeper(entry, levels - 1) for entry in inner)
+
+
+def _shown(value: object) -> str:
+    """As much of a wrong value as tells its sender which it is."""
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."

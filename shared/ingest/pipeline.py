@@ -21,7 +21,7 @@ from shared.types import Triple, UInt64Array
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from shared.compute.chunk import LoadedChunk
+    from shared.compute.chunk import LoadedChunk, MappedChunk
     from shared.features import Features
     from shared.ingest.run import Run
 
@@ -41,8 +41,8 @@ class ChunkComputer(Protocol):
 
     def map_chunks(
         self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer
-    ) -> list[UInt64Array]:
-        """The nodes of the chunks' supervoxels at a moment of the graph, an array for each chunk."""
+    ) -> list[MappedChunk | L2CacheError]:
+        """The nodes of the chunks' supervoxels at a moment of the graph; of a chunk where it goes wrong, the error."""
 
     def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
         """Features of the chunk's nodes."""
@@ -53,11 +53,19 @@ class ChunkComputer(Protocol):
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What came of one chunk: its rows, or why there are none."""
+    """What came of one chunk: its rows, or why there are none.
+
+    Attributes:
+      chunk: the chunk.
+      nodes: rows written.
+      error: why there are none, if it failed.
+      foreign_supervoxels: supervoxels that the graph gives to nodes of other chunks; they were left out.
+    """
 
     chunk: Triple
     nodes: int = 0
     error: L2CacheError | None = None
+    foreign_supervoxels: int = 0
 
 
 def compute_chunks(
@@ -105,13 +113,20 @@ def compute_chunks(
 @dataclass(frozen=True)
 class _Mapped:
     loaded: LoadedChunk
-    nodes: UInt64Array
+    mapped: MappedChunk
 
 
 @dataclass(frozen=True)
 class _Computed:
     chunk: Triple
     features: Features
+    n_foreign: int
+
+    def result(self, failure: L2CacheError | None) -> ChunkResult:
+        """What came of the chunk, given whether its rows could not be written."""
+        if failure is not None:
+            return ChunkResult(self.chunk, error=failure)
+        return ChunkResult(self.chunk, len(self.features), foreign_supervoxels=self.n_foreign)
 
 
 _Loading: TypeAlias = "Future[LoadedChunk | ChunkResult]"
@@ -140,13 +155,16 @@ class _Work:
 
     def _mapped(self, loaded: Sequence[LoadedChunk]) -> Sequence[_Mapped | ChunkResult]:
         try:
-            nodes = self.computer.map_chunks(self.run.graph_id, loaded, self.run.timestamp, self.steps)
+            mapped = self.computer.map_chunks(self.run.graph_id, loaded, self.run.timestamp, self.steps)
         except L2CacheError as error:
             if isinstance(error, PermanentError) and len(loaded) > 1:
                 # Perhaps the graph refuses what is in one of them only.
                 return [result for chunk in loaded for result in self._mapped([chunk])]
             return [ChunkResult(chunk.coordinate, error=error) for chunk in loaded]
-        return [_Mapped(chunk, own) for chunk, own in zip(loaded, nodes, strict=True)]
+        return [
+            ChunkResult(chunk.coordinate, error=own) if isinstance(own, L2CacheError) else _Mapped(chunk, own)
+            for chunk, own in zip(loaded, mapped, strict=True)
+        ]
 
     def compute(self, chunk: _Mapped | ChunkResult) -> _Computed | ChunkResult:
         """Computes a chunk."""
@@ -154,10 +172,10 @@ class _Work:
             return chunk
         coordinate = chunk.loaded.coordinate
         try:
-            features = self.computer.chunk_features(self.run.graph_id, chunk.loaded, chunk.nodes, self.steps)
+            features = self.computer.chunk_features(self.run.graph_id, chunk.loaded, chunk.mapped.nodes, self.steps)
         except L2CacheError as error:
             return ChunkResult(coordinate, error=error)
-        return _Computed(coordinate, features)
+        return _Computed(coordinate, features, chunk.mapped.n_foreign)
 
     def write(self, batch: Sequence[_Computed | ChunkResult]) -> list[ChunkResult]:
         """Writes the rows of a batch."""
@@ -167,12 +185,7 @@ class _Work:
             self.computer.write_rows(self.run.graph_id, [chunk.features for chunk in computed], self.steps)
         except L2CacheError as error:
             failure = error
-        return [
-            chunk
-            if isinstance(chunk, ChunkResult)
-            else ChunkResult(chunk.chunk, 0 if failure else len(chunk.features), failure)
-            for chunk in batch
-        ]
+        return [chunk if isinstance(chunk, ChunkResult) else chunk.result(failure) for chunk in batch]
 
 
 def _ahead(batches: Iterable[list[Triple]], begin: Callable[[list[Triple]], T]) -> Iterator[T]:

@@ -149,12 +149,15 @@ def task_counts(run: Run) -> TaskCounts:
 
 
 def rates_of_earlier_runs(ledger: Ledger) -> Rates | None:
-    """How the table's chunks went so far; None if too few of them did, or there is no table."""
+    """How chunks of the table went in its newest run in which enough did; None if there is none, or no table."""
     try:
-        pieces = [piece for run in ledger.runs() for block in ledger.pieces(run).values() for piece in block]
+        for run in reversed(ledger.known().readable):
+            rates = _rates(piece for block in ledger.pieces(run).values() for piece in block)
+            if rates is not None:
+                return rates
     except TableNotFoundError:
-        return None
-    return _rates(pieces)
+        pass
+    return None
 
 
 def _rates(pieces: Iterable[Piece]) -> Rates | None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 from shared.ingest.run import Run
 
@@ -30,6 +31,7 @@ class Piece:
       finished_s: when it was done, Unix time.
       generation: of the run, then.
       failed: numbers of the chunks among them that failed for good, with the reason.
+      foreign_supervoxels: supervoxels of these chunks that the graph gives to nodes of other chunks, and left out here.
     """
 
     first: int
@@ -39,6 +41,7 @@ class Piece:
     finished_s: float
     generation: int = 0
     failed: Mapping[int, str] = field(default_factory=dict)
+    foreign_supervoxels: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -47,18 +50,43 @@ class Piece:
 
     def to_json(self) -> bytes:
         """The mark's value; `first` and `stop` are in its key."""
+        return json.dumps(self.document()).encode()
+
+    def document(self) -> dict[str, Any]:
+        """The same in JSON's types."""
         by_reason: dict[str, list[int]] = {}
         for number, reason in sorted(self.failed.items()):
             by_reason.setdefault(reason, []).append(number)
-        times = {"busy_s": round(self.busy_s, 3), "finished_s": self.finished_s}
-        return json.dumps({"nodes": self.nodes, **times, "generation": self.generation, "failed": by_reason}).encode()
+        document = {
+            "nodes": self.nodes,
+            "busy_s": round(self.busy_s, 3),
+            "finished_s": self.finished_s,
+            "generation": self.generation,
+            "failed": by_reason,
+        }
+        if self.foreign_supervoxels:
+            document["foreign_supervoxels"] = self.foreign_supervoxels
+        return document
 
     @classmethod
     def from_json(cls, first: int, stop: int, raw: bytes) -> Piece:
-        """The inverse of `to_json`."""
-        value = json.loads(raw)
-        failed = {number: reason for reason, numbers in value["failed"].items() for number in numbers}
-        return cls(first, stop, value["nodes"], value["busy_s"], value["finished_s"], value["generation"], failed)
+        """The inverse of `to_json`. What is no piece raises ValueError, KeyError, TypeError or AttributeError."""
+        return cls.from_document(first, stop, json.loads(raw))
+
+    @classmethod
+    def from_document(cls, first: int, stop: int, value: Mapping[str, Any]) -> Piece:
+        """The inverse of `document`; raises as `from_json`."""
+        failed = {int(number): str(reason) for reason, numbers in value["failed"].items() for number in numbers}
+        return cls(
+            first=first,
+            stop=stop,
+            nodes=int(value["nodes"]),
+            busy_s=float(value["busy_s"]),
+            finished_s=float(value["finished_s"]),
+            generation=int(value["generation"]),
+            failed=failed,
+            foreign_supervoxels=int(value.get("foreign_supervoxels", 0)),
+        )
 
 
 @dataclass(frozen=True)
@@ -69,11 +97,13 @@ class BlockProgress:
       completed: how many of its chunks have their rows.
       failed: numbers of the chunks that failed for good, with the reason.
       nodes: rows written.
+      foreign_supervoxels: see `Piece`.
     """
 
     completed: int
     failed: Mapping[int, str]
     nodes: float
+    foreign_supervoxels: float = 0.0
 
     @property
     def closed(self) -> int:
@@ -89,32 +119,43 @@ def block_progress(pieces: Sequence[Piece], retry_from: int) -> BlockProgress:
       retry_from: what failed in an earlier generation is to be done again, so it does not count as failed.
     """
     if len(pieces) == 1 and pieces[0].is_whole:
-        return BlockProgress(pieces[0].stop - pieces[0].first, {}, pieces[0].nodes)
-    completed, failed, nodes = _states(pieces)
-    lasting = {number: reason for number, (generation, reason) in failed.items() if generation >= retry_from}
-    return BlockProgress(len(completed), lasting, nodes)
+        return BlockProgress(pieces[0].stop - pieces[0].first, {}, pieces[0].nodes, pieces[0].foreign_supervoxels)
+    states = _states(pieces)
+    lasting = {number: reason for number, (generation, reason) in states.failed.items() if generation >= retry_from}
+    return BlockProgress(len(states.completed), lasting, states.nodes, states.foreign_supervoxels)
 
 
 def open_numbers(pieces: Sequence[Piece], volume: int, retry_from: int) -> list[int]:
     """Numbers of the chunks of a leaf block of `volume` chunks that are still to be done, ascending."""
-    completed, failed, _ = _states(pieces)
-    closed = completed | {number for number, (generation, _) in failed.items() if generation >= retry_from}
+    states = _states(pieces)
+    closed = states.completed | {n for n, (generation, _) in states.failed.items() if generation >= retry_from}
     return [number for number in range(volume) if number not in closed]
 
 
-def _states(pieces: Sequence[Piece]) -> tuple[set[int], dict[int, tuple[int, str]], float]:
-    """The completed chunks, the failed ones with generation and reason, and the rows, no chunk's counted twice."""
+class _States(NamedTuple):
+    """The completed chunks, the failed ones with generation and reason, and counts in which no chunk is twice."""
+
+    completed: set[int]
+    failed: dict[int, tuple[int, str]]
+    nodes: float
+    foreign_supervoxels: float
+
+
+def _states(pieces: Sequence[Piece]) -> _States:
     completed: set[int] = set()
     failed: dict[int, tuple[int, str]] = {}
-    nodes = 0.0
+    nodes = foreign_supervoxels = 0.0
     for piece in sorted(pieces, key=lambda piece: (piece.generation, piece.finished_s, piece.first)):
         good = set(range(piece.first, piece.stop)).difference(piece.failed)
         if good:
-            # Two deliveries may have done overlapping stretches; their rows are spread evenly for want of better.
-            nodes += piece.nodes * len(good - completed) / len(good)
+            # Two deliveries may have done overlapping stretches; what they counted is spread evenly for want of better.
+            new_share = len(good - completed) / len(good)
+            nodes += piece.nodes * new_share
+            foreign_supervoxels += piece.foreign_supervoxels * new_share
         completed |= good
         failed.update({number: (piece.generation, reason) for number, reason in piece.failed.items()})
-    return completed, {number: why for number, why in failed.items() if number not in completed}, nodes
+    lasting = {number: why for number, why in failed.items() if number not in completed}
+    return _States(completed, lasting, nodes, foreign_supervoxels)
 
 
 class RunState(StrEnum):
@@ -136,6 +177,7 @@ class RunStatus:
       failed_chunks: chunks that failed for good.
       nodes: rows written.
       chunks_per_s: lately while it is running; over the whole run once it is finished.
+      foreign_supervoxels: supervoxels of the volume that the graph gives to nodes of other chunks; they were left out.
     """
 
     run: Run
@@ -144,6 +186,7 @@ class RunStatus:
     failed_chunks: int
     nodes: int
     chunks_per_s: float
+    foreign_supervoxels: int = 0
 
     @property
     def total_chunks(self) -> int:
@@ -174,7 +217,8 @@ class RunStatus:
         if completed + failed >= run.block.volume:
             state = RunState.FINISHED
         rate = _rate(run, [piece for block in pieces.values() for piece in block], now_s, state)
-        return cls(run, state, completed, failed, round(sum(block.nodes for block in blocks)), rate)
+        nodes, foreign = sum(block.nodes for block in blocks), sum(block.foreign_supervoxels for block in blocks)
+        return cls(run, state, completed, failed, round(nodes), rate, round(foreign))
 
 
 def _rate(run: Run, pieces: Iterable[Piece], now_s: float, state: RunState) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from shared.errors import BadRequestError
 from shared.geometry import Box, GraphGeometry, as_triple
+from shared.timestamp import requested_moment
 
 FIELDS = frozenset({"dataset", "timestamp", "bounding_box", "unit", "test", "create"})
 _UNITS = ("voxels", "nm")
@@ -40,7 +41,8 @@ class StartRequest:
 
         Args:
           document: an object with `dataset` and, optionally, `timestamp` (`YYYY-MM-DD HH:MM:SS`, UTC, or ISO 8601; now
-            if left out), `bounding_box` ([[x, y, z], [x, y, z]]), `unit`, `test` and `create`.
+            if left out; from 2000 on, not in the future), `bounding_box` ([[x, y, z], [x, y, z]]), `unit`, `test` and
+            `create`.
           now: the present moment, aware.
 
         Raises:
@@ -97,14 +99,7 @@ def _timestamp(raw: Any, now: datetime) -> datetime:
         return now.replace(microsecond=0)
     if not isinstance(raw, str):
         raise BadRequestError(f"timestamp must be text such as 2026-06-01 00:00:00, not {raw!r}")
-    try:
-        moment = datetime.fromisoformat(raw)
-    except ValueError as error:
-        raise BadRequestError(f"timestamp cannot be understood: {raw!r}") from error
-    moment = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).replace(microsecond=0)
-    if moment > now:
-        raise BadRequestError(f"timestamp lies in the future: {raw!r}")
-    return moment
+    return requested_moment(raw, now)
 
 
 def _corners(raw: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from shared.documents import decode_object, number_field, text_field, whole_field, whole_triple_field
 from shared.errors import BadRequestError
-from shared.geometry import Box, as_triple
-from shared.ingest.blocks import ONE_CHUNK, block_name, parse_block
+from shared.geometry import Box
+from shared.ingest.blocks import BATCH_CHUNKS, ONE_CHUNK, block_name, parse_block
+from shared.timestamp import format_utc, parse_utc
 from shared.types import Triple
 
-TIMESTAMP_FORMAT = "%Y-%m-%d %H:%M:%S"
+if TYPE_CHECKING:
+    from shared.datasets import Datasets
+
+MOST_LEAF_CHUNKS = 2**20
+_MOST = 2**53
+_LAST_SECOND_S = 253_402_300_799.0  # of the year 9999
+_COMPACT = str.maketrans({" ": "T", "-": None, ":": None})
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,18 @@ class Run:
     @property
     def run_id(self) -> str:
         """Name of the run, a function of timestamp and block: starting the same ingest twice is the same run."""
-        return f"{self.timestamp:%Y%m%dT%H%M%S}-{block_name(self.block)}"
+        moment = format_utc(self.timestamp).translate(_COMPACT)
+        return f"{moment}-{block_name(self.block)}"
+
+    def is_of(self, datasets: Datasets) -> bool:
+        """Whether it fills the cache table that is configured for its dataset."""
+        dataset = datasets.by_graph_id.get(self.graph_id)
+        return dataset is not None and dataset.l2cache_id == self.table_id
+
+    @property
+    def begun_s(self) -> float:
+        """When it was started or resumed last, Unix time."""
+        return max(self.started_s, self.resumed_s)
 
     def next_generation(self, now_s: float, *, retry_failed: bool) -> Run:
         """The same run with new names for its tasks: a queue takes no name twice, and old tasks may still wait.
@@ -71,7 +90,7 @@ class Run:
         return {
             "graph_id": self.graph_id,
             "table_id": self.table_id,
-            "timestamp": self.timestamp.strftime(TIMESTAMP_FORMAT),
+            "timestamp": format_utc(self.timestamp),
             "block": block_name(self.block),
             "leaf_chunks": self.leaf_chunks,
             "started_s": self.started_s,
@@ -89,20 +108,25 @@ class Run:
         Raises:
           BadRequestError: if it is no run; the message names what is wrong.
         """
-        try:
-            document = raw if isinstance(raw, Mapping) else json.loads(raw)
-            return cls(
-                graph_id=str(document["graph_id"]),
-                table_id=str(document["table_id"]),
-                timestamp=datetime.strptime(document["timestamp"], TIMESTAMP_FORMAT).replace(tzinfo=UTC),
-                block=parse_block(document["block"]),
-                leaf_chunks=int(document["leaf_chunks"]),
-                started_s=float(document["started_s"]),
-                unit=as_triple(document["unit"]),
-                batch_chunks=int(document["batch_chunks"]),
-                generation=int(document["generation"]),
-                resumed_s=float(document["resumed_s"]),
-                retry_from=int(document["retry_from"]),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadRequestError(f"not an ingest run: {error!r}") from error
+        document = raw if isinstance(raw, Mapping) else decode_object(raw, "an ingest run")
+        generation = whole_field(document, "generation", 0, _MOST)
+        return cls(
+            graph_id=text_field(document, "graph_id"),
+            table_id=text_field(document, "table_id"),
+            timestamp=_moment(text_field(document, "timestamp")),
+            block=parse_block(text_field(document, "block")),
+            leaf_chunks=whole_field(document, "leaf_chunks", 1, MOST_LEAF_CHUNKS),
+            started_s=number_field(document, "started_s", 0.0, _LAST_SECOND_S),
+            unit=whole_triple_field(document, "unit", 1, _MOST),
+            batch_chunks=whole_field(document, "batch_chunks", 1, BATCH_CHUNKS),
+            generation=generation,
+            resumed_s=number_field(document, "resumed_s", 0.0, _LAST_SECOND_S),
+            retry_from=whole_field(document, "retry_from", 0, generation),
+        )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_utc(text)
+    except ValueError as error:
+        raise BadRequestError(f"timestamp is no moment: {text[:60]!r}") from error

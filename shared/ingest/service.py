@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from shared.errors import RunConflictError
-from shared.ingest.blocks import batch_size, children, leaf_size
+from shared.errors import BadRequestError, RunConflictError, TableNotFoundError
+from shared.ingest.blocks import batch_size, block_name, children, leaf_size
 from shared.ingest.failures import FailedPage, failed_page
-from shared.ingest.ledger import Ledger
+from shared.ingest.ledger import KnownRuns, Ledger
 from shared.ingest.plan import Plan, make_plan
 from shared.ingest.progress import RunState, RunStatus
 from shared.ingest.rates import measured_elsewhere
 from shared.ingest.request import StartRequest
-from shared.ingest.run import Run
+from shared.ingest.run import MOST_LEAF_CHUNKS, Run
 from shared.ingest.task import BlockTask
 from shared.ingest.unfinished import with_open_chunks
 from shared.log import event, get_logger
@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     from shared.tasks import TaskQueue
 
 _LOG = get_logger("ingest")
+
+
+@dataclass(frozen=True)
+class UnreadableRun:
+    """A run whose mark cannot be read, and why."""
+
+    run_id: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -82,33 +90,43 @@ class IngestService:
           UnknownDatasetError: if the dataset is not configured.
           BadRequestError: if the bounding box holds nothing of the volume.
           TableNotFoundError: if the table does not exist and is not to be made.
-          RunConflictError: if a run of the table is going on, if this one was cancelled, or if the table belongs to
-            another graph.
+          RunConflictError: if a run of the table is going on or was started at the same moment, if this one was
+            cancelled, or if the table belongs to another graph.
         """
         dataset = self.datasets.get(request.dataset)
-        run = self._new_run(dataset, self.geometry(dataset), request)
+        wanted = self._new_run(dataset, self.geometry(dataset), request)
         self._provide_table(dataset, request)
         ledger = Ledger(self.store, dataset.l2cache_id)
-        known = {other.run_id: other for other in ledger.runs()}
-        self._refuse_beside_others(ledger, run)
-        run = known.get(run.run_id, run)
-        status = self._status(ledger, run)
-        if status.state is RunState.CANCELLED:
+        known = ledger.known()
+        self._refuse_beside_others(ledger, known, wanted)
+        run = known.find(wanted.run_id)
+        status = self._status(ledger, run or wanted)
+        if run is None:
+            self._start_new(ledger, known, wanted)
+        elif status.state is RunState.CANCELLED:
             raise RunConflictError(f"run {run.run_id} was cancelled: resume it, or start another")
-        if status.state is RunState.FINISHED:
-            return status
-        ledger.write_run(run)
-        if not self._enqueue_root(run):
-            if run.run_id in known:
-                raise RunConflictError(
-                    f"run {run.run_id} is going on already: see its status; resume it if it is stuck"
-                )
-            # The names are taken by the same ingest into a table that was dropped since.
-            run = replace(run, generation=int(self.clock()))
-            ledger.write_run(run)
-            self._enqueue_root(run)
-        event(_LOG, logging.INFO, "run started", dataset=run.graph_id, run_id=run.run_id, chunks=run.block.volume)
+        elif status.state is RunState.RUNNING:
+            self._complete_start(ledger, run)
         return status
+
+    def _start_new(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
+        self._claim(ledger, known, run)
+        self._enqueue_first(run)
+        event(_LOG, logging.INFO, "run started", dataset=run.graph_id, run_id=run.run_id, chunks=run.block.volume)
+
+    def _complete_start(self, ledger: Ledger, run: Run) -> None:
+        """Does what a start that died half-way left to be done."""
+        ledger.write_run(run)
+        self._enqueue_first(run)
+
+    def _enqueue_first(self, run: Run) -> None:
+        """Enqueues the first task. Of several that try, the queue tells one that its task is new.
+
+        Raises:
+          RunConflictError: if it is not.
+        """
+        if not self._enqueue_root(run):
+            raise RunConflictError(f"run {run.run_id} is going on already: see its status; resume it if it is stuck")
 
     def run_id(self, request: StartRequest) -> str:
         """Name of the run that a request would start.
@@ -141,13 +159,20 @@ class IngestService:
             raise RunConflictError(f"run {status.run.run_id} is {status.state.value}: retry when it is finished")
         return self._next_generation(dataset, run_id, retry_failed=True) if status.failed_chunks else status
 
-    def cancel(self, dataset: str, run_id: str | None = None) -> RunStatus:
+    def cancel(self, dataset: str, run_id: str | None = None) -> RunStatus | UnreadableRun:
         """Stops a run: leaves at work end within seconds, waiting tasks are skipped. What is done stays done.
+
+        A run whose mark cannot be read is dismissed: it is listed no more.
 
         Raises:
           UnknownRunError: if there is no such run.
         """
         ledger = self._ledger(dataset)
+        unreadable = ledger.known().unreadable
+        if run_id is not None and run_id in unreadable:
+            ledger.dismiss(run_id, self.clock())
+            event(_LOG, logging.WARNING, "unreadable run dismissed", dataset=dataset, run_id=run_id)
+            return UnreadableRun(run_id, unreadable[run_id])
         run = ledger.find(run_id)
         if self._status(ledger, run).state is RunState.RUNNING:
             ledger.cancel(run, self.clock())
@@ -161,10 +186,14 @@ class IngestService:
           How many tasks were new.
 
         Raises:
-          BadRequestError: if the body is no task.
+          BadRequestError: if the body is no expand task of a configured table.
           StorageUnavailableError: if the queue does not take them; the task is to be delivered again.
         """
         task = BlockTask.from_body(body)
+        if task.is_leaf or not task.run.is_of(self.datasets):
+            raise BadRequestError(
+                f"no expand task of a configured table: {block_name(task.block)} of {task.run.run_id}"
+            )
         run, ledger = task.run, Ledger(self.store, task.run.table_id)
         if not ledger.is_current(run):
             return 0
@@ -176,7 +205,12 @@ class IngestService:
     def runs(self, dataset: str) -> list[RunStatus]:
         """The runs of a dataset and how far they are, oldest first."""
         ledger = self._ledger(dataset)
-        return [self._status(ledger, run) for run in ledger.runs()]
+        return [self._status(ledger, run) for run in ledger.known().readable]
+
+    def unreadable_runs(self, dataset: str) -> list[UnreadableRun]:
+        """The runs of a dataset whose marks cannot be read; `cancel` dismisses them."""
+        unreadable = self._ledger(dataset).known().unreadable
+        return [UnreadableRun(run_id, reason) for run_id, reason in unreadable.items()]
 
     def status(self, dataset: str, run_id: str | None = None) -> RunStatus:
         """How far a run is; the one started last if none is named.
@@ -206,13 +240,14 @@ class IngestService:
     def _new_run(self, dataset: Dataset, geometry: GraphGeometry, request: StartRequest) -> Run:
         block = request.block(geometry)
         chunk_voxels = prod(geometry.chunk_size_voxels)
+        # Not the table's own rates: the same request must give the same tree.
+        chunk_s = measured_elsewhere(chunk_voxels).core_s_per_chunk
         return Run(
             graph_id=dataset.graph_id,
             table_id=dataset.l2cache_id,
             timestamp=request.timestamp,
             block=block,
-            # Not the table's own rates: the same request must give the same tree.
-            leaf_chunks=leaf_size(block.volume, self.leaf_chunks, measured_elsewhere(chunk_voxels).core_s_per_chunk),
+            leaf_chunks=leaf_size(block.volume, min(self.leaf_chunks, MOST_LEAF_CHUNKS), chunk_s),
             started_s=self.clock(),
             unit=geometry.chunks_per_file,
             batch_chunks=batch_size(chunk_voxels),
@@ -220,22 +255,29 @@ class IngestService:
 
     def _next_generation(self, dataset: str, run_id: str | None, *, retry_failed: bool) -> RunStatus:
         ledger = self._ledger(dataset)
-        run = ledger.find(run_id)
-        self._refuse_beside_others(ledger, run)
+        known = ledger.known()
+        run = known.find(run_id) or ledger.find(run_id)
+        self._refuse_beside_others(ledger, known, run)
         status = self._status(ledger, run)
         if status.finished and not retry_failed:
             return status
         run = run.next_generation(self.clock(), retry_failed=retry_failed)
-        ledger.write_run(run)
+        self._claim(ledger, known, run)
         self._enqueue_root(run)
         event(_LOG, logging.INFO, "run resumed", dataset=dataset, run_id=run.run_id, generation=run.generation)
         return self._status(ledger, run)
 
+    def _claim(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
+        if not ledger.claim(run, known):
+            raise RunConflictError(
+                f"another run of table {run.table_id} was started or resumed at the same moment: see its status"
+            )
+
     def _enqueue_root(self, run: Run) -> int:
         return self.queue.enqueue([BlockTask(run, run.block).to_task()])
 
-    def _refuse_beside_others(self, ledger: Ledger, run: Run) -> None:
-        for other in ledger.runs():
+    def _refuse_beside_others(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
+        for other in known.perhaps_running:
             if other.run_id != run.run_id and self._status(ledger, other).state is RunState.RUNNING:
                 raise RunConflictError(f"run {other.run_id} of table {run.table_id} is going on: wait, or cancel it")
 
@@ -246,9 +288,14 @@ class IngestService:
         return Ledger(self.store, self.datasets.get(dataset).l2cache_id)
 
     def _provide_table(self, dataset: Dataset, request: StartRequest) -> None:
-        meta = TableMeta(dataset.graph_id, dataset.cv_path, request.timestamp)
-        if request.create and self.store.create_table(dataset.l2cache_id, meta):
-            return
-        graph_id = self.store.read_meta(dataset.l2cache_id).graph_id
+        table_id = dataset.l2cache_id
+        try:
+            graph_id = self.store.read_meta(table_id).graph_id
+        except TableNotFoundError:
+            if not request.create:
+                raise
+            self.store.create_table(table_id, TableMeta(dataset.graph_id, dataset.cv_path, request.timestamp))
+            # Somebody else may have made it just now.
+            graph_id = self.store.read_meta(table_id).graph_id
         if graph_id != dataset.graph_id:
-            raise RunConflictError(f"table {dataset.l2cache_id} belongs to graph {graph_id}, not to {dataset.graph_id}")
+            raise RunConflictError(f"table {table_id} belongs to graph {graph_id}, not to {dataset.graph_id}")

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 
+from shared.documents import decode_object, text_field, whole_field
 from shared.errors import BadRequestError
 from shared.geometry import Box
 from shared.ingest.blocks import block_name, parse_block
@@ -36,11 +37,18 @@ class BlockTask:
         """Whether the block's chunks are to be computed, rather than the block to be cut further."""
         return self.block.volume <= self.run.leaf_chunks
 
-    def to_task(self) -> Task:
-        """The task for the queue. Its name is a function of run, generation, block and part, so that its twin is the
-        same task; it starts with a hash, because sequential names slow a queue down.
+    @property
+    def name(self) -> str:
+        """A function of run, start, generation, block and part, so that the task's twin has the same name.
+
+        The start tells it from a task of the same ingest into a table that was dropped since.
         """
-        name = f"{self.run.run_id}-g{self.run.generation}-{block_name(self.block)}-{self.part}"
+        start = f"{int(self.run.started_s * 1000)}-g{self.run.generation}"
+        return f"{self.run.run_id}-{start}-{block_name(self.block)}-{self.part}"
+
+    def to_task(self) -> Task:
+        """The task for the queue. Its name begins with a hash, because sequential names slow a queue down."""
+        name = self.name
         body = {"run": self.run.document(), "block": block_name(self.block), "part": self.part}
         return Task(
             name=f"{sha256(name.encode()).hexdigest()[:8]}-{name}",
@@ -56,11 +64,11 @@ class BlockTask:
         Raises:
           BadRequestError: if it is no task's body, or its block lies outside the run's.
         """
-        try:
-            document = json.loads(body)
-            run, block, part = Run.from_json(document["run"]), parse_block(document["block"]), int(document["part"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadRequestError(f"not a block task: {error!r}") from error
-        if run.block.intersection(block) != block or not 0 <= part < block.volume:
-            raise BadRequestError(f"block {block_name(block)}, part {part}, is no part of run {run.run_id}")
+        document = decode_object(body, "a block task")
+        if not isinstance(document.get("run"), dict):
+            raise BadRequestError("a block task must have a run")
+        run, block = Run.from_json(document["run"]), parse_block(text_field(document, "block"))
+        part = whole_field(document, "part", 0, block.volume - 1)
+        if run.block.intersection(block) != block:
+            raise BadRequestError(f"block {block_name(block)} is no part of run {run.run_id}")
         return cls(run, block, part)

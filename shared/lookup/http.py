@@ -92,19 +92,22 @@ def _add_attributes_route(
             refusal = authorize(known.graph_id)
         if refusal is not None:
             return refusal
-        limiter.take(caller_of_request())
+        caller = caller_of_request()
+        limiter.take(caller)
         with steps.step("parse"):
             body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids)
-        found = service().look_up(known, query, steps)
+        found = service().look_up(known, query, steps, caller)
         flask.g.fields.update(
             ids=found.ids,
             impossible=found.impossible,
             hits=found.hits,
             misses=found.misses,
+            unknown=found.unknown,
             published=found.published,
             unpublished=found.unpublished,
+            withheld=found.withheld,
         )
         return json_response(found.json)
 

@@ -5,97 +5,118 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from shared.bus import Publisher
 from shared.datasets import Dataset
+from shared.errors import L2CacheError
 from shared.log import get_logger
-from shared.messages import TRACE_ATTRIBUTE, encode_misses
+from shared.lookup.circuit import CircuitBreaker, Permit
+from shared.lookup.ledger import MissLedger
+from shared.messages import GRAPH_ATTRIBUTE, TRACE_ATTRIBUTE, encode_misses
+from shared.rate import MinuteShares
 from shared.trace import current_trace, traceparent
 from shared.types import UInt64Array
 
-_LEDGER_IDS = 1_000_000
 _THREADS = 4
+_ID_BYTES = 8
 
 _logger = get_logger("lookup")
 
 
-class MissLedger:
-    """The ids of one table that were published within the pause; at most `capacity` of them, 16 bytes each.
+@dataclass(frozen=True)
+class MissCounts:
+    """What became of missing ids that were not published a short while ago.
 
-    Beyond the capacity the oldest are forgotten: publishing an id once more than needed is harmless.
-    May be used by many threads.
+    Attributes:
+      published: the bus has them.
+      unpublished: the bus did not take them, or not in time, or was not tried since it has failed lately.
+      withheld: they are beyond the caller's share.
     """
 
-    def __init__(
-        self, pause_s: float, capacity: int = _LEDGER_IDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._pause_s = pause_s
-        self._capacity = capacity
-        self._clock = clock
-        self._lock = threading.Lock()
-        # Aligned, ascending by id.
-        self._ids = np.empty(0, dtype=np.uint64)
-        self._until_s = np.empty(0, dtype=np.float64)
-
-    def claim(self, l2_ids: UInt64Array) -> UInt64Array:
-        """Those of `l2_ids` that are to be published now; they count as published from here on.
-
-        Args:
-          l2_ids: uint64[n], ascending and distinct.
-
-        Returns:
-          uint64[m], ascending.
-        """
-        with self._lock:
-            now_s = self._clock()
-            self._keep(self._until_s > now_s)
-            places = np.searchsorted(self._ids, l2_ids)
-            due = np.ones(len(l2_ids), dtype=np.bool_)
-            inside = places < len(self._ids)
-            due[inside] = self._ids[places[inside]] != l2_ids[inside]
-            self._ids = np.insert(self._ids, places[due], l2_ids[due])
-            self._until_s = np.insert(self._until_s, places[due], now_s + self._pause_s)
-            excess = len(self._ids) - self._capacity
-            if excess > 0:
-                kept = np.ones(len(self._ids), dtype=np.bool_)
-                kept[np.argpartition(self._until_s, excess - 1)[:excess]] = False
-                self._keep(kept)
-            return l2_ids[due]
-
-    def release(self, l2_ids: UInt64Array) -> None:
-        """Takes a claim back: publishing these ids failed."""
-        with self._lock:
-            self._keep(~np.isin(self._ids, l2_ids))
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._ids)
-
-    def _keep(self, kept: np.typing.NDArray[np.bool_]) -> None:
-        if not kept.all():
-            self._ids, self._until_s = self._ids[kept], self._until_s[kept]
+    published: int = 0
+    unpublished: int = 0
+    withheld: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class _Message:
+    """A message on its way to the bus.
+
+    Attributes:
+      ids: the ids in it, which are claimed in the ledger.
+      ledger: of their table.
+      attributes: of the message.
+      data: of the message.
+      trial: whether it goes although the circuit is open.
+    """
+
+    ids: UInt64Array
+    ledger: MissLedger
+    attributes: dict[str, str]
+    data: bytes
+    trial: bool
+    _unjudged: threading.Lock = field(default_factory=threading.Lock)
+
+    def judge(self) -> bool:
+        """True at the first call only: each message is one success or one failure."""
+        return self._unjudged.acquire(blocking=False)
+
+    def release(self) -> None:
+        """Has the ids published again when they are next asked for."""
+        self.ledger.release(self.ids)
+
+
 class Publication:
     """Misses on their way to the bus.
 
-    Attributes:
-      parts: for each message the number of its ids, and whether the bus took it, once that is known.
+    Args:
+      parts: for each message whether the bus took it, once that is known.
+      circuit: is told of messages that take too long.
+      wait_s: longest to wait for them.
+      counts: ids that are not on their way.
+      successes: what the circuit had counted before the first of them went out.
     """
 
-    parts: tuple[tuple[int, Future[bool]], ...] = ()
+    def __init__(
+        self,
+        parts: Sequence[tuple[_Message, Future[bool]]],
+        circuit: CircuitBreaker,
+        wait_s: float,
+        counts: MissCounts,
+        successes: int,
+    ) -> None:
+        self._parts = parts
+        self._circuit = circuit
+        self._wait_s = wait_s
+        self._counts = counts
+        self._successes = successes
 
-    def wait(self) -> tuple[int, int]:
-        """Numbers of ids that were published, and that were not because publishing failed, when all are through."""
-        outcomes = [(n_ids, taken.result()) for n_ids, taken in self.parts]
-        published = sum(n_ids for n_ids, taken in outcomes if taken)
-        return published, sum(n_ids for n_ids, _ in outcomes) - published
+    def wait(self) -> MissCounts:
+        """What became of the misses within the time that there is.
+
+        Messages that no thread has begun by then are given up. Those under way go on without anybody waiting; they
+        count as unpublished.
+        """
+        _, late = wait_for([taken for _, taken in self._parts], timeout=self._wait_s)
+        published = 0
+        for message, taken in self._parts:
+            if taken in late and taken.cancel():
+                message.release()
+            elif taken.done() and taken.result():
+                published += len(message.ids)
+        # A bus that takes other messages meanwhile is slow, and not away.
+        if late and self._circuit.successes == self._successes:
+            for message, taken in self._parts:
+                if taken in late and message.judge():
+                    self._circuit.failed(f"not taken within {self._wait_s:g} s", trial=message.trial)
+        unpublished = self._counts.unpublished + sum(len(message.ids) for message, _ in self._parts) - published
+        return replace(self._counts, published=published, unpublished=unpublished)
 
 
 class MissPublisher:
@@ -105,6 +126,8 @@ class MissPublisher:
       publisher: the bus.
       pause_s: an id is not published again within this time.
       message_bytes: most data in one message.
+      wait_s: longest that an answer waits for its misses to be published.
+      per_minute: ids of one caller that are published in a minute, 0 for no limit.
       clock: seconds of a clock that never goes back.
     """
 
@@ -113,31 +136,48 @@ class MissPublisher:
         publisher: Publisher,
         pause_s: float,
         message_bytes: int,
+        wait_s: float = 2.0,
+        per_minute: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publisher = publisher
         self._pause_s = pause_s
         self._message_bytes = message_bytes
+        self._wait_s = wait_s
         self._clock = clock
+        self._shares = MinuteShares(per_minute, clock=clock)
+        self._circuit = CircuitBreaker(clock)
         self._lock = threading.Lock()
         self._ledgers: dict[str, MissLedger] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="misses")
 
-    def start(self, dataset: Dataset, l2_ids: UInt64Array) -> Publication:
-        """Publishes those of `l2_ids` (ascending, distinct, able to exist) that were not published just now."""
+    def due(self, dataset: Dataset, l2_ids: UInt64Array) -> UInt64Array:
+        """Those of `l2_ids` (ascending, distinct) that were not published just now: uint64[m], ascending."""
+        return self._ledger(dataset.l2cache_id).due(l2_ids)
+
+    def start(self, dataset: Dataset, l2_ids: UInt64Array, caller: str) -> Publication:
+        """Publishes those of `l2_ids` that were not published just now, as far as the caller's share goes.
+
+        Args:
+          dataset: whose they are.
+          l2_ids: uint64[n], ascending, distinct, able to exist.
+          caller: who asked for them.
+        """
         ledger = self._ledger(dataset.l2cache_id)
-        due = ledger.claim(l2_ids)
-        if not due.size:
-            return Publication()
-        trace = current_trace()
-        messages = encode_misses(dataset.graph_id, dataset.l2cache_id, due, self._message_bytes)
-        parts = []
-        for attributes, data in messages:
-            ids = np.frombuffer(data, dtype="<u8")
+        due = ledger.due(l2_ids)
+        permit = self._circuit.permit() if due.size else Permit.NONE
+        tried = {Permit.ALL: due, Permit.TRIAL: due[: self._message_bytes // _ID_BYTES], Permit.NONE: due[:0]}[permit]
+        granted = self._shares.take(caller, len(tried))
+        claimed = ledger.claim(tried[:granted])
+        counts = MissCounts(unpublished=len(due) - len(tried), withheld=len(tried) - granted)
+        parts, successes, trace = [], self._circuit.successes, current_trace()
+        for attributes, data in encode_misses(dataset.graph_id, dataset.l2cache_id, claimed, self._message_bytes):
             if trace:
                 attributes[TRACE_ATTRIBUTE] = traceparent(trace)
-            parts.append((len(ids), self._threads.submit(self._publish, ledger, attributes, data, ids)))
-        return Publication(tuple(parts))
+            ids = np.frombuffer(data, dtype="<u8")
+            message = _Message(ids, ledger, attributes, data, trial=permit is Permit.TRIAL)
+            parts.append((message, self._threads.submit(self._publish, message)))
+        return Publication(parts, self._circuit, self._wait_s, counts, successes)
 
     def close(self) -> None:
         """Waits for what is under way, and lets go of the bus."""
@@ -151,12 +191,30 @@ class MissPublisher:
                 ledger = self._ledgers[table_id] = MissLedger(self._pause_s, clock=self._clock)
             return ledger
 
-    def _publish(self, ledger: MissLedger, attributes: dict[str, str], data: bytes, ids: UInt64Array) -> bool:
-        try:
-            self._publisher.publish(attributes, data)
-        except Exception:  # whatever goes wrong with the bus, the look-up is answered
-            ledger.release(ids)
-            fields = {"table_id": attributes.get("table_id"), "ids": len(ids)}
-            _logger.log(logging.ERROR, "misses were not published", exc_info=True, extra={"fields": fields})
+    def _publish(self, message: _Message) -> bool:
+        if self._circuit.is_open and not message.trial:
+            message.release()
             return False
+        try:
+            self._publisher.publish(message.attributes, message.data)
+        except Exception as error:  # noqa: BLE001  # whatever goes wrong with the bus, the look-up is answered
+            message.release()
+            if message.judge():
+                self._failed(message, error)
+            return False
+        if message.judge():
+            self._circuit.succeeded()
         return True
+
+    def _failed(self, message: _Message, error: Exception) -> None:
+        self._circuit.failed(f"{type(error).__name__}: {error}", trial=message.trial)
+        # The circuit says itself that it is open; no record for each message then.
+        if not self._circuit.is_open:
+            foreseen = isinstance(error, L2CacheError)
+            fields = {"table_id": message.attributes[GRAPH_ATTRIBUTE], "ids": len(message.ids), "reason": str(error)}
+            _logger.log(
+                logging.WARNING if foreseen else logging.ERROR,
+                "misses were not published",
+                exc_info=not foreseen,
+                extra={"fields": fields},
+            )

@@ -6,9 +6,9 @@ import re
 
 from shared.address import unknown_scheme
 from shared.errors import ConfigurationError
-from shared.store.protocol import CachedCells, CacheStore, TableMeta
+from shared.store.protocol import UNKNOWN, CachedCells, CacheStore, NodeState, TableMeta
 
-__all__ = ["CacheStore", "CachedCells", "TableMeta", "open_store"]
+__all__ = ["UNKNOWN", "CacheStore", "CachedCells", "NodeState", "TableMeta", "open_store"]
 
 _BIGTABLE = re.compile(r"bigtable://(?P<project>[a-z0-9][a-z0-9.:-]*)/(?P<instance>[a-z][a-z0-9-]*)")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,21 +12,22 @@ from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, featu
 from shared.bigtable import DataClients, TableAddress
 from shared.bigtable.admin import create_table
 from shared.bigtable.errors import storage_errors
-from shared.bigtable.mutations import Entry, mutate_rows, replace_cell, set_cells
-from shared.bigtable.rows import merge_rows, read_rows
-from shared.errors import TableNotFoundError
+from shared.bigtable.mutations import Entry, cell_is, mutate_rows, replace_cell, replace_if, set_cells
+from shared.bigtable.reader import RowReader
+from shared.bigtable.rows import merge_rows
 from shared.once import Once
-from shared.store.protocol import CachedCells, TableMeta
+from shared.store.bigtable_states import BigtableStates
+from shared.store.protocol import CachedCells, NodeState, TableMeta
 from shared.store.table_format import (
     FAMILIES,
     FAMILY,
     MARK_FAMILY,
     META_KEY,
     META_QUALIFIER,
+    check_known,
     check_table_id,
     decode_meta,
     first_cells,
-    is_table_id,
     mark_place,
     mark_rows,
     marks_of,
@@ -37,13 +37,10 @@ from shared.types import UInt64Array
 
 if TYPE_CHECKING:
     from google.cloud.bigtable.data import Row, Table
-    from google.cloud.bigtable_v2.types import RowFilter, RowSet
+    from google.cloud.bigtable_v2.types import RowFilter
 
     from shared.features import Features
 
-# more and smaller streams cost more in Python than they save in Bigtable
-_READS_AT_ONCE = 4
-_KEYS_PER_READ = 2500
 # 8 mutations a row; a request takes 100,000
 _ROWS_PER_WRITE = 5000
 _ATTEMPT_TIMEOUT_S = 30.0
@@ -75,7 +72,8 @@ class BigtableStore:
         self._lock = threading.Lock()
         self._tables: dict[str, Table] = {}
         self._streams = Once(lambda: self._clients.streams(project))
-        self._readers = Once(lambda: ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="bigtable-read"))
+        self._reader = RowReader(self._streams, *_with_attempt(read_timeout_s))
+        self._states = BigtableStates(project, instance, self._streams, self._reader, _with_attempt(write_timeout_s))
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
         """As `CacheStore.create_table`. A table whose making was cut short before it had its meta gets it now.
@@ -122,9 +120,24 @@ class BigtableStore:
         cells = {SIZE.name: VOXELLESS_SIZE}
         self._write(table_id, (set_cells(node_key(l2_id), FAMILY, cells) for l2_id in l2_ids.tolist()))
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """As `CacheStore.write_marks`."""
         self._write(table_id, (_mark(key, value) for key, value in marks.items()))
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """As `CacheStore.replace_mark`."""
+        name, timeout_s = self._name(table_id), self._timeouts_s[1]
+        with storage_errors(table_id):
+            return replace_if(
+                self._streams(),
+                name,
+                _mark(key, value),
+                condition=cell_is(MARK_FAMILY, mark_place(key)[1], expected),
+                negate=expected is None,
+                is_ours=lambda: self.read_marks(table_id, key).get(key) == value,
+                timeout_s=timeout_s,
+                attempt_timeout_s=min(timeout_s, _ATTEMPT_TIMEOUT_S),
+            )
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""
@@ -135,13 +148,21 @@ class BigtableStore:
             row_keys=[place.row], row_ranges=[RowRange(start_key_closed=place.start, end_key_open=place.stop)]
         )
         with storage_errors(table_id):
-            found = self._read_rows(table_id, rows, _newest_marks())
+            found = self._reader.rows(self._name(table_id), rows, _newest_marks(), merge_rows)
         cells = ((key, qualifier.decode(), value) for key, row in found for qualifier, value in row.items())
         return marks_of(cells, prefix)
 
+    def write_states(self, table_id: str, states: Mapping[int, NodeState]) -> None:
+        """As `CacheStore.write_states`."""
+        self._states.write(table_id, states)
+
+    def read_states(self, table_id: str, l2_ids: UInt64Array) -> dict[int, NodeState]:
+        """As `CacheStore.read_states`."""
+        return self._states.read(table_id, l2_ids)
+
     def close(self) -> None:
         """As `CacheStore.close`."""
-        self._readers().shutdown()
+        self._reader.close()
         with self._lock:
             for table in self._tables.values():
                 table.close()
@@ -149,15 +170,14 @@ class BigtableStore:
         self._clients.close()
 
     def _table(self, table_id: str) -> Table:
-        if not is_table_id(table_id):
-            raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
+        check_known(table_id)
         with self._lock:
             if table_id not in self._tables:
-                read_s, _ = self._timeouts_s
+                read_s, attempt_s = _with_attempt(self._timeouts_s[0])
                 self._tables[table_id] = self._clients.get(self._project).get_table(
                     self._instance,
                     table_id,
-                    default_read_rows_attempt_timeout=min(read_s, _ATTEMPT_TIMEOUT_S),
+                    default_read_rows_attempt_timeout=attempt_s,
                     default_read_rows_operation_timeout=read_s,
                 )
             return self._tables[table_id]
@@ -171,41 +191,27 @@ class BigtableStore:
 
     def _read_nodes(self, table_id: str, ids: UInt64Array, row_filter: RowFilter) -> dict[int, dict[bytes, bytes]]:
         """The cells of those ids that have any that pass the filter: {id: {qualifier: value}}."""
-        from google.cloud.bigtable_v2.types import RowSet
-
         keys = [node_key(l2_id) for l2_id in ids.tolist()]
-        parts = [keys[start : start + _KEYS_PER_READ] for start in range(0, len(keys), _KEYS_PER_READ)]
-
-        def read(part: list[bytes]) -> list[tuple[int, dict[bytes, bytes]]]:
-            with storage_errors(table_id):
-                return [
-                    (int(key), cells) for key, cells in self._read_rows(table_id, RowSet(row_keys=part), row_filter)
-                ]
-
-        answers = self._readers().map(read, parts) if len(parts) > 1 else map(read, parts)
-        return {l2_id: cells for answer in answers for l2_id, cells in answer}
-
-    def _read_rows(self, table_id: str, rows: RowSet, row_filter: RowFilter) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Rows with cells that pass the filter, through one stream, which is begun anew if it breaks off."""
-        from google.cloud.bigtable_v2.types import ReadRowsRequest
-
-        request = ReadRowsRequest(table_name=self._name(table_id), rows=rows, filter=row_filter)
-        timeout_s = self._timeouts_s[0]
-
-        return read_rows(self._streams(), request, merge_rows, timeout_s, min(timeout_s, _ATTEMPT_TIMEOUT_S))
+        with storage_errors(table_id):
+            found = self._reader.by_key(self._name(table_id), keys, row_filter, merge_rows)
+        return {int(key): cells for key, cells in found}
 
     def _write(self, table_id: str, entries: Iterable[Entry]) -> None:
-        name, rows, timeout_s = self._name(table_id), list(entries), self._timeouts_s[1]
+        name, rows = self._name(table_id), list(entries)
         for start in range(0, len(rows), _ROWS_PER_WRITE):
             part = rows[start : start + _ROWS_PER_WRITE]
             with storage_errors(table_id):
-                mutate_rows(self._streams(), name, part, timeout_s, min(timeout_s, _ATTEMPT_TIMEOUT_S))
+                mutate_rows(self._streams(), name, part, *_with_attempt(self._timeouts_s[1]))
 
     def _name(self, table_id: str) -> str:
         """A table's full name."""
-        if not is_table_id(table_id):
-            raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
+        check_known(table_id)
         return TableAddress(self._project, self._instance, table_id).path
+
+
+def _with_attempt(timeout_s: float) -> tuple[float, float]:
+    """A time-out of all tries together, and of one of them."""
+    return timeout_s, min(timeout_s, _ATTEMPT_TIMEOUT_S)
 
 
 def _newest(attributes: Sequence[Attribute]) -> RowFilter:
@@ -254,7 +260,7 @@ def _columns(first: Attribute, last: Attribute) -> RowFilter:
     )
 
 
-def _mark(key: str, value: bytes) -> Entry:
+def _mark(key: str, value: bytes | None) -> Entry:
     row_key, qualifier = mark_place(key)
     return replace_cell(row_key, MARK_FAMILY, qualifier, value)
 

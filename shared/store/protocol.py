@@ -41,6 +41,25 @@ class CachedCells:
     columns: Mapping[str, Sequence[bytes]]
 
 
+UNKNOWN = "unknown"
+"""Name of the state of an id that the graph does not know."""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What is known of an id that has no row. Where there is a row, the row counts, whatever the state says.
+
+    Attributes:
+      name: `UNKNOWN`, or a state that another version of this program knows.
+      since_s: Unix time from which on it holds; kept to the millisecond.
+      reason: why, where there is something to say.
+    """
+
+    name: str
+    since_s: float
+    reason: str = ""
+
+
 class CacheStore(Protocol):
     """All cache tables of a deployment.
 
@@ -67,14 +86,41 @@ class CacheStore(Protocol):
     def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
         """Writes the row of nodes that have no voxels: the single cell `size_nm3` of eight zero bytes."""
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """Sets marks (progress, runs, failures): small values under text keys, beside the rows, never among them.
 
-        Marks whose keys agree up to the last `/` lie together: thousands that do are read as fast as a few rows.
+        Marks whose keys agree up to the last `/` lie together: thousands that do are read as fast as a few rows. A mark
+        whose value is None is removed.
+        """
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """Sets a mark if its value is `expected` (None: if there is no such mark); of several that try, one succeeds.
+
+        Args:
+          table_id: the table.
+          key: of the mark.
+          expected: the value that it had when it was read.
+          value: its new value, which nobody else sets: so it can be told who succeeded when an answer gets lost.
+
+        Returns:
+          Whether the mark has the new value.
         """
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """All marks whose key starts with `prefix`, in ascending order of keys."""
+
+    def write_states(self, table_id: str, states: Mapping[int, NodeState]) -> None:
+        """Sets states of ids of a cache table, which need not exist. Of an id's states the one that began last stays.
+
+        Of several that began in the same millisecond the one written last stays. States are kept for a month. Where
+        there is no place for them (no table, no permission), they are lost: nothing rests on them but time.
+        """
+
+    def read_states(self, table_id: str, l2_ids: UInt64Array) -> dict[int, NodeState]:
+        """The states of those of `l2_ids` (any order, duplicates allowed) that have one.
+
+        Where there is no place for states, no id has one.
+        """
 
     def close(self) -> None:
         """Lets go of connections."""

@@ -18,13 +18,15 @@ import numpy as np
 from shared.attributes import ATTRIBUTES, BY_NAME, SIZE, VOXELLESS_SIZE, feature_cells, select
 from shared.errors import TableNotFoundError
 from shared.sqlite_file import SQLiteFile
-from shared.store.protocol import CachedCells, TableMeta
+from shared.store.protocol import CachedCells, NodeState, TableMeta
+from shared.store.states import STATE_DAYS, since_ms
 from shared.store.table_format import (
     FAMILY,
     MARK_FAMILY,
     META_KEY,
     META_QUALIFIER,
     Cell,
+    check_known,
     check_table_id,
     decode_meta,
     first_cells,
@@ -46,6 +48,11 @@ CREATE TABLE IF NOT EXISTS cells (
   timestamp_us INTEGER NOT NULL, value BLOB NOT NULL,
   PRIMARY KEY (table_number, row_key, family, qualifier)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS states (
+  table_id TEXT NOT NULL, l2_id INTEGER NOT NULL, since_ms INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY (table_id, l2_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS states_by_age ON states (since_ms);
 """
 _NAMES = tuple(attribute.name for attribute in ATTRIBUTES)
 
@@ -79,18 +86,14 @@ class SQLiteStore:
         """As `CacheStore.read_meta`."""
 
         def work(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute(
-                "SELECT value FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
-                (_number(connection, table_id), META_KEY, FAMILY, META_QUALIFIER),
-            ).fetchone()
-            return None if row is None else row[0]
+            return _cell(connection, _number(connection, table_id), META_KEY, FAMILY, META_QUALIFIER)
 
         return decode_meta(table_id, self._file.read(work))
 
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
         """As `CacheStore.read_cells`."""
         names = [attribute.name for attribute in select(attributes)]
-        wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)
+        wanted = _json_ids(l2_ids)
         columns = "".join(f", ifnull({name}, x'')" for name in names)
 
         def work(connection: sqlite3.Connection) -> list[tuple[int, *tuple[bytes, ...]]]:
@@ -98,7 +101,7 @@ class SQLiteStore:
             return connection.execute(
                 f"SELECT l2_id{columns} FROM json_each(?) AS wanted "  # noqa: S608  # our own column names
                 f"CROSS JOIN {_rows(connection, table_id)} ON l2_id = wanted.value",
-                (f"[{','.join(map(str, wanted.tolist()))}]",),
+                (wanted,),
             ).fetchall()
 
         rows = self._file.read(work)
@@ -120,12 +123,35 @@ class SQLiteStore:
         rows = [(_signed(l2_id), now_us, VOXELLESS_SIZE) for l2_id in l2_ids.tolist()]
         self._file.write(lambda connection: _put_rows(connection, table_id, (SIZE.name,), rows))
 
-    def write_marks(self, table_id: str, marks: Mapping[str, bytes]) -> None:
+    def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """As `CacheStore.write_marks`; all or none of them."""
         now_us = _now_us()
-        places = ((mark_place(key), value) for key, value in marks.items())
-        cells = [(row_key, MARK_FAMILY, qualifier, now_us, value) for (row_key, qualifier), value in places]
-        self._file.write(lambda connection: _put_cells(connection, _number(connection, table_id), cells))
+        places = [(mark_place(key), value) for key, value in marks.items()]
+        cells = [(row_key, MARK_FAMILY, name, now_us, value) for (row_key, name), value in places if value is not None]
+        removed = [place for place, value in places if value is None]
+
+        def work(connection: sqlite3.Connection) -> None:
+            number = _number(connection, table_id)
+            _put_cells(connection, number, cells)
+            connection.executemany(
+                "DELETE FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
+                ((number, row_key, MARK_FAMILY, name) for row_key, name in removed),
+            )
+
+        self._file.write(work)
+
+    def replace_mark(self, table_id: str, key: str, expected: bytes | None, value: bytes) -> bool:
+        """As `CacheStore.replace_mark`."""
+        row_key, name = mark_place(key)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            number = _number(connection, table_id)
+            if _cell(connection, number, row_key, MARK_FAMILY, name) != expected:
+                return False
+            _put_cells(connection, number, [(row_key, MARK_FAMILY, name, _now_us(), value)])
+            return True
+
+        return self._file.write(work)
 
     def read_marks(self, table_id: str, prefix: str) -> dict[str, bytes]:
         """As `CacheStore.read_marks`."""
@@ -139,6 +165,41 @@ class SQLiteStore:
             ).fetchall()
 
         return marks_of(self._file.read(work), prefix)
+
+    def write_states(self, table_id: str, states: Mapping[int, NodeState]) -> None:
+        """As `CacheStore.write_states`; all or none of them."""
+        check_known(table_id)
+        rows = [
+            (table_id, _signed(l2_id), since_ms(state), state.name, state.reason) for l2_id, state in states.items()
+        ]
+        oldest_ms = _now_us() // 1000 - STATE_DAYS * 86_400_000
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO states (table_id, l2_id, since_ms, name, reason) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (table_id, l2_id) DO UPDATE SET since_ms = excluded.since_ms, name = excluded.name, "
+                "reason = excluded.reason WHERE excluded.since_ms >= since_ms",
+                rows,
+            )
+            connection.execute("DELETE FROM states WHERE since_ms < ?", (oldest_ms,))
+
+        if rows:
+            self._file.write(work)
+
+    def read_states(self, table_id: str, l2_ids: UInt64Array) -> dict[int, NodeState]:
+        """As `CacheStore.read_states`."""
+        check_known(table_id)
+        wanted = _json_ids(l2_ids)
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, int, str, str]]:
+            return connection.execute(
+                "SELECT l2_id, since_ms, name, reason FROM json_each(?) AS wanted "
+                "CROSS JOIN states ON table_id = ? AND l2_id = wanted.value",
+                (wanted, table_id),
+            ).fetchall()
+
+        rows = self._file.read(work)
+        return {l2_id % (1 << 64): NodeState(name, ms / 1000, reason) for l2_id, ms, name, reason in rows}
 
     def close(self) -> None:
         """As `CacheStore.close`."""
@@ -191,6 +252,12 @@ def _signed(l2_id: int) -> int:
     return l2_id - (1 << 64) if l2_id >> 63 else l2_id
 
 
+def _json_ids(l2_ids: UInt64Array) -> str:
+    """The distinct ids, ascending, as JSON of SQLite's signed integers."""
+    wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)
+    return f"[{','.join(map(str, wanted.tolist()))}]"
+
+
 def _find(connection: sqlite3.Connection, table_id: str) -> int | None:
     row = connection.execute("SELECT number FROM tables WHERE table_id = ?", (table_id,)).fetchone()
     return None if row is None else int(row[0])
@@ -228,6 +295,14 @@ def _put_rows(
         f"{', '.join(f'{name} = excluded.{name}' for name in names)}",
         rows,
     )
+
+
+def _cell(connection: sqlite3.Connection, number: int, row_key: bytes, family: str, qualifier: str) -> bytes | None:
+    row = connection.execute(
+        "SELECT value FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
+        (number, row_key, family, qualifier),
+    ).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def _put_cells(

@@ -6,11 +6,13 @@ import pickle
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from shared import safe_pickle
 from shared.errors import BadMessageError, ConfigurationError, TableNotFoundError
 from shared.store.protocol import TableMeta
+from shared.store.states import STATES_TABLE
+from shared.timestamp import format_utc, parse_utc
 from shared.version import VERSION
 
 FAMILIES: dict[str, str | None] = {
@@ -36,7 +38,6 @@ _NODE_KEY_DIGITS = 20
 _NODE_KEY = re.compile(rb"[0-9]{20}")
 _MAX_NODE_ID = 2**64 - 1
 _TABLE_ID = re.compile(r"[_a-zA-Z0-9][-_.a-zA-Z0-9]{0,49}")
-_TIMESTAMP_FORMAT = "%Y-%m-%d %H:%M:%S"
 # protocol 4 is what PCGL2Cache writes
 _META_PROTOCOL = 4
 
@@ -109,11 +110,13 @@ def is_table_id(table_id: str) -> bool:
 
 
 def check_table_id(table_id: str) -> None:
-    """Refuses a name that no table can have.
+    """Refuses a name that no cache table can have.
 
     Raises:
       ConfigurationError: naming it.
     """
+    if table_id == STATES_TABLE:
+        raise ConfigurationError(f"a cache table cannot be named {STATES_TABLE!r}: states of ids are kept there")
     if not is_table_id(table_id):
         raise ConfigurationError(
             f"a cache table cannot be named {table_id[:60]!r}: "
@@ -121,12 +124,22 @@ def check_table_id(table_id: str) -> None:
         )
 
 
+def check_known(table_id: str) -> None:
+    """Refuses to look for a table whose name no table can have.
+
+    Raises:
+      TableNotFoundError: if it is such a name.
+    """
+    if not is_table_id(table_id):
+        raise TableNotFoundError(f"there is no cache table {table_id[:60]!r}")
+
+
 def first_cells(meta: TableMeta) -> dict[bytes, tuple[str, bytes]]:
     """What a new table holds: row key -> (qualifier, value), in `FAMILY`."""
     fields = {
         "graph_id": meta.graph_id,
         "cv_path": meta.cv_path,
-        "timestamp": meta.timestamp.astimezone(UTC).strftime(_TIMESTAMP_FORMAT),
+        "timestamp": format_utc(meta.timestamp),
     }
     return {
         VERSION_KEY: (VERSION_QUALIFIER, VERSION.encode()),
@@ -154,8 +167,6 @@ def decode_meta(table_id: str, cell: bytes | None) -> TableMeta:
 
 def _utc(table_id: str, text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        return parse_utc(text)
     except ValueError as error:
         raise TableNotFoundError(f"the meta of table {table_id} has no timestamp but {text[:40]!r}") from error
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).replace(microsecond=0)

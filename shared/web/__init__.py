@@ -2,13 +2,14 @@
 
 from shared.web.answers import json_response, pack_answers
 from shared.web.body import read_body
-from shared.web.dispatch import serve
+from shared.web.dispatch import HostedApp
 from shared.web.errors import STATUSES, answer_errors, error_response, status_of
 from shared.web.rate import RateLimiter, caller_of_request
 from shared.web.trace import trace_id
 
 __all__ = [
     "STATUSES",
+    "HostedApp",
     "RateLimiter",
     "answer_errors",
     "caller_of_request",
@@ -16,7 +17,6 @@ __all__ = [
     "json_response",
     "pack_answers",
     "read_body",
-    "serve",
     "status_of",
     "trace_id",
 ]

@@ -9,7 +9,7 @@ from typing import IO
 
 import flask
 
-from shared.errors import BadRequestError, TooLargeError, UnsupportedEncodingError
+from shared.errors import BadRequestError, BrokenBodyError, TooLargeError, UnsupportedEncodingError
 
 _PLAIN = ("", "identity")
 _GZIP = ("gzip", "x-gzip")
@@ -26,7 +26,9 @@ def read_body(request: flask.Request, limit_bytes: int) -> bytes:
     Raises:
       TooLargeError: beyond the limit; the message states it.
       UnsupportedEncodingError: for any other content encoding.
-      BadRequestError: if the body ends early, or says it is gzip and is not.
+      BrokenBodyError: if the body ends early, or its framing is broken.
+      SlowBodyError: if the body has a time limit, and did not arrive within it.
+      BadRequestError: if the body says it is gzip and is not.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _PLAIN + _GZIP:
@@ -38,7 +40,7 @@ def read_body(request: flask.Request, limit_bytes: int) -> bytes:
     if len(body) > limit_bytes:
         raise TooLargeError(f"the body has more than {limit_bytes} bytes, the most that is allowed")
     if declared is not None and len(body) < declared:
-        raise BadRequestError(f"the body was cut off after {len(body)} of {declared} bytes")
+        raise BrokenBodyError(f"the body was cut off after {len(body)} of {declared} bytes")
     return _unpack(body, limit_bytes) if encoding in _GZIP else body
 
 

@@ -13,6 +13,7 @@ from shared.errors import (
     AuthenticationUnavailableError,
     BadMessageError,
     BadRequestError,
+    BrokenBodyError,
     GraphResponseError,
     GraphUnavailableError,
     L2CacheError,
@@ -20,6 +21,7 @@ from shared.errors import (
     OutsideVolumeError,
     RateLimitedError,
     RunConflictError,
+    SlowBodyError,
     StorageUnavailableError,
     TableNotFoundError,
     TooLargeError,
@@ -47,11 +49,13 @@ class ErrorAnswer:
 STATUSES: Mapping[type[L2CacheError], ErrorAnswer] = {
     BadRequestError: ErrorAnswer(400),
     BadMessageError: ErrorAnswer(400),
+    BrokenBodyError: ErrorAnswer(400),
     NotAnL2IdError: ErrorAnswer(400),
     OutsideVolumeError: ErrorAnswer(400),
     UnknownDatasetError: ErrorAnswer(404),
     UnknownRunError: ErrorAnswer(404),
     TableNotFoundError: ErrorAnswer(404),
+    SlowBodyError: ErrorAnswer(408),
     RunConflictError: ErrorAnswer(409),
     TooLargeError: ErrorAnswer(413),
     UnsupportedEncodingError: ErrorAnswer(415),
@@ -90,10 +94,9 @@ def error_response(error: BaseException, retry_after_s: int) -> flask.Response:
     """
     answer = answer_of(error)
     response = json_response({"code": answer.status, "message": answer.text or str(error)}, answer.status)
-    if isinstance(error, RateLimitedError):
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    elif isinstance(error, TransientError):
-        response.headers["Retry-After"] = str(retry_after_s)
+    own = error.retry_after_s if isinstance(error, RateLimitedError | AuthenticationUnavailableError) else None
+    if own is not None or answer.status == 503:
+        response.headers["Retry-After"] = str(retry_after_s if own is None else own)
     return response
 
 

@@ -6,8 +6,9 @@ import re
 
 from werkzeug.datastructures import Headers
 
+from shared.trace import trace_of
+
 _CLOUD = re.compile(r"([0-9a-fA-F]{32})(?:/.*)?")
-_W3C = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
 def trace_id(headers: Headers) -> str | None:
@@ -15,8 +16,7 @@ def trace_id(headers: Headers) -> str | None:
 
     Sources: https://www.w3.org/TR/trace-context/, https://cloud.google.com/trace/docs/trace-context
     """
-    for pattern, name in ((_W3C, "traceparent"), (_CLOUD, "X-Cloud-Trace-Context")):
-        match = pattern.fullmatch(headers.get(name, default=""))
-        if match:
-            return match[1].lower()
-    return None
+    if (trace := trace_of(headers.get("traceparent", default=""))) is not None:
+        return trace
+    match = _CLOUD.fullmatch(headers.get("X-Cloud-Trace-Context", default=""))
+    return match[1].lower() if match else None

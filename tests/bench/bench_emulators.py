@@ -41,9 +41,10 @@ GOAL_S_PER_CHUNK = 0.06
 
 
 def steps_ms(stack: LocalStack, message: str) -> tuple[int, dict[str, float]]:
-    """How many log records of one kind the compute function wrote, and each step's milliseconds in all of them."""
+    """How many log records of one kind the compute function's services wrote, and each step's milliseconds in them."""
     records, sums = 0, dict[str, float]()
-    for line in (stack.state / "logs" / "compute.log").read_text().splitlines():
+    logs = [(stack.state / "logs" / f"{service}.log").read_text() for service in ("compute", "edits")]
+    for line in "\n".join(logs).splitlines():
         if line.startswith("{") and (record := json.loads(line))["message"] == message:
             records += 1
             for name, value in record.items():
@@ -114,7 +115,7 @@ def edits(l2_ids: UInt64Array, layout: IdLayout, number: int) -> list[list[int]]
 def bench_edits(stack: LocalStack, chosen: list[list[int]]) -> None:
     """Publishes edits one after the other and prints the time until all of an edit's rows are served."""
     records_before, before_ms = steps_ms(stack, "chunk computed")
-    bus = open_bus(stack.services.bus)
+    bus = open_bus(stack.services.edits_bus)
     times_ms = []
     with BigtableDataClient(project=PROJECT) as client, client.get_table(INSTANCE, TABLE) as table:
         for operation, l2_ids in enumerate(chosen):

@@ -144,12 +144,12 @@ def main() -> None:
         by_chunk = supervoxels_by_chunk(server, options.data / DUMP)
         chunks = list(by_chunk.values())
         ways: dict[str, Mapping] = {
-            "scan of the chunk's L2 rows": lambda ids: table.l2_of_supervoxels(ids, None),
-            "graph server (in memory), HTTP": lambda ids: server.l2_of_supervoxels(ids, None),
+            "scan of the chunk's L2 rows": lambda ids: table.l2_of_supervoxels(ids, None).l2_ids,
+            "graph server (in memory), HTTP": lambda ids: server.l2_of_supervoxels(ids, None).l2_ids,
             "point reads of parents": point_reads(clients),
         }
         measured = measure(ways, chunks, options.rounds)
-        mapped = np.unique(server.l2_of_supervoxels(np.concatenate(chunks), None))
+        mapped = np.unique(server.l2_of_supervoxels(np.concatenate(chunks), None).l2_ids)
         n_nodes = len(chunk_coordinates(mapped, server.geometry().layout))
         print(report(measured, chunks, n_nodes / len(chunks)))
         clients.close()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -20,21 +23,28 @@ from hypothesis import strategies as st
 from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
 from shared.errors import ConfigurationError, TableNotFoundError, UnknownAttributeError
 from shared.features import Features
-from shared.store import CacheStore, TableMeta, open_store
+from shared.store import UNKNOWN, CacheStore, NodeState, TableMeta, open_store
 from tests.contract.feature_rows import FIRST_L2_ID, features_strategy, random_features
 from tests.contract.store_writer import ROWS_PER_BATCH, batch_ids
 
+STARTED_MS = int(time.time() * 1000) - 600_000
 ALL = [attribute.name for attribute in ATTRIBUTES]
 META = TableMeta("graph", "graphene://https://example.org/segmentation/table/graph", datetime(2026, 6, 1, tzinfo=UTC))
 REPOSITORY = Path(__file__).parents[2]
 
 # the store outlives an example, which is what these tests want: rows of other examples must not matter
 per_example = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+state_names = st.sampled_from(["unknown", "pending", "failed"])
 mark_keys = st.text(st.sampled_from("/ab") | st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 
 
 def ids_of(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.uint64)
+
+
+def recent_s(later_ms: int = 0) -> float:
+    """A moment of the last hour, in whole milliseconds, or one so much later: states of long ago may be forgotten."""
+    return (STARTED_MS + later_ms) / 1000
 
 
 def rows_of(store: CacheStore, table_id: str, ids: np.ndarray, names: list[str] = ALL) -> dict[int, dict[str, bytes]]:
@@ -93,6 +103,10 @@ class CacheStoreContract:
         assert rows_of(store, other, ids_of(FIRST_L2_ID)) == {}
         assert store.read_marks(other, "") == {}
 
+    def test_a_cache_table_cannot_take_the_place_of_the_states(self, store: CacheStore) -> None:
+        with pytest.raises(ConfigurationError, match="l2cache_states"):
+            store.create_table("l2cache_states", META)
+
     @pytest.mark.parametrize("table_id", ["", "a b", "-a", ".a", "a/b", 'a"; DROP TABLE cells; --', "a" * 51, "ä"])
     def test_a_name_that_no_table_can_have_is_refused_or_not_found(self, store: CacheStore, table_id: str) -> None:
         with pytest.raises(ConfigurationError):
@@ -107,6 +121,7 @@ class CacheStoreContract:
         ("write_voxelless", lambda store, table: store.write_voxelless(table, ids_of(FIRST_L2_ID))),
         ("write_marks", lambda store, table: store.write_marks(table, {"a": b"1"})),
         ("read_marks", lambda store, table: store.read_marks(table, "")),
+        ("replace_mark", lambda store, table: store.replace_mark(table, "a", None, b"1")),
     )
 
     @pytest.mark.parametrize(("name", "use"), USES, ids=[name for name, _ in USES])
@@ -228,20 +243,49 @@ class CacheStoreContract:
         @per_example
         @given(
             st.dictionaries(mark_keys, st.binary(max_size=50)),
-            st.dictionaries(mark_keys, st.binary(max_size=50)),
+            st.dictionaries(mark_keys, st.none() | st.binary(max_size=50)),
             mark_keys,
         )
-        def check(first: dict[str, bytes], second: dict[str, bytes], prefix: str) -> None:
+        def check(first: dict[str, bytes], second: dict[str, bytes | None], prefix: str) -> None:
             nonlocal expected
             store.write_marks(table, first)
             store.write_marks(table, second)
-            expected = dict(sorted((expected | first | second).items()))
+            both = expected | first | second
+            expected = dict(sorted((key, value) for key, value in both.items() if value is not None))
             assert list(store.read_marks(table, "").items()) == list(expected.items())
             for chosen in (prefix, *(key[: len(key) // 2 + 1] for key in (first | second))):
                 wanted = {key: value for key, value in expected.items() if key.startswith(chosen)}
                 assert list(store.read_marks(table, chosen).items()) == list(wanted.items())
 
         check()
+
+    def test_a_mark_is_replaced_only_if_it_is_what_it_was(self, store: CacheStore, table: str) -> None:
+        assert not store.replace_mark(table, "head/run", b"none", b"1")
+        assert store.replace_mark(table, "head/run", None, b"1")
+        assert not store.replace_mark(table, "head/run", None, b"2")
+        assert not store.replace_mark(table, "head/run", b"0", b"2")
+        assert store.read_marks(table, "") == {"head/run": b"1"}
+        assert store.replace_mark(table, "head/run", b"1", b"2")
+        store.write_marks(table, {"head/run": b"3", "head/other": b"4"})
+        assert not store.replace_mark(table, "head/run", b"2", b"5")
+        assert store.replace_mark(table, "head/run", b"3", b"\x00\xff")
+        store.write_marks(table, {"head/run": None})
+        assert store.replace_mark(table, "head/run", None, b"6")
+        assert store.read_marks(table, "") == {"head/run": b"6", "head/other": b"4"}
+
+    def test_of_many_that_replace_a_mark_at_once_one_succeeds(self, store: CacheStore, table: str) -> None:
+        def claim(number: int) -> bool:
+            barrier.wait()
+            return store.replace_mark(table, "head/run", seen, b"%d of %d" % (number, turn))
+
+        seen = None
+        with ThreadPoolExecutor(8) as pool:
+            for turn in range(20):
+                barrier = threading.Barrier(8)
+                won = [number for number, is_won in enumerate(pool.map(claim, range(8))) if is_won]
+                assert len(won) == 1
+                seen = store.read_marks(table, "head/")["head/run"]
+                assert seen == b"%d of %d" % (won[0], turn)
 
     def test_marks_are_never_among_the_rows(self, store: CacheStore, table: str) -> None:
         digits = f"{FIRST_L2_ID:020d}"
@@ -260,6 +304,89 @@ class CacheStoreContract:
         store.write_marks(table, {**apart, **together})
         assert store.read_marks(table, "block/") == together
         assert list(store.read_marks(table, "block").items()) == list({**together, **apart}.items())
+
+    # states
+
+    def test_states_come_back_whatever_the_order_and_however_often_asked_for(
+        self, store: CacheStore, table: str
+    ) -> None:
+        since_s = recent_s()
+
+        @per_example
+        @given(
+            st.dictionaries(st.integers(0, 2**64 - 1), st.tuples(state_names, st.text(max_size=30))),
+            st.lists(st.integers(0, 2**64 - 1), max_size=5),
+            st.randoms(use_true_random=False),
+        )
+        def check(written: dict[int, tuple[str, str]], others: list[int], random: Random) -> None:
+            states = {l2_id: NodeState(name, since_s, reason) for l2_id, (name, reason) in written.items()}
+            store.write_states(table, states)
+            asked = [*written, *others, *written]
+            random.shuffle(asked)
+            found = store.read_states(table, np.array(asked, dtype=np.uint64))
+            assert {l2_id: found[l2_id] for l2_id in written} == states
+
+        check()
+
+    def test_ids_without_a_state_have_none(self, store: CacheStore, table: str) -> None:
+        assert store.read_states(table, ids_of(FIRST_L2_ID)) == {}
+        assert store.read_states(table, ids_of()) == {}
+        store.write_states(table, {})
+        store.write_states(table, {FIRST_L2_ID: NodeState(UNKNOWN, recent_s())})
+        assert store.read_states(table, ids_of(FIRST_L2_ID - 1, FIRST_L2_ID + 1)) == {}
+        assert store.read_states(table, ids_of()) == {}
+
+    def test_states_of_tables_are_apart_and_need_no_table(self, store: CacheStore, table: str) -> None:
+        others = [table + "0", table[:-1], f"never_made_{uuid.uuid4().hex[:8]}"]
+        state = NodeState(UNKNOWN, recent_s(), "asked for by a look-up")
+        store.write_states(table, {FIRST_L2_ID: state})
+        assert [store.read_states(other, ids_of(FIRST_L2_ID)) for other in others] == [{}, {}, {}]
+        other_state = NodeState("failed", recent_s())
+        for other in others:
+            store.write_states(other, {FIRST_L2_ID: other_state})
+        assert store.read_states(table, ids_of(FIRST_L2_ID)) == {FIRST_L2_ID: state}
+        assert all(store.read_states(other, ids_of(FIRST_L2_ID)) == {FIRST_L2_ID: other_state} for other in others)
+
+    def test_the_state_that_began_last_counts_in_whatever_order_they_are_written(
+        self, store: CacheStore, table: str
+    ) -> None:
+        first, second, third = (
+            NodeState("pending", recent_s()),
+            NodeState("failed", recent_s(1)),
+            NodeState("x", recent_s(9)),
+        )
+        store.write_states(table, {FIRST_L2_ID: first, FIRST_L2_ID + 1: third})
+        store.write_states(table, {FIRST_L2_ID: second, FIRST_L2_ID + 1: first})
+        store.write_states(table, {FIRST_L2_ID: first, FIRST_L2_ID + 1: second})
+        found = store.read_states(table, ids_of(FIRST_L2_ID, FIRST_L2_ID + 1))
+        assert found == {FIRST_L2_ID: second, FIRST_L2_ID + 1: third}
+
+    def test_of_states_that_began_together_the_one_written_last_counts(self, store: CacheStore, table: str) -> None:
+        for reason in ("one", "another", ""):
+            state = NodeState("failed", recent_s(), reason)
+            store.write_states(table, {FIRST_L2_ID: state})
+            assert store.read_states(table, ids_of(FIRST_L2_ID)) == {FIRST_L2_ID: state}
+
+    def test_states_are_never_among_the_rows_and_rows_change_no_state(self, store: CacheStore, table: str) -> None:
+        state = NodeState(UNKNOWN, recent_s())
+        store.write_states(table, {FIRST_L2_ID: state})
+        assert rows_of(store, table, ids_of(FIRST_L2_ID)) == {}
+        assert store.read_marks(table, "") == {}
+        store.write_voxelless(table, ids_of(FIRST_L2_ID))
+        assert store.read_states(table, ids_of(FIRST_L2_ID)) == {FIRST_L2_ID: state}
+
+    def test_thousands_of_states_are_written_and_read_at_once(self, store: CacheStore, table: str) -> None:
+        states = {FIRST_L2_ID + 3 * n: NodeState(UNKNOWN, recent_s(n), str(n)) for n in range(25_000)}
+        store.write_states(table, states)
+        asked = np.random.default_rng(0).permutation(np.arange(80_000, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        assert store.read_states(table, asked) == states
+
+    @pytest.mark.parametrize("table_id", ["", "a b", "a/b", "a" * 51])
+    def test_states_of_a_table_that_cannot_be_are_refused(self, store: CacheStore, table_id: str) -> None:
+        with pytest.raises(TableNotFoundError):
+            store.write_states(table_id, {FIRST_L2_ID: NodeState(UNKNOWN, recent_s())})
+        with pytest.raises(TableNotFoundError):
+            store.read_states(table_id, ids_of(FIRST_L2_ID))
 
     # many writers
 

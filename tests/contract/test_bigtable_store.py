@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.api_core.exceptions import NotFound, PermissionDenied, ServiceUnavailable
 from google.cloud.bigtable.data import BigtableDataClient, SetCell
 from google.cloud.bigtable_admin_v2 import BigtableTableAdminClient
+from google.cloud.bigtable_admin_v2.types import Table as TableProto
 from kvdbclient import attributes as kv_attributes
 from kvdbclient import serializers
 from kvdbclient.bigtable import BigTableConfig
@@ -26,10 +28,10 @@ from infra.local.emulators import Emulator
 from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
 from shared.bigtable import TableAddress, admin
 from shared.errors import StorageUnavailableError
-from shared.store import TableMeta, open_store
+from shared.store import UNKNOWN, NodeState, TableMeta, open_store
 from shared.store.bigtable import BigtableStore
 from tests.cache_dumps import read_dump
-from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, rows_of
+from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, recent_s, rows_of
 from tests.contract.feature_rows import FIRST_L2_ID, random_features
 
 PROJECT, INSTANCE = "l2cache-test", "l2cache-test"
@@ -198,6 +200,101 @@ def test_the_real_table_is_read_byte_for_byte(store: BigtableStore, shared_data:
         if cell.row_key.isdigit():
             expected.setdefault(int(cell.row_key), {})[cell.qualifier] = cell.value
     assert rows_of(store, table_id, np.array(list(expected), dtype=np.uint64)) == expected
+
+
+def fresh_instance() -> str:
+    """An instance of the emulator, where nobody has made a table for states yet."""
+    return f"fresh-{uuid.uuid4().hex[:12]}"
+
+
+def states_table(instance: str) -> TableProto | None:
+    with admin._admin_client() as client:
+        try:
+            return client.get_table(name=f"projects/{PROJECT}/instances/{instance}/tables/l2cache_states")
+        except NotFound:
+            return None
+
+
+def test_the_table_of_states_is_made_at_the_first_write_and_keeps_one_version_for_a_month(
+    bigtable_environment: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    instance = fresh_instance()
+    store, other = (BigtableStore(PROJECT, instance) for _ in range(2))
+    assert store.read_states("cache", ids_of(FIRST_L2_ID)) == {}
+    assert states_table(instance) is None
+    state = NodeState(UNKNOWN, recent_s())
+    store.write_states("cache", {FIRST_L2_ID: state})
+    assert other.read_states("cache", ids_of(FIRST_L2_ID)) == {FIRST_L2_ID: state}
+    made = states_table(instance)
+    assert made is not None
+    (family,) = made.column_families.values()
+    assert [rule.max_num_versions for rule in family.gc_rule.union.rules if "max_num_versions" in rule] == [1]
+    assert [rule.max_age.days for rule in family.gc_rule.union.rules if "max_age" in rule] == [31]
+    assert "have no place" in caplog.text
+    store.close()
+    other.close()
+
+
+class Refusing:
+    """In the place of the clients: Bigtable refuses everything with an error, and counts how often."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.calls = error, 0
+
+    def streams(self, project: str) -> Refusing:
+        return self
+
+    def read_rows(self, *arguments: object, **named: object) -> None:
+        self.calls += 1
+        raise self.error
+
+    mutate_rows = read_rows
+
+    def close(self) -> None:
+        pass
+
+
+def refusing_store(bigtable: Any) -> BigtableStore:
+    return BigtableStore(PROJECT, INSTANCE, bigtable, read_timeout_s=0.2, write_timeout_s=0.2)
+
+
+def test_where_states_are_closed_to_us_there_are_none_and_that_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = refusing_store(Refusing(PermissionDenied("no bigtable.tables.readRows")))
+    for _ in range(3):
+        assert store.read_states("cache", ids_of(FIRST_L2_ID)) == {}
+        store.write_states("cache", {FIRST_L2_ID: NodeState(UNKNOWN, recent_s())})
+    assert [record.getMessage() for record in caplog.records] == ["states of ids have no place"]
+    with pytest.raises(StorageUnavailableError):
+        store.read_cells("cache", ids_of(FIRST_L2_ID), ["size_nm3"])
+    store.close()
+
+
+def test_where_the_table_of_states_may_not_be_made_that_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def create_table(*arguments: object) -> bool:
+        tries.append(arguments)
+        raise PermissionDenied("no bigtable.tables.create")
+
+    monkeypatch.setattr("shared.store.bigtable_states.create_table", create_table)
+    bigtable = Refusing(NotFound("no such table"))
+    store = refusing_store(bigtable)
+    for _ in range(3):
+        store.write_states("cache", {FIRST_L2_ID: NodeState(UNKNOWN, recent_s())})
+    assert len(tries) == 1
+    assert bigtable.calls == 3
+    store.close()
+
+
+def test_states_that_cannot_be_reached_just_now_are_an_error_as_rows_are() -> None:
+    store = refusing_store(Refusing(ServiceUnavailable("away")))
+    with pytest.raises(StorageUnavailableError):
+        store.read_states("cache", ids_of(FIRST_L2_ID))
+    with pytest.raises(StorageUnavailableError):
+        store.write_states("cache", {FIRST_L2_ID: NodeState(UNKNOWN, recent_s())})
+    store.close()
 
 
 def test_bigtable_that_does_not_answer_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.deliveries import Counts, Deliveries, Delivery, Failure, RetryPolicy
+from shared.errors import StorageUnavailableError
 
 POLICY = RetryPolicy(attempts=3, first_pause_s=10, longest_pause_s=15, jitter=0.5)
 NOW_S = 1_800_000_000.0
@@ -97,6 +99,13 @@ def test_the_receiver_may_ask_for_a_longer_pause(deliveries: Deliveries) -> None
     assert len(deliveries.lease(1, NOW_S + 100)) == 1
 
 
+def test_the_receiver_cannot_ask_for_a_pause_of_hours(deliveries: Deliveries) -> None:
+    deliveries.add([task("a")], NOW_S)
+    (lease,) = deliveries.lease(1, NOW_S)
+    deliveries.retry([Failure(lease.id, "status 429", pause_s=100_000)], NOW_S)
+    assert len(deliveries.lease(1, NOW_S + 600)) == 1
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_pauses_stay_between_jitter_and_longest(attempt: int, random_share: float) -> None:
     pause_s = POLICY.pause_s(attempt, random_share)
@@ -148,6 +157,100 @@ def test_a_new_dispatcher_takes_over_what_the_killed_one_had_leased(deliveries: 
     assert deliveries.release_leases() == 2
     again = deliveries.lease(10, NOW_S)
     assert sorted((lease.body, lease.attempt) for lease in again) == [(b"0", 2), (b"1", 2), (b"2", 1)]
+
+
+def test_a_lease_ends_by_itself_whoever_held_it(deliveries: Deliveries) -> None:
+    deliveries.add([message(b"0"), message(b"1")], NOW_S)
+    (lost,) = deliveries.lease(1, NOW_S)
+    assert [lease.body for lease in deliveries.lease(2, NOW_S + 30)] == [b"1"]
+    assert deliveries.lease(2, NOW_S + 59) == []
+    (again,) = deliveries.lease(1, NOW_S + 60)
+    assert (again.id, again.attempt) == (lost.id, 2)
+
+
+def test_an_ended_lease_is_not_left_behind_what_waits(deliveries: Deliveries) -> None:
+    deliveries.add([message(b"%d" % number) for number in range(100)], NOW_S)
+    deliveries.lease(1, NOW_S)
+    assert [lease.body for lease in deliveries.lease(2, NOW_S + 60)] == [b"0", b"1"]
+
+
+def test_a_renewed_lease_lasts_from_then_on(deliveries: Deliveries) -> None:
+    deliveries.add([message(b"kept"), message(b"lost")], NOW_S)
+    kept, _ = deliveries.lease(2, NOW_S)
+    deliveries.renew([kept.id], NOW_S + 45)
+    assert [lease.body for lease in deliveries.lease(2, NOW_S + 100)] == [b"lost"]
+    assert [lease.body for lease in deliveries.lease(2, NOW_S + 105)] == [b"kept"]
+
+
+def test_renewing_what_is_no_lease_any_more_changes_nothing(deliveries: Deliveries) -> None:
+    deliveries.add([task("over"), task("failed")], NOW_S)
+    over, failed = deliveries.lease(2, NOW_S)
+    deliveries.acknowledge([over.id])
+    deliveries.retry([Failure(failed.id, "status 503")], NOW_S)
+    deliveries.renew([over.id, failed.id], NOW_S)
+    assert [lease.name for lease in deliveries.lease(2, NOW_S + 10)] == ["failed"]
+
+
+def test_who_still_has_a_delivery_under_way_does_not_get_it_again(deliveries: Deliveries) -> None:
+    deliveries.add([message(b"0"), message(b"1")], NOW_S)
+    first, _ = deliveries.lease(2, NOW_S)
+    assert [lease.body for lease in deliveries.lease(2, NOW_S + 600, held=[first.id])] == [b"1"]
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up(deliveries: Deliveries) -> None:
+    an_hour_s = 3600
+    deliveries.add([message(b"leased"), message(b"failed"), message(b"waiting")], NOW_S)
+    _, failed = deliveries.lease(2, NOW_S)
+    deliveries.retry([Failure(failed.id, "status 503")], NOW_S)
+    bodies = [lease.body for lease in deliveries.lease(3, NOW_S - an_hour_s)]
+    assert sorted(bodies) == [b"failed", b"leased", b"waiting"]
+
+
+def test_a_file_of_the_time_before_leases_ended_goes_on(deliveries: Deliveries, tmp_path: Path) -> None:
+    file = sqlite3.connect(tmp_path / "deliveries.db")
+    file.executescript(
+        """
+        CREATE TABLE deliveries (
+          id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL,
+          attributes TEXT NOT NULL, body BLOB NOT NULL, state TEXT NOT NULL, attempt INTEGER NOT NULL,
+          due_s REAL NOT NULL, reason TEXT NOT NULL
+        );
+        CREATE INDEX deliveries_by_state ON deliveries (state, kind, due_s);
+        CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE done (kind TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+        INSERT INTO deliveries (kind, name, path, attributes, body, state, attempt, due_s, reason) VALUES
+          ('message', '', '', '{"table_id": "graph"}', x'31', 'leased', 1, 1700000000, ''),
+          ('message', '', '', '{"table_id": "graph"}', x'32', 'waiting', 0, 1700000001, ''),
+          ('compute', 'a', '/chunks', '{}', x'33', 'dead', 10, 1700000002, 'status 503');
+        """
+    )
+    file.close()
+    leases = deliveries.lease(5, NOW_S)
+    assert [(lease.kind, lease.body, lease.attempt) for lease in leases] == [("message", b"1", 2), ("message", b"2", 1)]
+    assert [dead.reason for dead in deliveries.dead_letters()] == ["status 503"]
+
+
+def test_what_was_given_up_elsewhere_is_a_dead_letter_and_can_be_replayed(deliveries: Deliveries) -> None:
+    deliveries.add_dead_letter(Delivery("edit", b"body", {"table_id": "graph"}, "m7"), 3, "the volume is away")
+    assert deliveries.lease(1, NOW_S) == []
+    (dead,) = deliveries.dead_letters()
+    assert (dead.reason, dead.lease.attempt, dead.lease.name) == ("the volume is away", 3, "m7")
+    assert deliveries.replay(NOW_S) == 1
+    (lease,) = deliveries.lease(1, NOW_S)
+    assert (lease.kind, lease.body, lease.attributes, lease.attempt) == ("edit", b"body", {"table_id": "graph"}, 1)
+
+
+def test_a_file_that_others_have_locked_is_away_after_its_deadline(tmp_path: Path) -> None:
+    deliveries = Deliveries(tmp_path / "deliveries.db", deadline_s=0.1)
+    deliveries.add([message(b"0")], NOW_S)
+    other = sqlite3.connect(tmp_path / "deliveries.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailableError):
+        deliveries.lease(1, NOW_S)
+    other.close()
+    (lease,) = deliveries.lease(1, NOW_S)
+    assert lease.attempt == 1
+    deliveries.close()
 
 
 def test_counts_tell_every_kind_and_state(deliveries: Deliveries) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,16 +15,16 @@ import numpy as np
 import pytest
 
 from shared.attributes import feature_cells
-from shared.bus import Publisher, open_bus
+from shared.bus import Publisher, open_bus, open_dead_letters
 from shared.deliveries import Deliveries
 from shared.errors import ConfigurationError, StorageUnavailableError, TableNotFoundError
 from shared.store import open_store
-from shared.store.protocol import TableMeta
+from shared.store.protocol import NodeState, TableMeta
 from shared.store.sqlite import SQLiteStore
 from shared.store.table_format import Cell
 from shared.tasks import TaskQueue, open_queue
 from tests.cache_dumps import read_dump, restore
-from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, rows_of
+from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, recent_s, rows_of
 from tests.contract.feature_rows import FIRST_L2_ID, random_features
 from tests.contract.publisher_contract import PublisherContract, Received
 from tests.contract.task_queue_contract import Posted, TaskQueueContract
@@ -195,7 +196,28 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(caught.value)
 
 
-@pytest.mark.parametrize("opening", [open_store, open_bus, open_queue])
+def test_states_older_than_a_month_are_forgotten(store: SQLiteStore) -> None:
+    now_s = recent_s()
+    store.write_states("cache", {1: NodeState("failed", now_s - 32 * 86_400), 2: NodeState("failed", now_s)})
+    store.write_states("cache", {3: NodeState("failed", now_s)})
+    assert sorted(store.read_states("cache", ids_of(1, 2, 3))) == [2, 3]
+
+
+def test_a_file_that_was_made_before_there_were_states_takes_them(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "cache.db")
+    store.create_table("cache", META)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "cache.db")) as connection:
+        connection.executescript("DROP INDEX states_by_age; DROP TABLE states;")
+    store = SQLiteStore(tmp_path / "cache.db")
+    assert store.read_states("cache", ids_of(1)) == {}
+    state = NodeState("failed", recent_s(), "why")
+    store.write_states("cache", {1: state})
+    assert store.read_states("cache", ids_of(1)) == {1: state}
+    store.close()
+
+
+@pytest.mark.parametrize("opening", [open_store, open_bus, open_dead_letters, open_queue])
 @pytest.mark.parametrize(
     "address",
     ["", "cache.db", "mysql://user:secret@host/db", "secret", "sqlite://", "sqlite:///", "sqlite://host/file.db",
@@ -208,8 +230,18 @@ def test_an_unusable_address_is_refused_without_repeating_it(opening: object, ad
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("opening", [open_store, open_bus, open_queue])
+@pytest.mark.parametrize("opening", [open_store, open_bus, open_dead_letters, open_queue])
 def test_an_address_of_an_unknown_kind_is_refused_by_its_scheme(opening: object) -> None:
     assert callable(opening)
     with pytest.raises(ConfigurationError, match="mysql:// is not known"):
         opening("mysql://user:password@host/database")
+
+
+@pytest.mark.parametrize(
+    ("opening", "variable"), [(open_bus, "L2CACHE_BUS"), (open_dead_letters, "L2CACHE_DEAD_LETTERS")]
+)
+@pytest.mark.parametrize("address", ["mysql://host/db", "sqlite:relative.db", "sqlite:////no/such/f.db", "pubsub://x"])
+def test_a_wrong_address_is_blamed_on_its_variable(opening: object, variable: str, address: str) -> None:
+    assert callable(opening)
+    with pytest.raises(ConfigurationError, match=f"{variable}\\b"):
+        opening(address)

@@ -13,19 +13,22 @@ from pathlib import Path
 
 from infra.local.stack import PREFERRED_PORTS
 
-FUNCTIONS = ("--target compute", "--target ingest")
 
-
-def serving_processes(pid: int) -> list[int]:
-    """The processes below a process that serve requests of the compute and ingest functions."""
+def function_processes(pid: int, *targets: str) -> dict[int, bool]:
+    """The processes of functions below a process, and of each whether it serves requests (or has others do so)."""
     found: dict[int, tuple[int, str]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # processes end while they are listed
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
             found[int(folder.name)] = parent, (folder / "cmdline").read_text().replace("\0", " ")
-    functions = {child for child, (parent, command) in found.items() if any(name in command for name in FUNCTIONS)}
+    functions = {child for child, (_, command) in found.items() if any(f"--target {t}" in command for t in targets)}
     masters = {child for child in functions if found[child][0] == pid}
-    return sorted(child for child in functions if found[child][0] in masters)
+    return {child: child not in masters for child in sorted(functions) if {child, found[child][0]} & masters}
+
+
+def serving_processes(pid: int) -> list[int]:
+    """The processes below a process that serve requests of the compute and ingest functions."""
+    return [child for child, serves in function_processes(pid, "compute", "ingest").items() if serves]
 
 
 def take_free_ports(state: Path) -> None:

@@ -69,7 +69,7 @@ def test_every_row_of_the_ingest_is_pcgl2caches(stack: LocalStack, ingested: dic
 def test_the_recorded_edit_brings_its_seven_rows(stack: LocalStack, merged: dict[int, Row], shared_data: Path) -> None:
     (message,) = json.loads((shared_data / "messages" / "edit_merge.json").read_text())
     assert not any(look_up(stack.lookup_url, GRAPH, list(merged), update_cache="false").values())
-    bus = open_bus(stack.services.bus)
+    bus = open_bus(stack.services.edits_bus)
     bus.publish(message["attributes"], base64.b64decode(message["data_base64"]))
     bus.close()
 

@@ -27,7 +27,7 @@ def test_the_recorded_edit_brings_its_seven_rows(
 ) -> None:
     assert len(merged) == 7
     (message,) = json.loads((shared_data / "messages" / "edit_merge.json").read_text())
-    bus = open_bus(real_stack.services.bus)
+    bus = open_bus(real_stack.services.edits_bus)
     bus.publish(message["attributes"], base64.b64decode(message["data_base64"]))
     bus.close()
     wait_until(lambda: len(stored(real_stack, merged)) == len(merged), "the rows of the edit")

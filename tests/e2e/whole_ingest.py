@@ -1,11 +1,12 @@
-"""Ingests of a made world on a stack of their own, with or without random kills."""
+"""Ingests of a made world on a stack of their own, undisturbed, with random kills or with another fault."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,14 @@ class Ingested:
     cells: dict[tuple[bytes, str], bytes]
 
 
-def ingest(world: Path, state: Path, workers: int, backing: Backing, kill_every_s: float | None = None) -> Ingested:
+def ingest(
+    world: Path,
+    state: Path,
+    workers: int,
+    backing: Backing,
+    kill_every_s: float | None = None,
+    fault: Callable[[LocalStack], AbstractContextManager[None]] | None = None,
+) -> Ingested:
     """Ingests a world, after the eight chunks of a test run have warmed the workers.
 
     Args:
@@ -44,6 +52,7 @@ def ingest(world: Path, state: Path, workers: int, backing: Backing, kill_every_
       workers: chunk tasks at a time.
       backing: tables, bus and queue.
       kill_every_s: mean time between kills; None for none.
+      fault: entered as soon as the first chunks are computed, and left when the ingest has ended.
     """
     take_free_ports(state)
     graph = GraphSource(TABLE, ("--world", str(world)))
@@ -53,9 +62,16 @@ def ingest(world: Path, state: Path, workers: int, backing: Backing, kill_every_
         start_s = time.perf_counter()
         start_ingest(stack.ingest_url, TABLE)
         kills = contextlib.nullcontext([]) if kill_every_s is None else random_kills(os.getpid(), kill_every_s)
-        with kills as killed:
+        with kills as killed, contextlib.ExitStack() as disturbed:
+            if fault is not None:
+                wait_until(lambda: _completed(stack.ingest_url) > 0, "the first chunks", look_s=LOOK_S)
+                disturbed.enter_context(fault(stack))
             _wait(stack.ingest_url)
         return Ingested(time.perf_counter() - start_s, len(killed), dict(_cells(stack)))
+
+
+def _completed(url: str) -> int:
+    return int(status(url, TABLE)["completed_chunks"])
 
 
 def _wait(url: str) -> None:

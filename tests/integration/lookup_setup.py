@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import sys
 import time
 from dataclasses import dataclass, field
@@ -100,3 +101,16 @@ def json_of(response: TestResponse) -> Any:
     """The value in an answer, packed or not."""
     packed = response.headers.get("Content-Encoding") == "gzip"
     return json.loads(gzip.decompress(response.data) if packed else response.data)
+
+
+class propagated:  # noqa: N801  # reads as a with-statement's phrase
+    """Lets the records of the system reach pytest, which `shared.log.configure` keeps from the root logger."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self.handler = caplog.handler
+
+    def __enter__(self) -> None:
+        logging.getLogger("l2cache").addHandler(self.handler)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("l2cache").removeHandler(self.handler)

@@ -13,7 +13,7 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from infra.deadletters.__main__ import main
 from infra.local.emulators import Emulator
-from shared.bus import open_bus
+from shared.bus import open_bus, open_dead_letters
 from shared.bus.dead_letters import DeadLetterBox
 from shared.cloud_events import PushedMessage
 from shared.deliveries import Deliveries, Delivery, Failure, RetryPolicy
@@ -34,6 +34,27 @@ def complaint(*arguments: str) -> str:
     done = CliRunner().invoke(main, list(arguments))
     assert done.exit_code == 2
     return done.output
+
+
+def test_what_the_compute_function_gives_up_on_the_local_stack_is_listed_with_its_reason(tmp_path: Path) -> None:
+    file = tmp_path / "deliveries.db"
+    letters = open_dead_letters(f"sqlite://{file}")
+    box = DeadLetterBox(letters, attempts=10)
+    edit = {"table_id": "graph", "remesh_priority": "true"}
+    assert box.take(PushedMessage("7", MISS, b"12345678", 10), "the volume is away")
+    assert box.give_up(PushedMessage("8", edit, b"an edit", 2), "the process died")
+    letters.close()
+    listed = run("list", str(file))
+    assert [line[1:] for line in listed] == [
+        ["l2_cache_id=cache message_id=7 table_id=graph", "8 bytes", "10 attempts", "the volume is away"],
+        ["message_id=8 remesh_priority=true table_id=graph", "7 bytes", "2 attempts", "the process died"],
+    ]
+    assert run("replay", str(file)) == [["2 dead letters will be delivered again"]]
+    assert run("list", str(file)) == []
+    deliveries = Deliveries(file)
+    replayed = [(lease.kind, lease.attributes, lease.body, lease.attempt) for lease in deliveries.lease(5, 1e12)]
+    deliveries.close()
+    assert replayed == [("edit", edit, b"an edit", 1), ("message", MISS, b"12345678", 1)]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
-"""The topic of the emulator stack: what fails again and again ends among the dead letters."""
+"""The topics of the emulator stack: none waits for another, and what fails again and again becomes a dead letter."""
 
+import base64
 import contextlib
+import json
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from google.api_core.exceptions import DeadlineExceeded
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from werkzeug import Request, Response
 
-from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, Topic, create_topic
+from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, Topic, create_topics
 from infra.local.emulators import Emulator
 from tests.graph_servers import serving
 
@@ -44,20 +47,51 @@ def pull(subscriber: SubscriberClient, subscription: str) -> Any:
     raise AssertionError(f"no message within {PATIENCE_S:g} s")
 
 
+def unused(kind: str) -> Topic:
+    return Topic("l2cache-test", f"{kind}-{uuid.uuid4().hex[:12]}")
+
+
 def test_a_message_that_is_refused_again_and_again_becomes_a_dead_letter(
     pubsub_environment: Emulator, picky_server: tuple[str, list[bytes]]
 ) -> None:
     url, bodies = picky_server
-    topic = Topic("l2cache-test", f"topic-{uuid.uuid4().hex[:12]}")
-    create_topic(pubsub_environment.endpoint, topic, url, least_pause=timedelta(milliseconds=50))
+    topic, dead = unused("topic"), unused("dead")
+    create_topics(pubsub_environment.endpoint, {topic: url}, dead, least_pause=timedelta(milliseconds=50))
     publisher = PublisherClient()
     publisher.publish(topic.path, b"12345678", table_id="graph").result(timeout=30)
     publisher.transport.close()
     with SubscriberClient() as subscriber:
-        subscription = topic.dead_letters.subscription
-        message = pull(subscriber, subscription)
-        subscriber.delete_subscription(subscription=topic.subscription)
-        subscriber.delete_subscription(subscription=subscription)
+        message = pull(subscriber, dead.subscription)
+        for subscription in (topic.subscription, dead.subscription):
+            subscriber.delete_subscription(subscription=subscription)
     assert message.data == b"12345678"
     assert message.attributes["table_id"] == "graph"
     assert len(bodies) >= ATTEMPTS_BEFORE_DEAD
+
+
+def test_what_waits_in_one_topic_holds_no_other_up(
+    pubsub_environment: Emulator, picky_server: tuple[str, list[bytes]]
+) -> None:
+    url, bodies = picky_server
+    misses, edits, dead = unused("misses"), unused("edits"), unused("dead")
+    letting = threading.Event()
+
+    @Request.application
+    def stuck(_request: Request) -> Response:
+        letting.wait(PATIENCE_S)
+        return Response(status=204)
+
+    with serving(stuck) as stuck_url, SubscriberClient() as subscriber:
+        create_topics(pubsub_environment.endpoint, {misses: stuck_url, edits: url}, dead)
+        publisher = PublisherClient()
+        for future in [publisher.publish(misses.path, b"miss", table_id="graph") for _ in range(1000)]:
+            future.result(timeout=30)
+        publisher.publish(edits.path, b"edit", table_id="graph").result(timeout=30)
+        publisher.transport.close()
+        end_s = time.monotonic() + PATIENCE_S
+        while not bodies and time.monotonic() < end_s:
+            time.sleep(0.01)
+        for topic in (misses, edits, dead):
+            subscriber.delete_subscription(subscription=topic.subscription)
+        letting.set()
+    assert base64.b64decode(json.loads(bodies[0])["message"]["data"]) == b"edit"

@@ -130,15 +130,22 @@ def test_every_chunk_is_mapped_as_by_the_graph_server_and_by_following_parents(
     timestamp = MOMENTS[moment]
     table, server = registry.get(dataset(real, real.address)), registry.get(dataset(real, None))
     assert isinstance(table, GraphTable)
-    mapped = {chunk: table.l2_of_supervoxels(ids, timestamp) for chunk, ids in chunks.items()}
+    mappings = {chunk: table.l2_of_supervoxels(ids, timestamp) for chunk, ids in chunks.items()}
+    mapped = {chunk: mapping.l2_ids for chunk, mapping in mappings.items()}
     assert len(mapped) == 128
     for chunk, ids in chunks.items():
         followed = [real.l2_of(supervoxel, timestamp) for supervoxel in ids.tolist()]
         assert mapped[chunk].tolist() == followed, chunk
     everything = np.concatenate(list(chunks.values()))
     served = server.l2_of_supervoxels(everything, timestamp)
-    np.testing.assert_array_equal(np.concatenate(list(mapped.values())), served)
-    assert bool(served.any()) == (moment != "before the graph")
+    np.testing.assert_array_equal(np.concatenate(list(mapped.values())), served.l2_ids)
+    assert bool(served.l2_ids.any()) == (moment != "before the graph")
+    later = np.concatenate([mapping.not_yet for mapping in mappings.values()])
+    np.testing.assert_array_equal(later, served.not_yet)
+    known = np.isin(everything, np.array(list(real.parents), dtype=np.uint64))
+    np.testing.assert_array_equal(later, known & (moment == "before the graph"))
+    assert not served.impossible.any()
+    assert not any(mapping.impossible.any() for mapping in mappings.values())
 
 
 def recorded_exchanges(data: Path, state: str) -> Iterator[tuple[UInt64Array, UInt64Array]]:
@@ -167,7 +174,7 @@ def test_the_real_graph_servers_recorded_answers_are_met(real: RealGraph, regist
     for asked, answered in exchanges:
         supervoxels = asked >> 56 == 1
         expected = np.where(answered[supervoxels] >> 56 == 2, answered[supervoxels], 0)
-        np.testing.assert_array_equal(table.l2_of_supervoxels(asked[supervoxels], None), expected)
+        np.testing.assert_array_equal(table.l2_of_supervoxels(asked[supervoxels], None).l2_ids, expected)
     if real.state == "before_merge":
         assert max(len(asked) for asked, _ in exchanges) == 61_465
 

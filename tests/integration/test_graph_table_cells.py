@@ -93,7 +93,7 @@ def test_any_history_of_merges_and_splits_is_read_as_its_parents_say(
             for supervoxel in asked
         ]
         timestamp = None if time_ms is None else at_ms(time_ms)
-        mapped = made_graph.l2_of_supervoxels(np.array(asked, dtype=np.uint64), timestamp)
+        mapped = made_graph.l2_of_supervoxels(np.array(asked, dtype=np.uint64), timestamp).l2_ids
         assert mapped.tolist() == expected
 
 
@@ -106,7 +106,7 @@ def test_only_the_nodes_of_the_supervoxels_own_chunk_are_read_from_its_first_to_
     strangers = [edge for neighbour in neighbours for edge in l2_id_range(neighbour, LAYOUT)]
     cells = [children_cell(first, 10, [low]), children_cell(last, 10, [high])]
     write_cells(made_table, cells + [children_cell(stranger, 20, [low, high]) for stranger in strangers])
-    assert made_graph.l2_of_supervoxels(np.array([low, high], dtype=np.uint64), None).tolist() == [first, last]
+    assert made_graph.l2_of_supervoxels(np.array([low, high], dtype=np.uint64), None).l2_ids.tolist() == [first, last]
 
 
 def test_supervoxels_of_several_chunks_and_ids_that_are_none_are_mapped_at_once(
@@ -116,9 +116,9 @@ def test_supervoxels_of_several_chunks_and_ids_that_are_none_are_mapped_at_once(
     write_cells(made_table, [children_cell(l2_id, 10, [supervoxel]) for supervoxel, l2_id in owners.items()])
     outside, of_another_layer = node(1, (1001, 6, 6), 1), next(iter(owners.values()))
     asked = np.array([*owners, 0, outside, of_another_layer, 2**64 - 1], dtype=np.uint64)
-    assert made_graph.l2_of_supervoxels(asked, None).tolist() == [*owners.values(), 0, 0, 0, 0]
-    assert made_graph.l2_of_supervoxels(asked[:0], None).tolist() == []
-    assert not made_graph.l2_of_supervoxels(asked, at_ms(-1)).any()
+    assert made_graph.l2_of_supervoxels(asked, None).l2_ids.tolist() == [*owners.values(), 0, 0, 0, 0]
+    assert made_graph.l2_of_supervoxels(asked[:0], None).l2_ids.tolist() == []
+    assert not made_graph.l2_of_supervoxels(asked, at_ms(-1)).l2_ids.any()
 
 
 def test_a_supervoxel_whose_parent_is_above_layer_2_belongs_to_no_l2_node(
@@ -129,7 +129,53 @@ def test_a_supervoxel_whose_parent_is_above_layer_2_belongs_to_no_l2_node(
     above, l2_id = node(3, (0, 0, 0), 1), node(2, chunk, 1)
     parent = Cell(row_key(odd), "0", "parents", 10_000, above.to_bytes(8, "little"))
     write_cells(made_table, [parent, children_cell(above, 10, [odd]), children_cell(l2_id, 10, [usual])])
-    assert made_graph.l2_of_supervoxels(np.array([odd, usual], dtype=np.uint64), None).tolist() == [0, l2_id]
+    assert made_graph.l2_of_supervoxels(np.array([odd, usual], dtype=np.uint64), None).l2_ids.tolist() == [0, l2_id]
+
+
+def test_what_has_a_node_only_later_is_told_apart_from_what_never_has_one(
+    made_table: TableAddress, made_graph: GraphTable
+) -> None:
+    early, late, never = next(UNUSED_CHUNKS), next(UNUSED_CHUNKS), next(UNUSED_CHUNKS)
+    asked = [node(1, chunk, number) for chunk in (early, late, never) for number in (1, 2)]
+    cells = [
+        children_cell(node(2, early, 1), 10, asked[:1]),
+        children_cell(node(2, late, 1), 20, asked[2:3]),
+        children_cell(node(2, early, 2), 30, asked[1:2]),
+    ]
+    write_cells(made_table, cells)
+
+    def not_yet(timestamp: datetime | None) -> list[bool]:
+        return made_graph.l2_of_supervoxels(np.array([*asked, 0], dtype=np.uint64), timestamp).not_yet.tolist()
+
+    assert not_yet(at_ms(-1)) == not_yet(at_ms(9)) == [True, True, True, False, False, False, False]
+    # Chunks that have nodes are not before the graph, whatever edits bring.
+    assert not_yet(at_ms(10)) == [False, False, True, False, False, False, False]
+    assert not any(not_yet(at_ms(20)))
+    assert not any(not_yet(None))
+
+
+@pytest.mark.parametrize(
+    "stranger", [node(1, (9, 9, 8), 1), node(2, (9, 9, 9), 8), node(3, (2, 2, 2), 1), 12345, 2**64 - 1]
+)
+def test_a_node_of_what_is_no_supervoxel_of_its_chunk_is_a_fault_of_the_graph(
+    made_table: TableAddress, made_graph: GraphTable, stranger: int
+) -> None:
+    wrong, right = node(2, (9, 9, 9), 1), node(2, (9, 9, 9), 2)
+    own = [node(1, (9, 9, 9), number) for number in (1, 2)]
+    write_cells(made_table, [children_cell(wrong, 10, [own[0], stranger]), children_cell(right, 10, [own[1]])])
+    with pytest.raises(GraphUnavailableError, match=f"node {wrong} .*{stranger} "):
+        made_graph.supervoxels_of(np.array([right, wrong], dtype=np.uint64))
+    found = made_graph.supervoxels_of(np.array([right], dtype=np.uint64))
+    assert {l2_id: members.tolist() for l2_id, members in found.items()} == {right: own[1:]}
+
+
+def test_a_question_for_nodes_ends_with_the_time_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIGTABLE_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
+    clients = DataClients()
+    graph = GraphTable(TableAddress("project", "instance", "away"), lambda: GEOMETRY, clients, 600.0, 600.0)
+    with pytest.raises(GraphUnavailableError, match="away"):
+        graph.supervoxels_of(np.array([node(2, (0, 0, 0), 1)], dtype=np.uint64), within_s=0.2)
+    clients.close()
 
 
 @pytest.mark.parametrize("value", [b"1234567", b"\x28\xb5\x2f\xfd and no frame"])

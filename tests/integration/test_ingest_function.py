@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -90,6 +91,44 @@ def test_every_operation_can_be_called_at_the_root(site: Site, url: str) -> None
         answer = post(url, "/", **wrong)
         assert answer.status_code == 400
         assert "start" in answer.json()["message"]
+
+
+DIGITS = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields"),
+    [
+        ("failed", {"limit": DIGITS}),
+        ("failed", {"limit": "0" * 5000}),
+        ("failed", {"after": f"0_0_0-1_1_1.{DIGITS}"}),
+        ("failed", {"after": f"{DIGITS}_0_0-1_1_1.1"}),
+        ("plan", {"concurrency": DIGITS}),
+    ],
+)
+def test_numbers_of_thousands_of_digits_are_refused_briefly(
+    site: Site, url: str, operation: str, fields: dict[str, str]
+) -> None:
+    post(url, "/start", **START)
+    asked = [post(url, f"/{operation}", dataset=GRAPH_ID, **fields)]
+    if operation == "failed":
+        asked.append(requests.get(f"{url}/failed", params={"dataset": GRAPH_ID, **fields}, timeout=30))
+    for answer in asked:
+        assert (answer.status_code, answer.json()["code"]) == (400, 400)
+        assert next(iter(fields)) in answer.json()["message"]
+        assert len(answer.text) < 500
+
+
+def test_deep_nesting_is_refused_in_every_field_of_every_operation(url: str) -> None:
+    nested = "[" * 1000 + "]" * 1000
+    fields = ("dataset", "run", "limit", "after", "resume", "bounding_box", "timestamp", "unit")
+    operations = ("plan", "start", "status", "failed", "retry", "cancel", "runs")
+    with requests.Session() as session:
+        for operation, field in itertools.product(operations, fields):
+            for path, name in ((f"/{operation}", ""), ("/", f'"operation": "{operation}",')):
+                answer = session.post(f"{url}{path}", data=f'{{{name} "{field}": {nested}}}', timeout=30)
+                assert (answer.status_code, answer.json()["code"]) == (400, 400)
+                assert "nested too deeply" in answer.json()["message"]
 
 
 def test_a_cancelled_run_does_nothing_until_it_is_resumed(site: Site, url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from shared.features import Features
 from shared.store import TableMeta
 from shared.version import TITLE
 from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of
+from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of, propagated
 
 INFO = {
     "data_dir": "file:///nowhere",
@@ -219,19 +218,6 @@ class TestMisses:
             assert ask(client, CACHED) == {str(i): {} for i in CACHED}
         assert world.published_ids() == CACHED
         assert "the cache table does not exist yet" in caplog.messages
-
-
-class propagated:  # noqa: N801  # reads as a with-statement's phrase
-    """Lets the records of the system reach pytest, which `shared.log.configure` keeps from the root logger."""
-
-    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        self.handler = caplog.handler
-
-    def __enter__(self) -> None:
-        logging.getLogger("l2cache").addHandler(self.handler)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("l2cache").removeHandler(self.handler)
 
 
 BAD_REQUESTS = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from shared.deliveries import Deliveries
 from shared.messages import TRACE_ATTRIBUTE
 from shared.store import TableMeta
 from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of
+from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of, propagated
 
 INFO = {
     "data_dir": "file:///nowhere",
@@ -57,6 +59,48 @@ def test_other_callers_and_what_needs_no_storage_go_on(world: World, monkeypatch
 def test_zero_switches_the_limit_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="0")
     assert {client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW).status_code for _ in range(700)} == {200}
+
+
+def misses(start: int, count: int) -> bytes:
+    """A body that asks for so many ids that are not cached."""
+    return (np.arange(start, start + count, dtype=np.uint64) | np.uint64(2 << 56)).tobytes()
+
+
+def test_more_misses_than_a_caller_may_cause_are_answered_and_not_published(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = world.client(monkeypatch, L2CACHE_MISSES_PER_MINUTE="30")
+    with propagated(caplog):
+        for address in ("203.0.113.1", "203.0.113.1", "203.0.113.2"):
+            headers = {**RAW, "X-Forwarded-For": address}
+            assert len(json_of(client.post(ATTRIBUTES_PATH, data=misses(1, 50), headers=headers))) == 50
+    fields = [record.__dict__["fields"] for record in caplog.records if record.message == "request"]
+    assert [(f["misses"], f["published"], f["withheld"]) for f in fields] == [(50, 30, 20), (50, 0, 20), (50, 20, 0)]
+    assert len(set(world.published_ids())) == 50
+
+
+def test_a_bus_that_is_locked_delays_no_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = world.client(monkeypatch, L2CACHE_PUBLISH_WAIT_S="0.2")
+    assert client.post(ATTRIBUTES_PATH, data=misses(1, 1), headers=RAW).status_code == 200
+    counts = (1_000, 4_000, 10_000)
+    with closing(sqlite3.connect(world.folder / "bus.db", isolation_level=None)) as lock, propagated(caplog):
+        lock.execute("BEGIN IMMEDIATE")
+        started_s = time.monotonic()
+        for count in counts:
+            assert len(json_of(client.post(ATTRIBUTES_PATH, data=misses(2, count), headers=RAW))) == count
+        # Each message would wait for 30 s.
+        assert time.monotonic() - started_s < 15
+    fields = [record.__dict__["fields"] for record in caplog.records if record.message == "request"]
+    assert [f["misses"] for f in fields] == list(counts)
+    assert [f["published"] for f in fields] == [0, 0, 0]
+    assert all(f["unpublished"] > 0 for f in fields)
+    assert "publishing misses has stopped" in caplog.messages
+    give_up_s = time.monotonic() + 60
+    while len(world.published_ids()) < 500:
+        assert time.monotonic() < give_up_s, "what was under way was not published when the bus was free again"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("header", ["traceparent", "X-Cloud-Trace-Context"])

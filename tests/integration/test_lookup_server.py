@@ -5,15 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,62 +18,15 @@ import flask
 import numpy as np
 import pytest
 import requests
-from werkzeug.serving import make_server, make_ssl_devcert
 
 from shared.store import TableMeta
+from tests.auth_service import NOBODY, STRANGER, VIEWER, AuthService, serving_tls
+from tests.function_server import ROOT, SOURCES, running
 from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, ROOT, SOURCE, TABLE, World, graph_app
+from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app
 from tests.integration.test_lookup_function import CACHED, INFO, MISSING, small_features
 
-START_S = 30.0
-VIEWER, STRANGER, NOBODY = "s3cret-viewer", "s3cret-stranger", "s3cret-nobody"
-USERS = {VIEWER: {"brain": ["view"]}, STRANGER: {"other": ["view"], "brain": ["edit"]}}
 MAX_BODY_BYTES = 1_000_000
-
-
-@dataclass
-class AuthService:
-    """As much of a middle_auth server as its client asks: the user of a token, the dataset of a table."""
-
-    away: bool = False
-    asked: list[str] = field(default_factory=list)
-
-    def app(self) -> flask.Flask:
-        app = flask.Flask("auth")
-
-        @app.before_request
-        def count() -> flask.Response | None:
-            self.asked.append(flask.request.path)
-            return flask.Response("away", 503) if self.away else None
-
-        @app.get("/api/v1/user/cache")
-        def user() -> flask.Response:
-            permissions = USERS.get(flask.request.headers["Authorization"].removeprefix("Bearer "))
-            if permissions is None:
-                return flask.Response("no such token", 401)
-            return flask.jsonify(id=1, admin=False, groups=[], permissions_v2=permissions, missing_tos=[])
-
-        @app.get(f"/api/v1/service/pychunkedgraph/table/{DATASET}/dataset")
-        def dataset() -> flask.Response:
-            return flask.jsonify("brain")
-
-        return app
-
-
-@contextmanager
-def serving_tls(app: flask.Flask, folder: Path) -> Iterator[tuple[str, str]]:
-    """Serves over TLS on a free port; yields host and port, and the file of the certificate to trust."""
-    certificate, key = make_ssl_devcert(str(folder / "auth"), host="localhost")
-    server = make_server("127.0.0.1", 0, app, threaded=True, ssl_context=(certificate, key))
-    server.log = lambda *_: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"localhost:{server.server_port}", certificate
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass
@@ -95,46 +44,10 @@ class Server:
         return requests.post(url, data=data, headers=headers, timeout=30, allow_redirects=False, **options)
 
 
-@contextmanager
-def running(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """Runs functions-framework as in the cloud, in a process group of its own; yields the address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = [sys.executable, "-m", "functions_framework", "--source", str(SOURCE), "--target", "lookup"]
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("L2CACHE", "AUTH", "REQUESTS", "TOKEN"))}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*program, "--host", "127.0.0.1", "--port", str(port)],
-            env={**inherited, "PYTHONPATH": str(ROOT), "THREADS": "8", **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + START_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        try:
-            if requests.get(f"{url}/healthz", timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    pytest.fail(f"the function did not start: {log.read_text()}")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    auth = AuthService()
+    auth = AuthService(DATASET)
     with serving(graph_app(INFO)) as graph_url, serving_tls(auth.app(), folder) as (auth_url, certificate):
         world = World(folder, graph_url)
         store = world.store
@@ -149,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "L2CACHE_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
             "L2CACHE_LOG_LEVEL": "DEBUG",
         }
-        with running(environment, folder / "log") as url:
+        with running("lookup", environment, folder / "log") as url:
             yield Server(url, folder / "log", auth)
 
 
@@ -161,6 +74,11 @@ class TestAuthentication:
         assert response.json()["message"]
         assert response.headers["WWW-Authenticate"].startswith('Bearer realm="https://')
         assert response.headers["Access-Control-Expose-Headers"] == "WWW-Authenticate"
+
+    def test_no_caller_is_sent_to_a_login_page(self, server: Server) -> None:
+        for headers in ({"X-Requested-With": ""}, {"X-Requested-With": "", "Accept": "text/html"}):
+            assert server.post(headers=headers).status_code == 401
+            assert server.post(query=f"?middle_auth_token={VIEWER}", headers=headers).status_code == 200
 
     @pytest.mark.parametrize("token", [NOBODY, "%22", "a b"])
     def test_an_unknown_token_is_refused(self, server: Server, token: str) -> None:
@@ -210,11 +128,8 @@ class TestAuthentication:
         assert len(server.auth.asked) == asked
 
     def test_an_authentication_service_that_is_away_is_a_503(self, server: Server) -> None:
-        server.auth.away = True
-        try:
+        with server.auth.answering(lambda: flask.Response("away", 503)):
             response = server.post(token="s3cret-never-seen-before")  # noqa: S106
-        finally:
-            server.auth.away = False
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
         assert "localhost" not in response.text
@@ -273,7 +188,7 @@ class TestProcess:
 
 def test_loading_the_function_loads_nothing_heavy(tmp_path: Path) -> None:
     world = World(tmp_path, "http://127.0.0.1:1")
-    script = f"import runpy, sys; runpy.run_path({str(SOURCE)!r}); print(*sys.modules)"
+    script = f"import runpy, sys; runpy.run_path({str(SOURCES['lookup'])!r}); print(*sys.modules)"
     environment = {**os.environ, **world.environment, "PYTHONPATH": str(ROOT)}
     output = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in output.stdout.split()}
@@ -283,5 +198,8 @@ def test_loading_the_function_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_a_function_that_is_configured_wrongly_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(pytest.fail.Exception, match="L2CACHE_DATASETS must be set"), running({}, tmp_path / "log"):
+    with (
+        pytest.raises(pytest.fail.Exception, match="L2CACHE_DATASETS must be set"),
+        running("lookup", {}, tmp_path / "log"),
+    ):
         pass

@@ -16,15 +16,14 @@ import numpy as np
 import pytest
 import requests
 
-from infra.local.dispatch import envelope
 from infra.local.graph.app import create_app
 from infra.local.graph.server import GraphFiles, load
+from infra.local.posting import envelope
 from infra.local.world.build import build
 from infra.local.world.parameters import TABLE, WorldParameters
 from infra.lock import FUNCTIONS, pins
 from infra.package import package
-from shared.bus.dead_letters import REASON_ATTRIBUTE, original_attributes
-from shared.deliveries import Deliveries
+from shared.deliveries import MESSAGE_KINDS, Deliveries
 from tests.graph_servers import serving
 from tests.packaged_functions import PackagedFunction, release, unpack
 
@@ -82,7 +81,7 @@ class Deployment:
         count = 0
         while leases := deliveries.lease(100, time.time()):
             for lease in leases:
-                body, headers = envelope(lease) if lease.kind == "message" else (lease.body, {})
+                body, headers = envelope(lease) if lease.kind in MESSAGE_KINDS else (lease.body, {})
                 url = self.urls["ingest" if lease.kind == "ingest" else "compute"] + lease.path
                 assert requests.post(url, data=body, headers=headers, timeout=120).ok
                 deliveries.acknowledge([lease.id])
@@ -164,11 +163,12 @@ def test_at_its_last_delivery_a_message_that_fails_is_kept_with_its_reason(deplo
         statuses.append(requests.post(deployment.urls["compute"], json=body, timeout=60).status_code)
     assert statuses == [503, 204]
     deliveries = Deliveries(deployment.folder / "dead.db")
-    (letter,) = deliveries.lease(10, time.time())
+    (letter,) = deliveries.dead_letters()
     deliveries.close()
-    assert letter.body == bytes([1, 0, 0, 0, 0, 0, 0, 2])
-    assert original_attributes(letter.attributes) == message["attributes"]
-    assert "graph server" in letter.attributes[REASON_ATTRIBUTE]
+    assert letter.lease.body == bytes([1, 0, 0, 0, 0, 0, 0, 2])
+    assert letter.lease.attributes["table_id"] == letter.lease.attributes["l2_cache_id"] == AWAY
+    assert letter.lease.attempt == 2
+    assert "graph server" in letter.reason
 
 
 def test_one_trace_joins_the_look_up_and_the_computation_that_it_set_off(deployment: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""Writing rows to Bigtable: rows that failed are written again, and only these."""
+"""Writing rows to Bigtable: rows that failed are written again, and only these; what must happen once does."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import NotFound, RetryError, ServiceUnavailable
-from google.cloud.bigtable_v2 import MutateRowsRequest, MutateRowsResponse
+from google.cloud.bigtable_v2 import (
+    CheckAndMutateRowRequest,
+    CheckAndMutateRowResponse,
+    MutateRowsRequest,
+    MutateRowsResponse,
+)
 
-from shared.bigtable.mutations import mutate_rows, replace_cell, set_cells
+from shared.bigtable.mutations import cell_is, mutate_rows, replace_cell, replace_if, set_cells
 
 OK, NOT_FOUND, UNAVAILABLE = 0, 5, 14
 TABLE = "projects/p/instances/i/tables/t"
@@ -74,3 +79,41 @@ def test_entries_hold_their_mutations_in_order() -> None:
     cell = setting.set_cell
     assert (cell.family_name, cell.column_qualifier, cell.value) == ("4", b"mark", b"new")
     assert cell.timestamp_micros % 1000 == 0
+
+
+class Forgetful:
+    """In the place of the client: does what it is asked for, but its first answers get lost, before or after that."""
+
+    def __init__(self, lost: Sequence[str]) -> None:
+        self.lost, self.value = list(lost), b"old"
+
+    def check_and_mutate_row(self, request: CheckAndMutateRowRequest, retry: None, timeout: float) -> Any:
+        assert (request.table_name, timeout) == (TABLE, 1.0)
+        when = self.lost.pop(0) if self.lost else ""
+        if when == "before":
+            raise ServiceUnavailable("away")
+        matched = self.value == request.predicate_filter.chain.filters[2].value_range_filter.start_value_closed
+        if matched:
+            self.value = request.true_mutations[1].set_cell.value
+        if when == "after":
+            raise ServiceUnavailable("away")
+        return CheckAndMutateRowResponse(predicate_matched=matched)
+
+
+@pytest.mark.parametrize("lost", [(), ("before",), ("after",), ("before", "after", "before")])
+@pytest.mark.parametrize(("expected", "succeeds"), [(b"old", True), (b"other", False)])
+def test_who_replaced_a_cell_is_told_though_answers_get_lost(
+    lost: Sequence[str], expected: bytes, succeeds: bool
+) -> None:
+    bigtable: Any = Forgetful(lost)
+    replaced = replace_if(
+        bigtable,
+        TABLE,
+        replace_cell(b"key", "1", "run", b"new"),
+        condition=cell_is("1", "run", expected),
+        negate=False,
+        is_ours=lambda: bigtable.value == b"new",
+        timeout_s=30.0,
+        attempt_timeout_s=1.0,
+    )
+    assert (replaced, bigtable.value == b"new") == (succeeds, succeeds)

@@ -4,6 +4,7 @@ import json
 import logging
 import pickle
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ import pytest
 from shared.bus.dead_letters import DeadLetterBox, original_attributes
 from shared.cloud_events import PushedMessage
 from shared.compute import MessageHandler, Verdict
-from shared.errors import GraphResponseError, GraphUnavailableError, StorageUnavailableError, VolumeUnavailableError
+from shared.compute.outcome import NodesOutcome
+from shared.errors import (
+    ChunkFaultError,
+    GraphResponseError,
+    GraphUnavailableError,
+    StorageUnavailableError,
+    VolumeUnavailableError,
+)
+from shared.types import Triple, UInt64Array
 from tests.small_graph import GRAPH_ID, TABLE_ID, SmallCache, failing, node_id
 
 A, B = (0, 0, 0), (1, 0, 0)
@@ -23,7 +32,7 @@ class Rig:
     def __init__(self, cache: SmallCache, caplog: pytest.LogCaptureFixture) -> None:
         self.cache, self._caplog = cache, caplog
         self.handler = MessageHandler(cache.service)
-        self.attempt = 1
+        self.attempt: int | None = 1
 
     def handle(self, data: bytes, **attributes: str) -> Verdict:
         message = PushedMessage("15", {"table_id": GRAPH_ID, **attributes}, data, self.attempt)
@@ -226,8 +235,101 @@ def test_a_message_that_succeeds_at_its_last_delivery_is_no_dead_letter(rig: Rig
     assert letters.letters == []
 
 
+def test_a_message_can_be_given_up_before_its_last_delivery() -> None:
+    letters = KeptLetters()
+    box = DeadLetterBox(letters, attempts=30)
+    message = PushedMessage("15", {"table_id": GRAPH_ID}, b"data", attempt=2)
+    assert not box.take(message, "the volume is away")
+    assert box.give_up(message, "the process died")
+    ((attributes, data),) = letters.letters
+    assert (attributes["dead_letter_reason"], attributes["dead_letter_attempts"]) == ("the process died", "2")
+    assert (original_attributes(attributes), data) == ({"table_id": GRAPH_ID}, b"data")
+    letters.away = True
+    assert not box.give_up(message, "the process died")
+
+
 def test_a_long_reason_is_cut_to_what_an_attribute_holds(rig: Rig) -> None:
     letters = KeptLetters()
     box = DeadLetterBox(letters, attempts=1)
     assert box.take(PushedMessage("1", {}, b"", 1), "\N{GREEK SMALL LETTER ALPHA}" * 2000)
     assert 1000 < len(letters.letters[0][0]["dead_letter_reason"].encode()) <= 1024
+
+
+class Died(BaseException):
+    """The process is gone: nothing of ours may catch this."""
+
+
+class Isolated:
+    """In the place of a process of its own: what dies there is an error here."""
+
+    def __init__(self, cache: SmallCache) -> None:
+        self._cache = cache
+        self.asked: list[int] = []
+
+    @contextmanager
+    def __call__(self) -> Iterator[Isolated]:
+        yield self
+
+    def compute_nodes(self, graph_id: str, l2_ids: UInt64Array, is_edit: bool) -> NodesOutcome:
+        self.asked.extend(l2_ids.tolist())
+        try:
+            return self._cache.service.compute_nodes(graph_id, l2_ids, is_edit)
+        except Died:
+            raise ChunkFaultError("the process died (SIGSEGV) while reading the chunk") from None
+
+
+@pytest.mark.parametrize("is_counted", [True, False], ids=["counted by the bus", "not counted"])
+def test_a_message_whose_chunk_kills_its_process_becomes_a_dead_letter_and_its_other_chunks_have_rows(
+    rig: Rig, is_counted: bool
+) -> None:
+    letters, isolated = KeptLetters(), Isolated(rig.cache)
+    rig.handler = MessageHandler(rig.cache.service, DeadLetterBox(letters, attempts=30), isolated)
+    nodes = [rig.cache.graph.add(chunk, 1, {1, 2}) for chunk in (A, B, (2, 0, 1))]
+
+    def die(chunk: Triple) -> None:
+        if chunk == B:
+            raise Died
+
+    rig.cache.volume.fail = die
+    for attempt in (1, 2):
+        rig.attempt = attempt if is_counted else None
+        with pytest.raises(Died):
+            rig.miss(*nodes)
+    assert not isolated.asked
+    rig.attempt = 3 if is_counted else None
+    assert rig.miss(*nodes) is Verdict.GIVEN_UP
+    assert sorted(rig.cache.rows()) == sorted([nodes[0], nodes[2]])
+    ((attributes, _),) = letters.letters
+    assert attributes["dead_letter_reason"] == "the process died (SIGSEGV) while reading the chunk"
+    assert attributes["dead_letter_attempts"] == "3"
+    assert not rig.cache.store.read_marks(TABLE_ID, "delivery/")
+
+
+def test_a_message_that_failed_with_an_answer_needs_no_process_of_its_own(rig: Rig) -> None:
+    isolated = Isolated(rig.cache)
+    rig.handler = MessageHandler(rig.cache.service, isolation=isolated)
+    node = rig.cache.graph.add(A, 1, {1, 2})
+    rig.cache.volume.fail = failing(VolumeUnavailableError("the volume is away"))
+    for rig.attempt in (None, None, None, None, None):
+        assert rig.miss(node) is Verdict.RETRY
+    rig.cache.volume.fail = lambda _: None
+    assert rig.miss(node) is Verdict.DONE
+    assert not isolated.asked
+    assert not rig.cache.store.read_marks(TABLE_ID, "delivery/")
+
+
+def test_memory_that_runs_out_is_no_lost_message_and_ends_in_a_process_of_its_own(rig: Rig) -> None:
+    isolated = Isolated(rig.cache)
+    rig.handler = MessageHandler(rig.cache.service, isolation=isolated)
+    node = rig.cache.graph.add(A, 1, {1, 2})
+
+    def burst(_: Triple) -> None:
+        raise MemoryError
+
+    rig.cache.volume.fail = burst
+    for rig.attempt in (1, 2):
+        assert rig.miss(node) is Verdict.RETRY
+    rig.cache.volume.fail = lambda _: None
+    rig.attempt = 3
+    assert rig.miss(node) is Verdict.DONE
+    assert isolated.asked == [node]

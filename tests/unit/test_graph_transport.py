@@ -78,6 +78,15 @@ def test_a_status_that_may_pass_is_tried_again(rig: Rig, code: int) -> None:
     assert len(rig.pauses_s) == 2
 
 
+def test_no_try_is_begun_after_the_time_that_a_request_was_given(rig: Rig) -> None:
+    rig.flaky.plan = first(2, lambda: status(503, Retry_After="100"))
+    with pytest.raises(GraphUnavailableError):
+        rig.transport.get(rig.url, bytes, within_s=50.0)
+    assert (len(rig.flaky.requests), rig.pauses_s) == (1, [])
+    assert rig.transport.get(rig.url, bytes, within_s=150.0) == b"hello"
+    assert rig.pauses_s == [100.0]
+
+
 def test_a_broken_connection_is_tried_again(rig: Rig) -> None:
     rig.flaky.plan = first(2, broken)
     assert rig.transport.get(rig.url, bytes) == b"hello"

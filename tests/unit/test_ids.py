@@ -13,6 +13,8 @@ from shared.ids import (
     layers,
     node_coordinates,
     segments,
+    supervoxel_chunks,
+    supervoxel_chunks_of_nodes,
 )
 
 INFO = {"graph": {"n_bits_for_layer_id": 8, "spatial_bit_masks": {"1": 10, "2": 10, "3": 2, "4": 1, "5": 1}}}
@@ -91,6 +93,7 @@ def test_the_range_of_a_chunk_holds_exactly_its_ids() -> None:
         {"spatial_bit_masks": {"2": "ten"}},
         {"spatial_bit_masks": {"2": -1}},
         {"spatial_bit_masks": {"300": 1, "2": 1}},
+        {"spatial_bit_masks": {"1": 9, "2": 10}},
     ],
 )
 def test_an_info_without_usable_bit_counts_is_refused(graph: object) -> None:
@@ -100,3 +103,26 @@ def test_an_info_without_usable_bit_counts_is_refused(graph: object) -> None:
 
 def test_the_layer_takes_eight_bits_unless_the_info_says_otherwise() -> None:
     assert IdLayout.from_info({"graph": {"spatial_bit_masks": {"2": 10}}}).layer_bits == 8
+
+
+def test_supervoxels_have_the_bits_of_layer_2_unless_the_info_says_otherwise() -> None:
+    assert IdLayout.from_info({"graph": {"spatial_bit_masks": {"2": 10}}}).axis_bits(1) == 10
+    assert IdLayout.from_info({"graph": {"spatial_bit_masks": {"1": 12, "2": 10}}}).axis_bits(1) == 12
+
+
+@given(
+    chunk=st.tuples(*[st.integers(0, 1023)] * 3),
+    other=st.tuples(*[st.integers(0, 1023)] * 3),
+    layer=st.sampled_from([1, 2]),
+    bits=st.integers(10, 14),
+)
+def test_a_nodes_supervoxels_are_those_of_layer_1_with_its_chunk(
+    chunk: tuple[int, int, int], other: tuple[int, int, int], layer: int, bits: int
+) -> None:
+    layout = IdLayout(8, ((1, bits), (2, 10)))
+    node = compose_ids(2, np.array([chunk]), np.array([3], dtype=np.uint64), layout)
+    one = compose_ids(layer, np.array([other]), np.array([9], dtype=np.uint64), layout)
+    same = (supervoxel_chunks(one, layout) == supervoxel_chunks_of_nodes(node, layout)).tolist()
+    assert same == [layer == 1 and chunk == other]
+    own = compose_ids(1, np.array([chunk]), np.array([9], dtype=np.uint64), layout)
+    assert supervoxel_chunks(own, layout) == supervoxel_chunks_of_nodes(node, layout)

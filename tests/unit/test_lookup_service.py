@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ from shared.log import StepTimer
 from shared.lookup import Lookup, LookupService, Query
 from shared.lookup.misses import MissPublisher
 from shared.messages import MissMessage, decode
-from shared.store import CachedCells, TableMeta
+from shared.store import UNKNOWN, CachedCells, NodeState, TableMeta
 from shared.store.sqlite import SQLiteStore
+from shared.store.states import UNKNOWN_FOR_S
 from shared.types import UInt64Array
 
 DATASET = Dataset("graph", "graphene://https://server/segmentation/table/graph", "cache")
@@ -105,14 +107,52 @@ def bus() -> Bus:
 
 @pytest.fixture
 def service(store: ObservedStore, graph: Graph, bus: Bus) -> Iterator[LookupService]:
-    service = LookupService(store, graph, MissPublisher(bus, pause_s=60, message_bytes=8000))
+    service = LookupService(store, graph, MissPublisher(bus, pause_s=60, message_bytes=8000, per_minute=3))
     yield service
     service.close()
 
 
 def look_up(service: LookupService, *ids: int, publish: bool = True) -> Lookup:
     query = Query(np.array(ids, dtype=np.uint64), publish_misses=publish)
-    return service.look_up(DATASET, query, StepTimer())
+    return service.look_up(DATASET, query, StepTimer(), "somebody")
+
+
+def test_misses_beyond_the_callers_share_are_answered_and_not_published(service: LookupService, bus: Bus) -> None:
+    wanted = [MISSING + number for number in range(5)]
+    found = look_up(service, STORED, *wanted)
+    assert len(json.loads(found.json)) == 6
+    assert (found.misses, found.published, found.unpublished, found.withheld) == (5, 3, 0, 2)
+    assert sorted(bus.ids) == wanted[:3]
+
+
+def test_ids_that_the_graph_did_not_know_are_not_published_for_an_hour(
+    service: LookupService, store: ObservedStore, bus: Bus
+) -> None:
+    now_s = time.time()
+    remembered, forgotten, failed = MISSING, MISSING + 1, MISSING + 2
+    store.write_states(
+        "cache",
+        {
+            remembered: NodeState(UNKNOWN, now_s - UNKNOWN_FOR_S + 60),
+            forgotten: NodeState(UNKNOWN, now_s - UNKNOWN_FOR_S - 60),
+            failed: NodeState("failed", now_s, "why"),
+        },
+    )
+    found = look_up(service, STORED, remembered, forgotten, failed)
+    assert json.loads(found.json)[str(remembered)] == {}
+    assert (found.misses, found.unknown, found.published) == (3, 1, 2)
+    assert sorted(bus.ids) == [forgotten, failed]
+
+
+def test_without_the_states_of_ids_misses_are_published(
+    service: LookupService, store: ObservedStore, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StorageUnavailableError("away")
+
+    monkeypatch.setattr(store, "read_states", away)
+    assert look_up(service, MISSING).published == 1
+    assert bus.ids == [MISSING]
 
 
 def test_every_distinct_id_is_counted_and_answered_once(service: LookupService, bus: Bus) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BadMessageError
-from shared.messages import EditMessage, MissMessage, decode, encode_misses
+from shared.messages import EditMessage, MissMessage, decode, encode_misses, is_urgent
 
 EDIT = {"table_id": "graph", "user_id": "7", "remesh": "true", "remesh_priority": "true"}
 MISS = {"table_id": "graph", "l2_cache_id": "cache"}
@@ -50,6 +50,24 @@ def test_misses_are_written_as_recorded(shared_data: Path) -> None:
         data = base64.b64decode(recorded["data_base64"])
         written = encode_misses("rig_graph", "l2cache_rig_graph_v1", np.frombuffer(data, "<u8"), 256_000)
         assert written == ([(recorded["attributes"], data)] if data else [])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "urgent"),
+    [
+        (EDIT, True),
+        ({"table_id": "graph"}, True),
+        ({}, True),
+        (EDIT | {"remesh_priority": "false"}, False),
+        (EDIT | {"remesh_priority": ""}, True),
+        (MISS, False),
+        (MISS | {"remesh_priority": "true"}, False),
+    ],
+)
+def test_edits_are_urgent_unless_their_producer_says_otherwise_and_misses_never(
+    attributes: dict[str, str], urgent: bool
+) -> None:
+    assert is_urgent(attributes) is urgent
 
 
 @given(st.lists(ids), st.sampled_from(range(6)), st.sampled_from([list, tuple, "uint64", "numpy integers"]))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import RateLimitedError
+from shared.rate import MinuteShares
 from shared.web import RateLimiter, caller_of_request
 
 
@@ -41,9 +42,9 @@ def test_callers_do_not_take_from_each_other() -> None:
 
 
 def test_zero_means_no_limit_and_nothing_remembered() -> None:
-    limiter = RateLimiter(0)
-    assert taken(limiter, "a", 1000) == 1000
-    assert len(limiter) == 0
+    assert taken(RateLimiter(0), "a", 1000) == 1000
+    shares = MinuteShares(0)
+    assert (shares.take("a", 10**9), shares.wait_s("a"), len(shares)) == (10**9, 0.0, 0)
 
 
 def test_who_waits_as_told_is_let_in_again() -> None:
@@ -70,13 +71,25 @@ def test_no_minute_sees_more_than_two_shares(per_minute: int, visits: list[tuple
 
 
 def test_of_too_many_callers_the_quietest_are_forgotten() -> None:
-    limiter = RateLimiter(1, most_callers=3, clock=Clock())
+    shares = MinuteShares(1, most_callers=3, clock=Clock())
     for caller in "abca":
-        taken(limiter, caller, 1)
-    taken(limiter, "d", 1)
-    assert len(limiter) == 3
-    assert [taken(limiter, caller, 1) for caller in "acd"] == [0, 0, 0]
-    assert taken(limiter, "b", 1) == 1
+        shares.take(caller)
+    shares.take("d")
+    assert len(shares) == 3
+    assert [shares.take(caller) for caller in "acd"] == [0, 0, 0]
+    assert shares.take("b") == 1
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.floats(0, 50), st.integers(0, 40)), max_size=30))
+def test_many_at_once_are_given_as_far_as_the_share_goes(per_minute: int, visits: list[tuple[float, int]]) -> None:
+    clock, one_clock = Clock(), Clock()
+    at_once, singly = MinuteShares(per_minute, clock=clock), MinuteShares(per_minute, clock=one_clock)
+    for pause_s, wanted in visits:
+        clock.now_s += pause_s
+        one_clock.now_s += pause_s
+        granted = at_once.take("a", wanted)
+        assert granted == sum(singly.take("a") for _ in range(wanted))
+        assert granted == wanted or 0 < at_once.wait_s("a") <= 60
 
 
 def test_threads_share_one_bucket() -> None:

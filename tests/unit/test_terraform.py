@@ -58,6 +58,25 @@ def resources(plan: str, kind: str) -> dict[str, str]:
     return {match[1]: match[2] for match in re.finditer(pattern, plan, re.DOTALL)}
 
 
+GRANTS = (
+    "google_bigtable_instance_iam_member",
+    "google_storage_bucket_iam_member",
+    "google_pubsub_topic_iam_member",
+    "google_secret_manager_secret_iam_member",
+    "google_cloud_tasks_queue_iam_member",
+)
+
+
+def services_in(plan: str, kind: str) -> set[str]:
+    """The functions that the names of a kind's resources speak of."""
+    keys = [name.partition('["')[2].rstrip('"]') for name in resources(plan, kind)]
+    return {part for key in keys for part in re.split(r"[ :]", key)}
+
+
+def follows_edits(plan: str) -> bool:
+    return 'google_pubsub_subscription.push["edits"]' in plan
+
+
 def values(text: str, name: str) -> list[str]:
     return re.findall(rf"\b{name}\s+= \"?([^\"\n]+)", text)
 
@@ -82,6 +101,7 @@ def test_each_sender_may_call_exactly_one_function(plans: dict[str, str]) -> Non
     for plan in plans.values():
         senders = [name.partition('["')[2].rstrip('"]') for name in _invokers(plan)]
         assert [name for name in senders if name.startswith("compute")] == ["compute push", "compute tasks"]
+        assert [name for name in senders if name.startswith("edits")] == (["edits push"] if follows_edits(plan) else [])
         assert [name for name in senders if name in ("ingest tasks", "ingest push")] == ["ingest tasks"]
 
 
@@ -121,12 +141,35 @@ def test_the_look_up_cannot_write_rows(plans: dict[str, str]) -> None:
 
 
 @needs_check
+def test_the_table_of_states_is_as_the_store_would_make_it_and_the_look_up_reads_it_only(plans: dict[str, str]) -> None:
+    from shared.store.states import STATE_DAYS, STATE_FAMILY, STATES_TABLE
+
+    for example, plan in plans.items():
+        (table,) = resources(plan, "google_bigtable_table").values()
+        (policy,) = resources(plan, "google_bigtable_gc_policy").values()
+        assert values(table, "name") == [STATES_TABLE]
+        assert values(table, "family") == values(policy, "column_family") == [STATE_FAMILY]
+        assert values(policy, "mode") == ["UNION"]
+        assert values(policy, "duration") == [f"{24 * STATE_DAYS}h"]
+        assert values(policy, "number") == ["1"]
+        members = resources(plan, "google_bigtable_table_iam_member")
+        roles = {
+            name.partition('["')[2].rstrip('"]'): values(text, "role")
+            for name, text in members.items()
+            if ".states[" in name
+        }
+        reads, writes = ["roles/bigtable.reader"], ["roles/bigtable.user"]
+        edits = {"edits": writes} if example.startswith("petascale") else {}
+        assert roles == {"lookup": reads, "compute": writes, "ingest": writes, **edits}
+
+
+@needs_check
 def test_every_push_is_signed_backs_off_and_ends_in_the_dead_letters(plans: dict[str, str]) -> None:
     for example, plan in plans.items():
         pushes = {
             name: text for name, text in resources(plan, "google_pubsub_subscription").items() if ".push[" in name
         }
-        assert len(pushes) == (3 if example.startswith("petascale") else 2)
+        assert len(pushes) == (4 if example.startswith("petascale") else 2)
         for text in pushes.values():
             assert "oidc_token" in text
             assert values(text, "audience") == values(text, "push_endpoint")
@@ -135,12 +178,69 @@ def test_every_push_is_signed_backs_off_and_ends_in_the_dead_letters(plans: dict
 
 
 @needs_check
-def test_edits_and_misses_of_one_topic_are_told_apart(plans: dict[str, str]) -> None:
+def test_edits_slow_edits_and_misses_of_one_topic_are_told_apart_and_go_their_ways(plans: dict[str, str]) -> None:
     subscriptions = resources(plans["petascale.tfvars"], "google_pubsub_subscription")
-    edits = next(text for name, text in subscriptions.items() if '"edits"' in name)
-    misses = next(text for name, text in subscriptions.items() if '"misses"' in name)
-    assert '"NOT attributes:l2_cache_id AND (hasPrefix(attributes.table_id, ' in edits
-    assert values(misses, "filter") == ["attributes:l2_cache_id"]
+    pushes = {name.partition('["')[2].rstrip('"]'): text for name, text in subscriptions.items() if ".push[" in name}
+    edit, slow = "NOT attributes:l2_cache_id", r"attributes.remesh_priority = \"false\""
+    ours = r" AND (hasPrefix(attributes.table_id, \"minnie\"))"
+    assert {name: re.findall(r'\bfilter\s+= "(.*)"\n', text) for name, text in pushes.items()} == {
+        "edits": [f"{edit} AND NOT {slow}{ours}"],
+        "edits-slow": [f"{edit} AND {slow}{ours}"],
+        "misses": ["attributes:l2_cache_id"],
+        "replay": [],
+    }
+    services = {
+        name: re.findall(r"https://l2cache-(\w+)-", values(text, "audience")[0]) for name, text in pushes.items()
+    }
+    assert services == {"edits": ["edits"], "edits-slow": ["compute"], "misses": ["compute"], "replay": ["compute"]}
+
+
+@needs_check
+def test_the_longest_filter_that_is_allowed_fits_what_pubsub_takes(dist: Path) -> None:
+    done = plan_with(dist, "edits_topic=edits", f"edits_filter={'x' * 170}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    filters = re.findall(r'\bfilter\s+= "(NOT .*)"\n', done.stdout)
+    assert len(filters) == 2
+    assert all(len(text.replace(r"\"", '"')) <= 256 for text in filters)
+    refused = plan_with(dist, "edits_topic=edits", f"edits_filter={'x' * 171}")
+    assert "at most 170" in re.sub(r"[\s│]+", " ", refused.stdout + refused.stderr)
+
+
+@needs_check
+def test_where_edits_are_followed_they_have_a_service_that_may_do_what_compute_may_but_enqueue(
+    plans: dict[str, str],
+) -> None:
+    for plan in plans.values():
+        functions = resources(plan, "google_cloudfunctions2_function")
+        granted = {kind: services_in(plan, kind) for kind in GRANTS}
+        if not follows_edits(plan):
+            assert len(functions) == 3
+            assert "edits" not in {service for services in granted.values() for service in services}
+            continue
+        edits, compute = (functions[f'google_cloudfunctions2_function.this["{name}"]'] for name in ("edits", "compute"))
+        for same in ("entry_point", "available_memory", "ingress_settings", "max_instance_request_concurrency"):
+            assert values(edits, same) == values(compute, same)
+        assert values(edits, "entry_point") == ["compute"]
+        assert (values(edits, "min_instance_count"), values(edits, "max_instance_count")) == (["1"], ["50"])
+        assert {kind for kind, services in granted.items() if "edits" in services} == {
+            kind for kind in GRANTS if kind != "google_cloud_tasks_queue_iam_member"
+        }
+
+
+@needs_check
+def test_both_services_that_compute_read_the_graphs_tables(dist: Path, tmp_path: Path) -> None:
+    address = "bigtable://graphs/pychunkedgraph/minnie"
+    (tmp_path / "datasets.yaml").write_text(f"minnie: {{cv_path: a, l2cache_id: b, graph_table: '{address}'}}\n")
+    plan = plan_with(dist, "edits_topic=edits", f"datasets_file={tmp_path / 'datasets.yaml'}").stdout
+    members = [name for name in resources(plan, "google_bigtable_table_iam_member") if ".graph_tables[" in name]
+    assert [name.partition('["')[2].rstrip('"]') for name in members] == [address, f"edits {address}"]
+
+
+@needs_check
+def test_edits_wake_somebody_sooner_than_misses(plans: dict[str, str]) -> None:
+    alerts = "\n".join(resources(plans["petascale.tfvars"], "google_monitoring_alert_policy").values())
+    limits = re.findall(r'unacked_message_age\{subscription_id=~\\"l2cache-\(([^)]+)\)\\"\}\) > (\d+)"', alerts)
+    assert sorted(limits) == [("edits", "300"), ("edits-slow|misses|replay", "1800")]
 
 
 @needs_check

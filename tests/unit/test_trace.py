@@ -6,10 +6,12 @@ import json
 import logging
 import threading
 
+from hypothesis import given
+from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 from shared.log import JsonFormatter
-from shared.trace import current_trace, in_trace, traceparent
+from shared.trace import current_trace, in_trace, trace_of, traceparent
 from shared.web import trace_id
 
 ONE, OTHER = "0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -66,3 +68,10 @@ def test_what_is_handed_on_is_read_as_the_same_trace_under_another_span() -> Non
     first, second = traceparent(ONE), traceparent(ONE)
     assert first != second
     assert {trace_id(Headers({"traceparent": value})) for value in (first, second)} == {ONE}
+
+
+@given(st.text(max_size=80))
+def test_any_other_text_hands_no_trace_on(text: str) -> None:
+    assert trace_of(text) is None
+    assert trace_of(f"{traceparent(ONE)}\n{text}") is None
+    assert trace_of(f"{text}\n{traceparent(ONE)}") is None

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ClientDisconnected
-from werkzeug.test import Client, EnvironBuilder
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 import shared.errors as all_errors
 from shared.auth import keep_queries_out_of_access_logs
 from shared.errors import (
+    AuthenticationUnavailableError,
     BadRequestError,
+    BrokenBodyError,
     ConfigurationError,
     GraphResponseError,
     L2CacheError,
@@ -26,7 +28,7 @@ from shared.errors import (
     UnknownDatasetError,
     UnsupportedEncodingError,
 )
-from shared.web import answer_errors, json_response, pack_answers, read_body, serve, status_of, trace_id
+from shared.web import HostedApp, answer_errors, json_response, pack_answers, read_body, status_of, trace_id
 
 LIMIT = 1000
 
@@ -119,7 +121,7 @@ class TestBody:
         environ = {**EnvironBuilder(method="POST", data=b"123").get_environ(), "CONTENT_LENGTH": "10"}
         if terminated:
             environ["wsgi.input_terminated"] = True
-        with pytest.raises((BadRequestError, ClientDisconnected)):
+        with pytest.raises((BrokenBodyError, ClientDisconnected)):
             read_body(flask.Request(environ), LIMIT)
 
     @pytest.mark.parametrize("encoding", ["deflate", "br", "gzip, gzip", "zstd", "nonsense"])
@@ -148,6 +150,8 @@ def small_app() -> flask.Flask:
         "storage": StorageUnavailableError("/var/lib/secret.db on host db-7 is gone"),
         "graph": GraphResponseError("http://graph.internal said no"),
         "rate": RateLimitedError("slow down", retry_after_s=42),
+        "login": AuthenticationUnavailableError("429 of https://auth.internal", retry_after_s=23),
+        "body": BrokenBodyError("the body was cut off"),
         "configuration": ConfigurationError("/etc/datasets.yaml is missing"),
         "unexpected": RuntimeError("secret of the server"),
     }
@@ -181,7 +185,8 @@ class TestErrors:
         statuses = {c.__name__: status_of(c("x", 1) if c is RateLimitedError else c("x")) for c in classes}
         for cls in classes:
             if issubclass(cls, all_errors.TransientError):
-                assert statuses[cls.__name__] in (429, 503), cls
+                assert statuses[cls.__name__] in (400, 408, 429, 503), cls
+        assert (statuses["BrokenBodyError"], statuses["SlowBodyError"]) == (400, 408)
         assert statuses["InvalidL2IdError"] == statuses["UnknownAttributeError"] == 400
         assert statuses["UnknownDatasetError"] == 404
         assert statuses["TooLargeError"] == 413
@@ -196,6 +201,8 @@ class TestErrors:
             ("storage", 503, "the storage cannot be reached just now", "17"),
             ("graph", 502, "the graph server's answer cannot be used", None),
             ("rate", 429, "slow down", "42"),
+            ("login", 503, "the authentication service cannot be reached just now", "23"),
+            ("body", 400, "the body was cut off", None),
             ("configuration", 500, "internal error", None),
             ("unexpected", 500, "internal error", None),
         ],
@@ -247,10 +254,11 @@ class TestPacking:
 def in_function(app: flask.Flask) -> Client:
     """A client of `app` inside a function, in the way functions-framework calls it and reads the rest of the body."""
     outer = flask.Flask("framework")
+    hosted = HostedApp(lambda: app, body_timeout_s=60.0)
 
     @outer.route("/<path:path>", methods=["GET", "POST"])
     def run(path: str) -> flask.Response:
-        return serve(app, flask.request._get_current_object())  # type: ignore[attr-defined]
+        return hosted(flask.request._get_current_object())  # type: ignore[attr-defined]
 
     @outer.after_request
     def read_request(response: flask.Response) -> flask.Response:
@@ -272,6 +280,20 @@ class TestServing:
         response = in_function(small_app()).post(path, data=bytes(20 * LIMIT))
         assert response.status_code == {"/ignore": 200, "/echo": 413, "/nope": 404}[path]
         assert json.loads(response.data) is not None
+
+    @pytest.mark.parametrize("query", ["a=\xed\xa0&b=1", "\xff\xfe", "b=1&a=%ff\x80"])
+    def test_a_query_of_any_bytes_is_read(self, query: str) -> None:
+        app = small_app()
+        app.add_url_rule("/query", "query", lambda: json_response(flask.request.args.get("b")))
+        environ = {**EnvironBuilder("/query").get_environ(), "QUERY_STRING": query}
+        pieces, status, _ = run_wsgi_app(in_function(app).application, environ)
+        assert (status[:3], json.loads(b"".join(pieces))) == ("200", "1" if "b=1" in query else None)
+
+    def test_a_body_that_ends_early_is_a_400_whatever_the_server_says_of_it(self) -> None:
+        environ = {**EnvironBuilder("/echo", method="POST", data=b"123").get_environ(), "CONTENT_LENGTH": "10"}
+        pieces, status, _ = run_wsgi_app(in_function(small_app()).application, environ)
+        assert status.startswith("400")
+        assert json.loads(b"".join(pieces))["code"] == 400
 
 
 class TestTrace:

@@ -16,5 +16,6 @@ segmentation_buckets = ["my-em-segmentation"]
 
 lookup  = { min_instances = 2, max_instances = 100 }
 compute = { max_instances = 1000 }
+edits   = { min_instances = 1, max_instances = 50 }
 ingest  = { max_instances = 20 }
 queues  = { count = 4, per_second = 100, concurrent = 240 }

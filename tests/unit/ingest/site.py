@@ -50,7 +50,14 @@ class Site:
             self.cache.datasets, lambda _: GEOMETRY, self.cache.store, self.queue, leaf_chunks, self.clock
         )
         self.leaf = LeafService(
-            self.cache.service, self.cache.store, self.queue, budget_s, self.clock, self.clock.sleep
+            datasets=self.cache.datasets,
+            computer=self.cache.service,
+            store=self.cache.store,
+            queue=self.queue,
+            budget_s=budget_s,
+            clock=self.clock,
+            elapsed=self.clock,
+            sleep=self.clock.sleep,
         )
         self.before_leaf: Callable[[Lease], None] = lambda _: None
         for coordinate in ((0, 0, 0), (1, 0, 0), (1, 1, 1), (2, 1, 1)):

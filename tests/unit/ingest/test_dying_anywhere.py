@@ -35,7 +35,7 @@ class Mortal:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
-        if name not in ("enqueue", "write_marks", "write_features", "create_table"):
+        if name not in ("enqueue", "write_marks", "replace_mark", "write_features", "create_table"):
             return method
         return lambda *arguments: self._countdown.around(lambda: method(*arguments))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.compute import LoadedChunk
+from shared.compute import LoadedChunk, MappedChunk
 from shared.errors import GraphResponseError, GraphUnavailableError, L2CacheError, VolumeUnavailableError
 from shared.features import Features
 from shared.geometry import Box
@@ -54,7 +54,7 @@ class Watched:
 
     def map_chunks(
         self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer
-    ) -> list[UInt64Array]:
+    ) -> list[MappedChunk | L2CacheError]:
         self._begin("map", [chunk.coordinate for chunk in loaded])
         return self.inner.map_chunks(graph_id, loaded, timestamp, steps)
 
@@ -89,10 +89,10 @@ def test_rows_and_results_do_not_depend_on_the_batches(cache: SmallCache, tmp_pa
     alone.graph.members = cache.graph.members
     for coordinate in ALL:
         loaded = alone.service.load_chunk(GRAPH_ID, coordinate, StepTimer())
-        (nodes,) = alone.service.map_chunks(GRAPH_ID, [loaded], MOMENT, StepTimer())
-        alone.service.write_rows(
-            GRAPH_ID, [alone.service.chunk_features(GRAPH_ID, loaded, nodes, StepTimer())], StepTimer()
-        )
+        (mapped,) = alone.service.map_chunks(GRAPH_ID, [loaded], MOMENT, StepTimer())
+        assert isinstance(mapped, MappedChunk)
+        features = alone.service.chunk_features(GRAPH_ID, loaded, mapped.nodes, StepTimer())
+        alone.service.write_rows(GRAPH_ID, [features], StepTimer())
     results = computed(Watched(cache.service), batch_chunks)
     assert [result.chunk for result in results] == ALL
     assert sum(result.nodes for result in results) == len(alone.rows()) > len(ALL)

@@ -20,6 +20,7 @@ from shared.errors import (
     VolumeUnavailableError,
 )
 from shared.geometry import Box
+from shared.graph import L2Mapping
 from shared.ingest import StartRequest
 from shared.ingest.leaf import BACK_OFF_S
 from shared.ingest.ledger import Ledger
@@ -128,7 +129,7 @@ def test_a_batch_that_fails_once_is_tried_again_after_one_pause(site: Site, monk
     site.cache.store.create_table(TABLE_ID, TableMeta(GRAPH_ID, "graphene://graph", MOMENT))
     coughs, mapped = iter([GraphUnavailableError("the graph coughs")]), site.cache.graph.l2_of_supervoxels
 
-    def l2_of_supervoxels(supervoxels: UInt64Array, timestamp: datetime | None) -> UInt64Array:
+    def l2_of_supervoxels(supervoxels: UInt64Array, timestamp: datetime | None) -> L2Mapping:
         for error in coughs:
             raise error
         return mapped(supervoxels, timestamp)

@@ -1,26 +1,26 @@
-"""Messages and tasks in a SQLite file until they are delivered: the durable heart of the embedded bus and queue.
+"""Deliveries in a SQLite file: the durable heart of the embedded bus and queue.
 
 Producers `add`; a dispatcher takes what is due with `lease`, posts it, and tells the outcome with `acknowledge` or
-`retry`. What is leased when a dispatcher is killed is given back by `release_leases` when the next one starts, so that
-everything is delivered at least once. The name of a task stays taken after it is done.
+`retry`. A lease ends by itself after a while unless it is renewed: what somebody had leased who died, or who could not
+write the outcome down, is leased again. So everything is delivered at least once. A dispatcher that starts need not
+wait for that: `release_leases` ends the leases of the one before. The name of a task stays taken after it is done.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
+from shared.deliveries.values import Counts, DeadLetter, Delivery, Failure, Kind, Lease, RetryPolicy
 from shared.sqlite_file import SQLiteFile
-from shared.tasks.protocol import Target
 
-Kind = Literal["message"] | Target
-"""What a delivery is: a message of the bus, or a task for a function."""
+LEASE_S = 60.0
+"""How long a lease lasts if nobody says otherwise."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -32,81 +32,21 @@ CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (state, kind, due_s
 CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS done (kind TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
+# `due_s` is when a waiting delivery is due, and when a lease ends. Files of the time before leases ended have it in the
+# past for what is leased: such a lease has ended.
 _WAITING, _LEASED, _DEAD = "waiting", "leased", "dead"
-_SELECT_LEASE = "SELECT id, kind, name, path, attributes, body, attempt"
+_AT_ONCE_S = 0.0
+_SELECT_DUE = (
+    "SELECT id, kind, name, path, attributes, body, attempt FROM deliveries "
+    "WHERE state = ? AND kind = ? AND due_s BETWEEN ? AND ? AND id NOT IN (SELECT value FROM json_each(?)) "
+    "ORDER BY due_s, id LIMIT ?"
+)
+_INSERT = (
+    "INSERT INTO deliveries (kind, name, path, attributes, body, state, attempt, due_s, reason) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and when a failed delivery is tried again.
-
-    Attributes:
-      attempts: deliveries before it becomes a dead letter.
-      first_pause_s: pause after the first failure; each further one is twice as long.
-      longest_pause_s: no pause is longer, but for one that the receiver asks for.
-      jitter: share of the pause that is random, so that what failed together does not come back together.
-    """
-
-    attempts: int = 10
-    first_pause_s: float = 1.0
-    longest_pause_s: float = 60.0
-    jitter: float = 0.5
-
-    def pause_s(self, attempt: int, random_share: float) -> float:
-        """The pause after that many attempts; `random_share` is a random number in [0, 1)."""
-        pause_s = min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(attempt - 1, 60))
-        return pause_s * (1 - self.jitter * random_share)
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """Something to deliver: a message (attributes and body) or a task (name, path and body)."""
-
-    kind: Kind
-    body: bytes
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    name: str = ""
-    path: str = ""
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A delivery that this dispatcher is to make now; `attempt` counts from 1."""
-
-    id: int
-    kind: Kind
-    name: str
-    path: str
-    attributes: Mapping[str, str]
-    body: bytes
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A delivery that failed: why, and after how many seconds the receiver wants it again if it said so."""
-
-    id: int
-    reason: str
-    pause_s: float | None = None
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A delivery that was given up, with the reason of its last failure."""
-
-    lease: Lease
-    reason: str
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many deliveries of a kind wait, are being made, were made, and were given up."""
-
-    waiting: int = 0
-    leased: int = 0
-    done: int = 0
-    dead: int = 0
+_Row = tuple[int, Kind, str, str, str, bytes, int]
 
 
 class Deliveries:
@@ -115,17 +55,27 @@ class Deliveries:
     All methods raise StorageUnavailableError if the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, policy: RetryPolicy | None = None) -> None:
-        """Nothing is opened before the first use."""
-        self._file = SQLiteFile(path, _SCHEMA)
+    def __init__(
+        self, path: Path, policy: RetryPolicy | None = None, lease_s: float = LEASE_S, deadline_s: float = 30.0
+    ) -> None:
+        """Nothing is opened before the first use.
+
+        Args:
+          path: the file; made on first use.
+          policy: of what failed.
+          lease_s: how long a lease lasts if it is not renewed.
+          deadline_s: how long each method waits for a file that others have locked.
+        """
+        self._file = SQLiteFile(path, _SCHEMA, deadline_s)
         self._policy = policy or RetryPolicy()
+        self._lease_s = lease_s
 
     def add(self, deliveries: Iterable[Delivery], now_s: float | None = None) -> int:
         """Takes deliveries, all or none of them; those whose name is taken are left out.
 
         Args:
           deliveries: those with an empty name are always new.
-          now_s: seconds since 1970 from which on they are due; now if None.
+          now_s: seconds since 1970 from which on they are due, at most some minutes ahead; now if None.
 
         Returns:
           How many were new.
@@ -135,47 +85,60 @@ class Deliveries:
 
         def work(connection: sqlite3.Connection) -> int:
             fresh = [item for item in batch if not item.name or _take_name(connection, item.name)]
-            connection.executemany(
-                "INSERT INTO deliveries (kind, name, path, attributes, body, state, attempt, due_s, reason) "
-                "VALUES (?, ?, ?, ?, ?, ?, 0, ?, '')",
-                (
-                    (item.kind, item.name, item.path, json.dumps(dict(item.attributes)), item.body, _WAITING, due_s)
-                    for item in fresh
-                ),
-            )
+            connection.executemany(_INSERT, [_new_row(item, _WAITING, due_s) for item in fresh])
             return len(fresh)
 
         return self._file.write(work) if batch else 0
 
-    def lease(self, limit: int, now_s: float, kinds: Sequence[Kind] = ("message", "ingest", "compute")) -> list[Lease]:
-        """Takes up to `limit` deliveries that are due; nobody else gets them until they are retried or released.
+    def add_dead_letter(self, delivery: Delivery, attempts: int, reason: str) -> None:
+        """Takes a delivery that was given up elsewhere, after that many attempts, as a dead letter."""
+        row = _new_row(delivery, _DEAD, time.time(), attempts, reason)
+        self._file.write(lambda connection: connection.execute(_INSERT, row))
+
+    def lease(
+        self,
+        limit: int,
+        now_s: float,
+        kinds: Sequence[Kind] = ("edit", "message", "ingest", "compute"),
+        held: Collection[int] = (),
+    ) -> list[Lease]:
+        """Takes up to `limit` deliveries that are due; nobody else gets them until they are retried or the lease ends.
 
         Args:
           limit: most deliveries to take.
           now_s: seconds since 1970.
-          kinds: which kinds, the most urgent first; within a kind the longest due come first.
+          kinds: which kinds, the most urgent first; within a kind those whose lease has ended, then the longest due.
+          held: deliveries that the caller has under way: they are left out even if their leases could not be renewed.
         """
+        held_ids = json.dumps(list(held))
 
-        def due(connection: sqlite3.Connection) -> list[tuple[int, Kind, str, str, str, bytes, int]]:
-            rows: list[tuple[int, Kind, str, str, str, bytes, int]] = []
+        def due(connection: sqlite3.Connection) -> list[_Row]:
+            rows: list[_Row] = []
             for kind in kinds:
-                rows += connection.execute(
-                    f"{_SELECT_LEASE} FROM deliveries "
-                    "WHERE state = ? AND kind = ? AND due_s <= ? ORDER BY due_s, id LIMIT ?",
-                    (_WAITING, kind, now_s, limit - len(rows)),
-                )
+                for state, from_s, to_s in self._due_times(now_s):
+                    rows += connection.execute(_SELECT_DUE, (state, kind, from_s, to_s, held_ids, limit - len(rows)))
             return rows
 
         def work(connection: sqlite3.Connection) -> list[Lease]:
             rows = due(connection)
             connection.executemany(
-                "UPDATE deliveries SET state = ?, attempt = attempt + 1 WHERE id = ?",
-                ((_LEASED, row[0]) for row in rows),
+                "UPDATE deliveries SET state = ?, attempt = attempt + 1, due_s = ? WHERE id = ?",
+                ((_LEASED, now_s + self._lease_s, row[0]) for row in rows),
             )
             return [_lease((*row[:-1], row[-1] + 1)) for row in rows]
 
         # an idle dispatcher asks often: look before taking the write lock
         return self._file.write(work) if self._file.read(due) else []
+
+    def renew(self, ids: Iterable[int], now_s: float) -> None:
+        """Has the leases of deliveries that are still under way last from now on."""
+        batch = [(now_s + self._lease_s, lease_id, _LEASED) for lease_id in ids]
+        if batch:
+            self._file.write(
+                lambda connection: connection.executemany(
+                    "UPDATE deliveries SET due_s = ? WHERE id = ? AND state = ?", batch
+                )
+            )
 
     def acknowledge(self, ids: Iterable[int]) -> None:
         """Ends deliveries that were made; their bodies are dropped, names stay taken."""
@@ -200,7 +163,7 @@ class Deliveries:
             for failure in batch:
                 row = connection.execute("SELECT attempt FROM deliveries WHERE id = ?", (failure.id,)).fetchone()
                 if row is not None:
-                    pause_s = max(self._policy.pause_s(row[0], random.random()), failure.pause_s or 0.0)
+                    pause_s = self._policy.pause_s(row[0], random.random(), failure.pause_s)
                     connection.execute(
                         "UPDATE deliveries SET state = ?, due_s = ?, reason = ? WHERE id = ?",
                         (
@@ -218,7 +181,9 @@ class Deliveries:
         """Gives back what a killed dispatcher had leased, due at once. For a dispatcher's start; returns how many."""
         return self._file.write(
             lambda connection: (
-                connection.execute("UPDATE deliveries SET state = ? WHERE state = ?", (_WAITING, _LEASED)).rowcount
+                connection.execute(
+                    "UPDATE deliveries SET state = ?, due_s = ? WHERE state = ?", (_WAITING, _AT_ONCE_S, _LEASED)
+                ).rowcount
             )
         )
 
@@ -240,7 +205,9 @@ class Deliveries:
         """The dead letters, in the order they were added, at most `limit`."""
         rows = self._file.read(
             lambda connection: connection.execute(
-                f"{_SELECT_LEASE}, reason FROM deliveries WHERE state = ? ORDER BY id LIMIT ?", (_DEAD, limit)
+                "SELECT id, kind, name, path, attributes, body, attempt, reason FROM deliveries "
+                "WHERE state = ? ORDER BY id LIMIT ?",
+                (_DEAD, limit),
             ).fetchall()
         )
         return [DeadLetter(_lease(row[:-1]), row[-1]) for row in rows]
@@ -262,11 +229,28 @@ class Deliveries:
         """Closes the file."""
         self._file.close()
 
+    def _due_times(self, now_s: float) -> Iterator[tuple[str, float, float]]:
+        """States and times of deliveries that are due.
+
+        No delivery is ever due further ahead than its lease or pause lasts. One that is has been written before the
+        clock was set back, and would wait for the old time to come again.
+        """
+        longest_pause_s = max(self._policy.longest_pause_s, self._policy.longest_asked_pause_s)
+        for state, longest_s in ((_LEASED, self._lease_s), (_WAITING, longest_pause_s)):
+            yield state, -math.inf, now_s
+            # twice: others may have taken their time a little later
+            yield state, now_s + 2 * longest_s, math.inf
+
 
 def _take_name(connection: sqlite3.Connection, name: str) -> bool:
     return connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,)).rowcount == 1
 
 
-def _lease(row: tuple[int, Kind, str, str, str, bytes, int]) -> Lease:
+def _new_row(item: Delivery, state: str, due_s: float, attempts: int = 0, reason: str = "") -> tuple[object, ...]:
+    attributes = json.dumps(dict(item.attributes))
+    return item.kind, item.name, item.path, attributes, item.body, state, attempts, due_s, reason
+
+
+def _lease(row: _Row) -> Lease:
     delivery_id, kind, name, path, attributes, body, attempt = row
     return Lease(delivery_id, kind, name, path, json.loads(attributes), body, attempt)

@@ -1,0 +1,83 @@
+"""JSON objects that others send, and their fields within bounds: what is wrong is named, and nothing else is raised."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from shared.errors import BadRequestError
+
+_SHOWN_CHARACTERS = 60
+
+
+def decode_object(raw: bytes | str, what: str) -> dict[str, Any]:
+    """The JSON object in a text.
+
+    Args:
+      raw: the text; `NaN` and `Infinity`, which are no JSON, are refused.
+      what: what it is said to be in errors: `the body`.
+
+    Raises:
+      BadRequestError: if it is no JSON, or no object.
+    """
+    try:
+        document = json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"{what} is not JSON ({type(error).__name__})") from error
+    if not isinstance(document, dict):
+        raise BadRequestError(f"{what} must be a JSON object")
+    return document
+
+
+def text_field(document: Mapping[str, Any], name: str) -> str:
+    """A field that is text, and not empty."""
+    value = document.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequestError(f"{name} must be text, not {_shown(value)}")
+    return value
+
+
+def whole_field(document: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    """A field that is a whole number from `least` to `most`."""
+    return _whole(document.get(name), name, least, most)
+
+
+def whole_triple_field(document: Mapping[str, Any], name: str, least: int, most: int) -> tuple[int, int, int]:
+    """A field that is a list of three whole numbers from `least` to `most`."""
+    value = document.get(name)
+    if not isinstance(value, list) or len(value) != 3:
+        raise BadRequestError(f"{name} must be three whole numbers, not {_shown(value)}")
+    x, y, z = (_whole(entry, name, least, most) for entry in value)
+    return x, y, z
+
+
+def number_field(document: Mapping[str, Any], name: str, least: float, most: float) -> float:
+    """A field that is a number from `least` to `most`."""
+    value = document.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise BadRequestError(f"{name} must be a number, not {_shown(value)}")
+    if not least <= value <= most:
+        raise BadRequestError(f"{name} must be from {least:g} to {most:g}, not {_shown(value)}")
+    return float(value)
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise BadRequestError(f"{name} must be a whole number from {least} to {most}, not {_shown(value)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value as an error shows it: short, whatever it is."""
+    if isinstance(value, list | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number of more than 64 bits"
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")

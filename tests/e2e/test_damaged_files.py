@@ -1,0 +1,126 @@
+"""Files of the volume that crash their decoder or exhaust the memory, under a whole stack.
+
+An ingest ends with just their chunks failed, a message ends among the dead letters with the reason, and both are
+completed once the files are mended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from infra.deadletters import LetterBox
+from infra.deadletters.__main__ import open_box
+from infra.local.backing import embedded
+from infra.local.emulator_backing import DEAD_LETTERS, REPLAY, EmulatorBacking
+from infra.local.stack import GraphSource, LocalStack
+from infra.local.world.build import build
+from infra.local.world.parameters import TABLE, WorldParameters
+from shared.bus import open_bus
+from shared.geometry import as_triple
+from shared.ids import chunk_coordinates
+from shared.messages import encode_misses
+from shared.types import Triple, UInt64Array
+from tests.damaged_volumes import bursting, crashing, file_of
+from tests.e2e.kills import function_processes, take_free_ports
+from tests.e2e.stack_client import answer, rows, start_ingest, status, wait_until
+from tests.e2e.whole_ingest import L2CACHE_ID
+from tests.made_worlds import l2_ids_of
+from tests.missing_emulators import skipping_without_emulators
+
+PARAMETERS = WorldParameters(size_voxels=(96, 64, 64), chunk_size_voxels=(32, 32, 32))
+CRASHING: Triple = (0, 0, 0)
+BURSTING: Triple = (1, 1, 0)
+OUTSIDE: Triple = (2, 1, 1)
+FAR_CORNER = [offset + 64 for offset in PARAMETERS.voxel_offset]
+MEMORY_BYTES = 3 * 2**30
+REASONS = {
+    CRASHING: "the process died (SIGSEGV) while reading the chunk",
+    BURSTING: "memory ran out while reading the chunk",
+}
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world") / "world"
+    build(folder, PARAMETERS)
+    return folder
+
+
+@pytest.fixture(params=[embedded, EmulatorBacking()], ids=["embedded", "emulators"])
+def stack(
+    request: pytest.FixtureRequest, intact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalStack]:
+    """A stack whose compute processes have little memory, over a copy of the world with two damaged files."""
+    world, backing = Path(shutil.copytree(intact, tmp_path / "world")), request.param
+    file_of(world, PARAMETERS, CRASHING).write_bytes(crashing())
+    file_of(world, PARAMETERS, BURSTING).write_bytes(bursting(MEMORY_BYTES))
+    take_free_ports(tmp_path / "state")
+    graph = GraphSource(TABLE, ("--world", str(world)))
+    with contextlib.ExitStack() as running:
+        with skipping_without_emulators():
+            stack = running.enter_context(LocalStack(tmp_path / "state", graph=graph, workers=2, backing=backing))
+        for name, value in stack.services.environment.items():
+            monkeypatch.setenv(name, value)
+        for pid in function_processes(os.getpid(), "compute"):
+            resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        yield stack
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_damaged_files_cost_their_own_chunks_and_nothing_else(stack: LocalStack, intact: Path) -> None:
+    l2_ids = l2_ids_of(intact)
+    chunks = chunk_coordinates(l2_ids, PARAMETERS.layout)
+    ingested, missed = l2_ids[chunks[:, 0] < 2], l2_ids[(chunks == OUTSIDE).all(axis=1)]
+
+    start_ingest(stack.ingest_url, TABLE, bounding_box=[list(PARAMETERS.voxel_offset), FAR_CORNER])
+    wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "the ingest", look_s=0.5)
+    failed = answer(requests.get(f"{stack.ingest_url}/failed", params={"dataset": TABLE}, timeout=60))["failed"]
+    assert {as_triple(one["chunk"]): one["reason"] for one in failed} == REASONS
+    assert served(stack, l2_ids) == set(ingested.tolist()) - of_chunks(l2_ids, REASONS)
+
+    publish_miss(stack, np.concatenate([l2_ids[(chunks == CRASHING).all(axis=1)], missed]))
+    (letter,) = wait_until(lambda: letter_box(stack).letters(10), "the dead letter", look_s=0.5)
+    assert letter.reason == REASONS[CRASHING]
+    assert served(stack, missed) == set(missed.tolist())
+
+    for chunk in REASONS:
+        shutil.copyfile(file_of(intact, PARAMETERS, chunk), file_of(stack.state.parent / "world", PARAMETERS, chunk))
+    assert letter_box(stack).replay((), 10) == 1
+    wait_until(lambda: served(stack, l2_ids) >= of_chunks(l2_ids, [CRASHING]), "the replayed miss", look_s=0.5)
+    answer(requests.post(f"{stack.ingest_url}/retry", json={"dataset": TABLE}, timeout=60))
+    wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "the retry", look_s=0.5)
+    assert status(stack.ingest_url, TABLE)["failed_chunks"] == 0
+    assert served(stack, l2_ids) == set(ingested.tolist()) | set(missed.tolist())
+
+
+def served(stack: LocalStack, l2_ids: UInt64Array) -> set[int]:
+    """Those of some ids that have a row."""
+    return set(rows(stack.services.store, L2CACHE_ID, l2_ids))
+
+
+def of_chunks(l2_ids: UInt64Array, wanted: Iterable[Triple]) -> set[int]:
+    chunks = chunk_coordinates(l2_ids, PARAMETERS.layout)
+    return {int(l2_id) for l2_id, chunk in zip(l2_ids, chunks, strict=True) if as_triple(chunk) in set(wanted)}
+
+
+def publish_miss(stack: LocalStack, l2_ids: UInt64Array) -> None:
+    bus = open_bus(stack.services.bus)
+    ((attributes, data),) = encode_misses(TABLE, L2CACHE_ID, l2_ids, 100_000)
+    bus.publish(attributes, data)
+    bus.close()
+
+
+def letter_box(stack: LocalStack) -> LetterBox:
+    """Where the dead letters of the stack are."""
+    if stack.services.bus.startswith("sqlite:"):
+        return open_box(str(stack.state / "deliveries.db"), 1.0)
+    return open_box(DEAD_LETTERS.subscription, 1.0, REPLAY.path)

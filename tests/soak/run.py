@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import subprocess
 import tempfile
@@ -16,13 +15,15 @@ from unittest.mock import patch
 
 import yaml
 
+from infra.local.emulator_backing import EDITS, MISSES, REPLAY
 from infra.local.processes import free_port
 from infra.local.world.parameters import TABLE
 from shared.types import Triple
 from tests.soak.faults import Fault
 from tests.soak.faults.clock import Clock
 from tests.soak.load import Load
-from tests.soak.schedule import Planned, planned
+from tests.soak.injection import inject
+from tests.soak.schedule import planned
 from tests.soak.settle import settle
 from tests.soak.site import Site
 from tests.soak.stack.child import EMULATORS, StackSpec
@@ -35,7 +36,6 @@ from tests.soak.world import L2CACHE_ID, SoakWorld
 SETTLED_WITHIN_S = 240.0
 DISK_BYTES = 256 * 2**20
 WORKERS = 2
-_LOOK_S = 0.05
 _OF_VARIABLE = dict(zip(EMULATORS, ("bigtable", "pubsub", "tasks"), strict=True))
 _ENVIRONMENT = {
     "L2CACHE_MISS_PAUSE_S": "2",
@@ -78,7 +78,10 @@ def soak(plan: Plan) -> bool:
         while not site.complaints and (not rounds or time.monotonic() - start_s < plan.for_s):
             _round(site, possible, plan, f"{plan.seed}/{plan.on}/{rounds}")
             rounds += 1
-        site.say(f"{rounds} rounds, {len(site.edits)} edits, {site.graph.answers_changed} answers of the graph changed")
+        site.count("rounds", rounds)
+        site.count("edits", len(site.edits))
+        site.count("answers of the graph changed", site.graph.answers_changed)
+        site.say("in all: " + ", ".join(f"{count} {what}" for what, count in sorted(site.counts.items())))
     if site.complaints:
         _report_failure(site, plan, folder)
     elif not plan.keep:
@@ -103,34 +106,13 @@ def _round(site: Site, faults: Sequence[Fault], plan: Plan, seed: str) -> None:
     load.start()
     try:
         inject(site, planned(faults, plan.round_s, seed), plan.round_s)
-    finally:
-        for fault in faults:
-            fault.mend(site)
         site.say("all faults are over")
+    finally:
         load.stop()
     for error in site.graph.errors:
         raise AssertionError("a fault of the graph is itself at fault") from error
     explanations = [pattern for fault in faults for pattern in fault.explains]
     settle(site, load, explanations, SETTLED_WITHIN_S)
-
-
-def inject(site: Site, schedule: Sequence[Planned], round_s: float) -> None:
-    """Begins and ends faults as planned."""
-    start_s = time.monotonic()
-    waiting = sorted(schedule, key=lambda one: one.from_s)
-    there: list[Planned] = []
-    while time.monotonic() - start_s < round_s and (waiting or there or round_s > 0):
-        now_s = time.monotonic() - start_s
-        for one in [one for one in there if one.until_s <= now_s]:
-            one.fault.mend(site)
-            there.remove(one)
-            site.say(f"over: {one.fault.name}")
-        for one in [one for one in waiting if one.from_s <= now_s]:
-            waiting.remove(one)
-            there.append(one)
-            done = one.fault.inject(site, random.Random(one.seed))
-            site.say(f"{one.fault.name}: {done}; for {one.until_s - one.from_s:.1f} s")
-        time.sleep(_LOOK_S)
 
 
 @contextmanager
@@ -192,7 +174,8 @@ def _storage(plan: Plan, state: Path, process: StackProcess) -> Iterator[Storage
             storage = EmbeddedStorage(state)
         else:
             _, pubsub, tasks = (places[name] for name in EMULATORS)
-            storage = EmulatorStorage(process.compute_url, pubsub, tasks)
+            urls = {EDITS: process.edits_url, MISSES: process.compute_url, REPLAY: process.compute_url}
+            storage = EmulatorStorage(urls, pubsub, tasks)
         try:
             yield storage
         finally:
@@ -216,8 +199,6 @@ def _report_failure(site: Site, plan: Plan, folder: Path) -> None:
     print(f"\nFAILED on {plan.on} with seed {plan.seed}:")
     for complaint in dict.fromkeys(site.complaints):
         print(f"  {site.complaints.count(complaint)} x {complaint}")
-    print("What was done:")
-    print("\n".join(f"  {line}" for line in site.journal))
     print(f"Logs: {folder / 'logs'}, {folder / 'stack.log'}")
     names = " ".join(f"--only {fault.name}" for fault in plan.faults)
     minutes = plan.for_s / 60

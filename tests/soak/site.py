@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class Site:
       edits: what the graph server told of each edit, as its messages do.
       lasting_damage: files of the volume that are mended only when an ingest has ended.
       complaints: what is wrong.
-      journal: what was done, with times.
+      counts: how often what was done.
     """
 
     on: str
@@ -51,7 +52,7 @@ class Site:
     edits: list[Mapping[str, object]] = field(default_factory=list)
     lasting_damage: set[Path] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
-    journal: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._start_s = time.monotonic()
@@ -63,11 +64,15 @@ class Site:
         return time.monotonic() - self._start_s
 
     def say(self, text: str) -> None:
-        """Writes down what was done, and prints it."""
+        """Prints what was done."""
         line = f"{self.elapsed_s:7.1f} s  {text}"
         with self._lock:
-            self.journal.append(line)
             print(line, flush=True)
+
+    def count(self, what: str, times: int = 1) -> None:
+        """Counts what was done, for the end."""
+        with self._lock:
+            self.counts[what] += times
 
     def complain(self, text: str) -> None:
         """Writes down what is wrong: the run has failed."""

@@ -155,5 +155,5 @@ class _GraphInMemory:
     def geometry(self) -> GraphGeometry:
         return self._graph.geometry
 
-    def supervoxels_of(self, l2_ids: UInt64Array) -> dict[int, UInt64Array]:
+    def supervoxels_of(self, l2_ids: UInt64Array, _within_s: float | None = None) -> dict[int, UInt64Array]:
         return {l2_id: np.unique(self._graph.children(l2_id)) for l2_id in l2_ids.tolist()}

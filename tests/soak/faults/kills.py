@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 
 from tests.soak.faults.base import Fault, RepeatedFault
 from tests.soak.site import Site
+from tests.soak.stack.process import StackDownError
+
+KILLED = "processes killed"
+STARTED_WITHIN_S = 60.0
 
 
 class KilledProcess(RepeatedFault):
@@ -16,10 +21,6 @@ class KilledProcess(RepeatedFault):
     name = "kill"
     longest_s = 12.0
     explains = ("ended without an answer", "ConnectionError", "the process died")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kills = 0
 
     def strike(self, site: Site, chance: random.Random) -> str:
         victims = [process for process in site.stack.processes() if process.emulator is None]
@@ -30,7 +31,7 @@ class KilledProcess(RepeatedFault):
             os.kill(victim.pid, signal.SIGKILL)
         except ProcessLookupError:
             return ""
-        self.kills += 1
+        site.count(KILLED)
         return f"{victim.role} ({victim.pid})"
 
 
@@ -48,11 +49,23 @@ class KilledStack(Fault):
         return "the emulators keep everything in memory" if site.on == "emulators" else None
 
     def inject(self, site: Site, chance: random.Random) -> str:
-        site.stack.kill()
         self._is_down = True
-        return "all processes"
+        killed = site.stack.kill()
+        site.count(KILLED, killed)
+        return f"all {killed} processes"
 
     def mend(self, site: Site) -> None:
         if self._is_down:
-            site.stack.start()
             self._is_down = False
+            self._start(site, time.monotonic() + STARTED_WITHIN_S)
+
+    def _start(self, site: Site, end_s: float) -> None:
+        """Starts the stack, as a service manager does, again and again: other faults may keep it from starting."""
+        while True:
+            try:
+                site.stack.start()
+                return
+            except StackDownError:
+                if time.monotonic() > end_s:
+                    raise
+            time.sleep(1.0)

@@ -6,6 +6,7 @@ import base64
 import json
 import pickle
 import random
+from contextlib import closing
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,17 +40,17 @@ class Repetitions(RepeatedFault):
     def strike(self, site: Site, chance: random.Random) -> str:
         if chance.random() < 0.5:
             return self._tasks_again(site, chance)
-        messages: list[tuple[dict[str, str], bytes]] = [
-            (EDIT_ATTRIBUTES, pickle.dumps(dict(edit), protocol=4)) for edit in site.edits[-50:]
+        messages: list[tuple[str, dict[str, str], bytes]] = [
+            ("edits_bus", EDIT_ATTRIBUTES, pickle.dumps(dict(edit), protocol=4)) for edit in site.edits[-50:]
         ]
         ids = np.array(chance.sample(site.world.initial_ids, _MISS_IDS), dtype=np.uint64)
-        messages += encode_misses(TABLE, L2CACHE_ID, ids, 80)
+        messages += [("bus", attributes, data) for attributes, data in encode_misses(TABLE, L2CACHE_ID, ids, 80)]
         chosen = chance.choices(messages, k=chance.randrange(1, 15))
+        places = site.stack.places
         try:
-            bus = open_bus(site.stack.places["bus"])
-            for attributes, data in chosen:
-                bus.publish(attributes, data)
-            bus.close()
+            for bus_name, attributes, data in chosen:
+                with closing(open_bus(places[bus_name])) as bus:
+                    bus.publish(attributes, data)
         except Exception as error:  # whatever a bus raises that is away just now
             return f"no messages: {type(error).__name__}"
         return f"{len(chosen)} messages"
@@ -105,7 +106,7 @@ def _junk_tasks(chance: random.Random) -> list[bytes]:
         {"unit": [0, 0, 0]},
         {"started_s": float("inf")},
         {"generation": float("inf")},
-        {"timestamp": "0226-06-01 00:00:00"},
+        {"timestamp": "226-06-01 00:00:00"},
         {"block": "1_1_1-0_0_0"},
     ]
     tasks = [{"run": {**run, **change}, "block": run["block"], "part": 0} for change in wrong]

@@ -56,16 +56,25 @@ class StackSpec:
         return json.dumps(asdict(self))
 
 
-def told(spec: StackSpec, services: Services, places: Places) -> dict[str, Any]:
+def told(services: Services, places: Places) -> dict[str, Any]:
     """Where everything really is."""
     return {
         "store": services.store,
         "bus": services.bus,
+        "edits_bus": services.edits_bus,
         "queue": services.queue,
         "compute_url": places.compute_url,
+        "edits_url": places.edits_url,
         "ingest_url": places.ingest_url,
         "emulators": {name: services.environment[name] for name in EMULATORS if name in services.environment},
     }
+
+
+def tell(file: Path, what: dict[str, Any]) -> None:
+    """Writes a file that others may read at any time."""
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(what))
+    beside.replace(file)
 
 
 def backing(spec: StackSpec) -> Any:
@@ -75,10 +84,10 @@ def backing(spec: StackSpec) -> Any:
     @contextmanager
     def run(places: Places) -> Iterator[Services]:
         with inner(places) as services:
-            (Path(spec.datasets).parent / PLACES_FILE).write_text(json.dumps(told(spec, services, places)))
+            tell(Path(spec.datasets).parent / PLACES_FILE, told(services, places))
             through = {name: f"127.0.0.1:{port}" for name, port in spec.emulator_ports.items()}
             own = {name: through.get(name, value) for name, value in services.environment.items()}
-            graph = _graph_server(spec, services.bus)
+            graph = _graph_server(spec, services.edits_bus)
             children = (graph, *services.children)
             yield replace(services, environment={**own, **spec.environment}, children=children)
 

@@ -37,10 +37,14 @@ class Process:
         """What it is, for people."""
         if self.emulator:
             return f"the {self.emulator} emulator"
-        for mark in ("--target compute", "--target ingest", "--target lookup", "infra.local.dispatch", "graph.server"):
+        for mark in ("shared.isolation", "--target compute", "--target ingest", "--target lookup", "infra.local.dispatch", "graph.server"):
             if mark in self.command:
                 return mark.removeprefix("--target ").removeprefix("infra.local.")
         return self.command[:60]
+
+
+class StackDownError(Exception):
+    """The stack does not start."""
 
 
 class StackProcess:
@@ -78,7 +82,7 @@ class StackProcess:
                 return
             time.sleep(0.05)
         self.stop()
-        raise AssertionError(f"the stack did not start: {self._log.read_text(errors='replace')[-3000:]}")
+        raise StackDownError(f"the stack did not start: {self._log.read_text(errors='replace')[-3000:]}")
 
     @property
     def places(self) -> dict[str, Any]:
@@ -95,6 +99,11 @@ class StackProcess:
     def compute_url(self) -> str:
         """Base address of the compute function."""
         return str(self.places["compute_url"])
+
+    @property
+    def edits_url(self) -> str:
+        """Base address of the compute function's second service, which takes edits."""
+        return str(self.places["edits_url"])
 
     @property
     def graph_url(self) -> str:
@@ -115,16 +124,17 @@ class StackProcess:
             below.extend(child for child, (parent, _) in found.items() if parent == pid)
         return [Process(pid, found[pid][1]) for pid in below[1:] if pid in found]
 
-    def kill(self) -> None:
-        """Kills the stack's own process; the others end when they notice."""
+    def kill(self) -> int:
+        """Kills the stack's own process; the others end when they notice. Returns how many there were."""
         if self._process is None:
-            return
+            return 0
         pids = [process.pid for process in self.processes()]
         self._process.kill()
         self._reap()
         end_s = time.monotonic() + 30
         while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end_s:
             time.sleep(0.05)
+        return len(pids) + 1
 
     def stop(self) -> None:
         """Ends it in order; what does not end is killed."""

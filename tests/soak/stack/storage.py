@@ -6,7 +6,7 @@ import sqlite3
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from infra.deadletters import Letter, LetterBox
 from infra.deadletters.embedded import EmbeddedLetterBox
 from infra.deadletters.pubsub import PubSubLetterBox
 from infra.local.emulator_admin import TaskQueueName, Topic
-from infra.local.emulator_backing import INSTANCE, LOCATION, PROJECT, QUEUE, TOPIC
+from infra.local.emulator_backing import DEAD_LETTERS, INSTANCE, LOCATION, PROJECT, QUEUE, REPLAY
 from shared.deliveries import Deliveries
 from shared.store.sqlite import SQLiteStore
 from shared.store.table_format import node_key
@@ -106,22 +106,21 @@ class EmulatorStorage(Storage):
     """Google's emulators. The variables that send clients to them must be set in this process.
 
     Args:
-      compute_url: where the subscription pushes.
+      push_urls: topics, and where their messages are pushed.
       pubsub: address of the Pub/Sub emulator.
       tasks: address of the Cloud Tasks emulator.
     """
 
-    def __init__(self, compute_url: str, pubsub: str, tasks: str) -> None:
+    def __init__(self, push_urls: Mapping[Topic, str], pubsub: str, tasks: str) -> None:
         import grpc
         from google.cloud.bigtable.data import BigtableDataClient
 
-        self._compute_url = compute_url
+        self._push_urls = push_urls
         self._pubsub, self._tasks = grpc.insecure_channel(pubsub), grpc.insecure_channel(tasks)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Connecting to Bigtable emulator", RuntimeWarning)
             self._bigtable = BigtableDataClient(project=PROJECT)
         self._table = self._bigtable.get_table(INSTANCE, L2CACHE_ID)
-        self._topic = Topic(PROJECT, TOPIC)
 
     def rows(self) -> dict[int, Row]:
         from google.cloud.bigtable.data import ReadRowsQuery
@@ -144,8 +143,8 @@ class EmulatorStorage(Storage):
         tasks = len(self._waiting_tasks())
         if tasks:
             return f"{tasks} tasks wait"
-        messages = self._waiting_messages()
-        return f"{messages} messages wait" if messages else ""
+        messages = {topic.name: self._waiting_messages(topic.subscription, url) for topic, url in self._push_urls.items()}
+        return "; ".join(f"{count} messages of {name} wait" for name, count in messages.items() if count)
 
     def tasks(self) -> list[tuple[str, bytes]]:
         return [("ingest" if "/expand" in url else "compute", body) for url, body in self._waiting_tasks()]
@@ -159,12 +158,12 @@ class EmulatorStorage(Storage):
         found = client.list_tasks(ListTasksRequest(parent=queue, response_view=Task.View.FULL), timeout=20)
         return [(task.http_request.url, bytes(task.http_request.body)) for task in found]
 
-    def _waiting_messages(self) -> int:
-        """Messages that are due; the subscription is one to pull from meanwhile. The emulator shows no others."""
+    def _waiting_messages(self, name: str, push_url: str) -> int:
+        """Messages of a subscription that are due; it is one to pull from meanwhile. The emulator shows no others."""
         from google.pubsub_v1 import PushConfig, SubscriberClient
         from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-        client, name = SubscriberClient(transport=SubscriberGrpcTransport(channel=self._pubsub)), self._topic.subscription
+        client = SubscriberClient(transport=SubscriberGrpcTransport(channel=self._pubsub))
         client.modify_push_config(subscription=name, push_config=PushConfig())
         try:
             pulled = client.pull(request={"subscription": name, "max_messages": 1000, "return_immediately": True})
@@ -172,12 +171,12 @@ class EmulatorStorage(Storage):
             if acks:
                 client.modify_ack_deadline(subscription=name, ack_ids=acks, ack_deadline_seconds=0)
         finally:
-            client.modify_push_config(subscription=name, push_config=PushConfig(push_endpoint=self._compute_url))
+            client.modify_push_config(subscription=name, push_config=PushConfig(push_endpoint=push_url))
         return len(acks)
 
     @property
     def _letter_box(self) -> LetterBox:
-        return PubSubLetterBox(self._topic.dead_letters.subscription, self._topic.path, wait_s=1.0)
+        return PubSubLetterBox(DEAD_LETTERS.subscription, REPLAY.path, wait_s=1.0)
 
     def close(self) -> None:
         self._bigtable.close()

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from tests.soak.site import Site
 from tests.soak.stack.child import EMULATORS, StackSpec
 from tests.soak.stack.graph_proxy import GraphProxy
 from tests.soak.stack.process import StackProcess
+from tests.soak.stack.relay import Relay
 from tests.soak.stack.storage import EmbeddedStorage, EmulatorStorage, Storage
 from tests.soak.stack.tunnel import Tunnel
 from tests.soak.world import L2CACHE_ID, SoakWorld
@@ -37,6 +38,7 @@ SETTLED_WITHIN_S = 240.0
 DISK_BYTES = 256 * 2**20
 WORKERS = 2
 _OF_VARIABLE = dict(zip(EMULATORS, ("bigtable", "pubsub", "tasks"), strict=True))
+_DELIVERED_TO = ("compute_url", "edits_url", "ingest_url")
 _ENVIRONMENT = {
     "L2CACHE_MISS_PAUSE_S": "2",
     "L2CACHE_RETRY_AFTER_S": "1",
@@ -126,11 +128,11 @@ def running(plan: Plan, folder: Path) -> Iterator[Site]:
         graph = GraphProxy(free_port(), plan.seed)
         stack.callback(graph.close)
         clock = Clock(folder)
-        process, tunnels = _stack(plan, folder, state, world, graph, clock)
-        stack.callback(lambda: [tunnel.close() for tunnel in tunnels.values()])
+        process, tunnels, relays = _stack(plan, folder, state, world, graph, clock)
+        stack.callback(lambda: [one.close() for one in (*tunnels.values(), *relays.values())])
         stack.callback(process.stop)
         process.start()
-        storage = stack.enter_context(_storage(plan, state, process))
+        storage = stack.enter_context(_storage(plan, state, process, relays))
         yield Site(plan.on, state, has_own_disk, world, process, graph, tunnels, storage, clock)
         shutil.copytree(state / "logs", folder / "logs", dirs_exist_ok=True)
         if plan.keep:
@@ -139,7 +141,7 @@ def running(plan: Plan, folder: Path) -> Iterator[Site]:
 
 def _stack(
     plan: Plan, folder: Path, state: Path, world: SoakWorld, graph: GraphProxy, clock: Clock
-) -> tuple[StackProcess, dict[str, Tunnel]]:
+) -> tuple[StackProcess, dict[str, Tunnel], dict[str, Relay]]:
     datasets = folder / "datasets.yaml"
     cv_path = f"graphene://http://127.0.0.1:{graph.port}/segmentation/table/{TABLE}"
     datasets.write_text(yaml.safe_dump({TABLE: {"cv_path": cv_path, "l2cache_id": L2CACHE_ID}}))
@@ -149,7 +151,11 @@ def _stack(
         host, port = made[0].places["emulators"][variable].split(":")
         return host, int(port)
 
+    def function(name: str) -> Relay:
+        return Relay(lambda: str(made[0].places[name]))
+
     variables = EMULATORS if plan.on == "emulators" else ()
+    relays = {name: function(name) for name in _DELIVERED_TO} if plan.on == "emulators" else {}
     tunnels = {_OF_VARIABLE[name]: Tunnel(lambda name=name: behind(name)) for name in variables}
     spec = StackSpec(
         state=str(state),
@@ -159,14 +165,15 @@ def _stack(
         workers=WORKERS,
         graph_port=graph.target_port,
         emulator_ports={name: tunnels[_OF_VARIABLE[name]].port for name in variables},
+        delivery_urls={name: relay.url for name, relay in relays.items()},
         environment={**_ENVIRONMENT, **clock.environment},
     )
     made.append(StackProcess(spec, folder / "stack.log"))
-    return made[0], tunnels
+    return made[0], tunnels, relays
 
 
 @contextmanager
-def _storage(plan: Plan, state: Path, process: StackProcess) -> Iterator[Storage]:
+def _storage(plan: Plan, state: Path, process: StackProcess, relays: Mapping[str, Relay]) -> Iterator[Storage]:
     places = process.places["emulators"]
     storage: Storage
     with patch.dict(os.environ, places):
@@ -174,8 +181,8 @@ def _storage(plan: Plan, state: Path, process: StackProcess) -> Iterator[Storage
             storage = EmbeddedStorage(state)
         else:
             _, pubsub, tasks = (places[name] for name in EMULATORS)
-            urls = {EDITS: process.edits_url, MISSES: process.compute_url, REPLAY: process.compute_url}
-            storage = EmulatorStorage(urls, pubsub, tasks)
+            by_topic = {EDITS: relays["edits_url"], MISSES: relays["compute_url"], REPLAY: relays["compute_url"]}
+            storage = EmulatorStorage(by_topic, list(relays.values()), pubsub, tasks)
         try:
             yield storage
         finally:

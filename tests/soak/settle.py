@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from infra.deadletters import Letter
 from tests.soak.checks import row_complaints, unexplained
 from tests.soak.load import Load
 from tests.soak.site import Site
@@ -31,9 +32,12 @@ def settle(site: Site, load: Load, explanations: Sequence[str], within_s: float)
     given_up = _GivenUp(site, explanations)
     if not _until(load.editor.edit, end_s):
         site.complain("no edit is possible any more")
-    if not _until(lambda: given_up.replay() and load.operator.finish(time.monotonic() + _REPLAY_AFTER_S), end_s):
+    while not (is_finished := load.operator.finish(time.monotonic() + _REPLAY_AFTER_S)) and time.monotonic() < end_s:
+        given_up.replay_tasks()
+    if not is_finished:
         site.complain(f"no ingest is finished within {within_s:g} s: {load.operator.describe()}")
     site.mend_lasting_damage()
+    given_up.replay()
     site.world.take_in_edits()
     edited = site.world.edited_ids()
     _wait_for_edits(site, given_up, edited, end_s)
@@ -78,15 +82,20 @@ class _GivenUp:
         self._site, self._explanations = site, explanations
         self.unexplained: list[str] = []
 
-    def replay(self) -> bool:
-        """Delivers what was given up again; true."""
-        letters = self._site.storage.dead_letters()
+    def replay(self) -> None:
+        """Delivers again what was given up."""
+        self._replay(self._site.storage.dead_letters())
+
+    def replay_tasks(self) -> None:
+        """Delivers again the tasks that were given up: without them no ingest ends."""
+        self._replay([letter for letter in self._site.storage.dead_letters() if "task" in letter.what])
+
+    def _replay(self, letters: Sequence[Letter]) -> None:
         if letters:
             reasons = sorted({letter.reason[:120] for letter in letters})
             self._site.say(f"{len(letters)} dead letters are replayed: {'; '.join(reasons)}")
             self.unexplained += [str(letter) for letter in unexplained(letters, self._explanations)]
-            self._site.storage.replay()
-        return True
+            self._site.storage.replay(letters)
 
 
 def _reachable(site: Site) -> None:

@@ -39,6 +39,7 @@ class StackSpec:
       workers: chunk tasks at a time.
       graph_port: of the real graph server.
       emulator_ports: ports of the proxies in front of the emulators, by variable.
+      delivery_urls: where emulators are to deliver instead of at the functions, by the names in `Places`.
       environment: further variables of the functions.
     """
 
@@ -49,6 +50,7 @@ class StackSpec:
     workers: int
     graph_port: int
     emulator_ports: Mapping[str, int]
+    delivery_urls: Mapping[str, str]
     environment: Mapping[str, str]
 
     def to_json(self) -> str:
@@ -83,7 +85,7 @@ def backing(spec: StackSpec) -> Any:
 
     @contextmanager
     def run(places: Places) -> Iterator[Services]:
-        with inner(places) as services:
+        with inner(replace(places, **spec.delivery_urls)) as services:
             tell(Path(spec.datasets).parent / PLACES_FILE, told(services, places))
             through = {name: f"127.0.0.1:{port}" for name, port in spec.emulator_ports.items()}
             own = {name: through.get(name, value) for name, value in services.environment.items()}

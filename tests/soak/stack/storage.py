@@ -13,11 +13,13 @@ from pathlib import Path
 from infra.deadletters import Letter, LetterBox
 from infra.deadletters.embedded import EmbeddedLetterBox
 from infra.deadletters.pubsub import PubSubLetterBox
-from infra.local.emulator_admin import TaskQueueName, Topic
+from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, TaskQueueName, Topic
 from infra.local.emulator_backing import DEAD_LETTERS, INSTANCE, LOCATION, PROJECT, QUEUE, REPLAY
 from shared.deliveries import Deliveries
 from shared.store.sqlite import SQLiteStore
 from shared.store.table_format import node_key
+from tests.soak.stack.published import Published
+from tests.soak.stack.relay import Relay
 from tests.soak.world import L2CACHE_ID, Row
 
 _MOST_LETTERS = 10_000
@@ -52,9 +54,9 @@ class Storage(ABC):
         """What was given up."""
         return self._letter_box.letters(_MOST_LETTERS)
 
-    def replay(self) -> int:
-        """Delivers again what was given up; returns how many."""
-        return self._letter_box.replay((), _MOST_LETTERS)
+    def replay(self, letters: Collection[Letter]) -> None:
+        """Delivers again what was given up."""
+        self._letter_box.replay([letter.id for letter in letters], _MOST_LETTERS)
 
     def close(self) -> None:
         """Lets go of connections."""
@@ -106,21 +108,23 @@ class EmulatorStorage(Storage):
     """Google's emulators. The variables that send clients to them must be set in this process.
 
     Args:
-      push_urls: topics, and where their messages are pushed.
+      relays: what the messages of each topic are pushed through.
+      task_relays: what tasks are sent through.
       pubsub: address of the Pub/Sub emulator.
       tasks: address of the Cloud Tasks emulator.
     """
 
-    def __init__(self, push_urls: Mapping[Topic, str], pubsub: str, tasks: str) -> None:
+    def __init__(self, relays: Mapping[Topic, Relay], task_relays: Collection[Relay], pubsub: str, tasks: str) -> None:
         import grpc
         from google.cloud.bigtable.data import BigtableDataClient
 
-        self._push_urls = push_urls
+        self._relays, self._task_relays = relays, task_relays
         self._pubsub, self._tasks = grpc.insecure_channel(pubsub), grpc.insecure_channel(tasks)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Connecting to Bigtable emulator", RuntimeWarning)
             self._bigtable = BigtableDataClient(project=PROJECT)
         self._table = self._bigtable.get_table(INSTANCE, L2CACHE_ID)
+        self._published = {topic: Published(self._pubsub, topic) for topic in relays}
 
     def rows(self) -> dict[int, Row]:
         from google.cloud.bigtable.data import ReadRowsQuery
@@ -140,11 +144,11 @@ class EmulatorStorage(Storage):
             self._table.bulk_mutate_rows([RowMutationEntry(node_key(l2_id), [DeleteAllFromRow()]) for l2_id in part])
 
     def undelivered(self) -> str:
-        tasks = len(self._waiting_tasks())
-        if tasks:
-            return f"{tasks} tasks wait"
-        messages = {topic.name: self._waiting_messages(topic.subscription, url) for topic, url in self._push_urls.items()}
-        return "; ".join(f"{count} messages of {name} wait" for name, count in messages.items() if count)
+        tasks = len(self._waiting_tasks()) + sum(relay.under_way for relay in self._task_relays)
+        messages = {topic: self._waiting_messages(topic) for topic in self._relays}
+        parts = [f"{tasks} tasks"] if tasks else []
+        parts += [f"{count} messages of {topic.name}" for topic, count in messages.items() if count]
+        return "; ".join(f"{part} wait or are under way" for part in parts)
 
     def tasks(self) -> list[tuple[str, bytes]]:
         return [("ingest" if "/expand" in url else "compute", body) for url, body in self._waiting_tasks()]
@@ -158,21 +162,11 @@ class EmulatorStorage(Storage):
         found = client.list_tasks(ListTasksRequest(parent=queue, response_view=Task.View.FULL), timeout=20)
         return [(task.http_request.url, bytes(task.http_request.body)) for task in found]
 
-    def _waiting_messages(self, name: str, push_url: str) -> int:
-        """Messages of a subscription that are due; it is one to pull from meanwhile. The emulator shows no others."""
-        from google.pubsub_v1 import PushConfig, SubscriberClient
-        from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
-
-        client = SubscriberClient(transport=SubscriberGrpcTransport(channel=self._pubsub))
-        client.modify_push_config(subscription=name, push_config=PushConfig())
-        try:
-            pulled = client.pull(request={"subscription": name, "max_messages": 1000, "return_immediately": True})
-            acks = [received.ack_id for received in pulled.received_messages]
-            if acks:
-                client.modify_ack_deadline(subscription=name, ack_ids=acks, ack_deadline_seconds=0)
-        finally:
-            client.modify_push_config(subscription=name, push_config=PushConfig(push_endpoint=push_url))
-        return len(acks)
+    def _waiting_messages(self, topic: Topic) -> int:
+        """Messages that were published, and neither acknowledged nor given up by the emulator."""
+        relay, name = self._relays[topic], topic.subscription
+        settled = relay.accepted(name) | relay.sent(name, ATTEMPTS_BEFORE_DEAD)
+        return len(self._published[topic].ids() - settled)
 
     @property
     def _letter_box(self) -> LetterBox:

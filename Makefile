@@ -29,10 +29,10 @@ bench: $(VENV)/installed
 	$(RUN) -m tests.bench $(ARGS)
 
 package: $(VENV)/installed
-	$(RUN) -m infra.package $(ARGS)
+	$(RUN) -m infra.packaging.package $(ARGS)
 
 lock: $(VENV)/installed
-	$(RUN) -m infra.lock
+	$(RUN) -m infra.packaging.lock
 
 clean:
 	rm -rf .stack dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

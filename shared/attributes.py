@@ -12,7 +12,7 @@ import numpy.typing as npt
 from shared.errors import UnknownAttributeError
 
 if TYPE_CHECKING:
-    from shared.features import Features
+    from shared.features.result import Features
 
 VOXELLESS_SIZE = bytes(8)
 """The only cell, `size_nm3`, of a node that was asked for and has no voxels: eight zero bytes, as PCGL2Cache writes."""

@@ -12,8 +12,8 @@ from hypothesis import settings
 
 from infra.local import emulators
 from infra.local.emulators import Emulator
-from shared.bigtable import DataClients
-from tests.missing_emulators import skipping_without_emulators
+from shared.google.bigtable.clients import DataClients
+from tests.support.stack.missing_emulators import skipping_without_emulators
 
 ROOT = Path(__file__).resolve().parents[1]
 

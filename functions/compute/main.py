@@ -20,22 +20,26 @@ from typing import Protocol
 import flask
 import functions_framework
 
-from shared.bus import open_dead_letters
 from shared.bus.dead_letters import DeadLetterBox
-from shared.cloud_events import PushedMessage, parse_push
-from shared.compute import MessageHandler, Verdict
+from shared.bus.open import open_dead_letters
+from shared.compute.messages import MessageHandler, Verdict
 from shared.compute.setup import open_compute_service
+from shared.config.settings import Settings
 from shared.errors import PermanentError, TransientError
-from shared.ingest import LeafOutcome, LeafService
+from shared.ingest.leaf.service import LeafOutcome, LeafService
 from shared.ingest.task import LEAF_PATH
 from shared.isolation.compute import isolated
-from shared.log import configure, event, get_logger
-from shared.messages import TRACE_ATTRIBUTE
+from shared.messages.cloud_events import PushedMessage, parse_push
+from shared.messages.messages import TRACE_ATTRIBUTE
 from shared.once import Once
-from shared.settings import Settings
-from shared.tasks import open_queue
-from shared.trace import trace_of
-from shared.web import HostedApp, answer_errors, json_response, read_body, trace_id
+from shared.tasks.open import open_queue
+from shared.telemetry.log import configure, event, get_logger
+from shared.telemetry.trace import trace_of
+from shared.telemetry.web_trace import trace_id
+from shared.web.answers import json_response
+from shared.web.body import read_body
+from shared.web.dispatch import HostedApp
+from shared.web.errors import answer_errors
 
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
 _MOST_DIGITS = 9

@@ -17,18 +17,22 @@ import flask
 import functions_framework
 import orjson
 
-from shared.datasets import Dataset, Datasets
+from shared.config.datasets import Dataset, Datasets
+from shared.config.settings import Settings
 from shared.errors import BadRequestError, PermanentError
-from shared.geometry import GraphGeometry
-from shared.graph import Graphs
-from shared.ingest import IngestService, Operations
+from shared.geometry.grid import GraphGeometry
+from shared.graph.registry import Graphs
+from shared.ingest.control.operations import Operations
+from shared.ingest.control.service import IngestService
 from shared.ingest.task import EXPAND_PATH
-from shared.log import configure, event, get_logger
 from shared.once import Once
-from shared.settings import Settings
-from shared.store import open_store
-from shared.tasks import addresses_of, open_queue
-from shared.web import HostedApp, answer_errors, json_response, pack_answers, read_body
+from shared.store.open import open_store
+from shared.tasks.open import addresses_of, open_queue
+from shared.telemetry.log import configure, event, get_logger
+from shared.web.answers import enable_gzip, json_response
+from shared.web.body import read_body
+from shared.web.dispatch import HostedApp
+from shared.web.errors import answer_errors
 
 READING = ("status", "failed", "runs")
 _logger = get_logger("ingest")
@@ -39,7 +43,7 @@ def create_app(settings: Settings, service: IngestService) -> flask.Flask:
     app = flask.Flask("ingest")
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
-    pack_answers(app)
+    enable_gzip(app)
     operations = Operations(service)
 
     @app.get("/healthz")

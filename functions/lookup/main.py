@@ -11,18 +11,18 @@ from dataclasses import replace
 
 import flask
 
-from shared import log
-from shared.auth import keep_queries_out_of_access_logs, middle_auth
-from shared.bus import open_bus
-from shared.datasets import Datasets
-from shared.graph import Graphs
-from shared.lookup import LookupService
+from shared.bus.open import open_bus
+from shared.config.datasets import Datasets
+from shared.config.settings import Settings
+from shared.graph.registry import Graphs
+from shared.lookup.auth import keep_queries_out_of_access_logs, middle_auth
 from shared.lookup.http import create_app
 from shared.lookup.misses import MissPublisher
+from shared.lookup.service import LookupService
 from shared.once import Once
-from shared.settings import Settings
-from shared.store import open_store
-from shared.web import HostedApp
+from shared.store.open import open_store
+from shared.telemetry import log
+from shared.web.dispatch import HostedApp
 
 _GRAPH_TIMEOUT_S = 10.0
 _GRAPH_ATTEMPTS = 2

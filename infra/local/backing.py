@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from infra.local.processes import ChildSpec
-from shared.deliveries import RetryPolicy
+from shared.sqlite.delivery import RetryPolicy
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from infra.local.processes import ChildFailedError
 from infra.local.stack import GraphSource, LocalStack, StackInUseError, wait_for_interrupt
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
 
 TIMESTAMP = "2026-06-01 00:00:00"
 WAIT_S = 60.0

@@ -21,9 +21,10 @@ import click
 
 from infra.local.lanes import RENEW_S, DeliveriesFile, Lane
 from infra.local.posting import Receivers
-from shared.deliveries import Deliveries, Kind
 from shared.errors import StorageUnavailableError
-from shared.log import configure, get_logger
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Kind
+from shared.telemetry.log import configure, get_logger
 
 MESSAGE_SLOTS = 2
 INGEST_SLOTS = 1

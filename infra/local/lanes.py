@@ -10,9 +10,10 @@ from contextlib import suppress
 from typing import TypeVar
 
 from infra.local.posting import Receivers, post
-from shared.deliveries import LEASE_S, Deliveries, Failure, Kind, Lease
 from shared.errors import StorageUnavailableError
-from shared.log import event, get_logger
+from shared.sqlite.deliveries import LEASE_S, Deliveries
+from shared.sqlite.delivery import Failure, Kind, Lease
+from shared.telemetry.log import event, get_logger
 
 T = TypeVar("T")
 POLL_S = 0.02

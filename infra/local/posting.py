@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import requests
 
-from shared.cloud_events import PUBSUB_EVENT_TYPE
-from shared.deliveries import MESSAGE_KINDS, Failure, Lease
+from shared.messages.cloud_events import PUBSUB_EVENT_TYPE
+from shared.sqlite.delivery import MESSAGE_KINDS, Failure, Lease
 
 ANSWER_TIMEOUT_S = 900.0
 

@@ -27,8 +27,8 @@ from infra.local.backing import Backing, Places, Services, embedded
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.emulators import EmulatorMissingError
 from infra.local.processes import ChildFailedError, ChildSpec, Supervisor, free_port
-from infra.local.world.parameters import TABLE as WORLD_TABLE
-from shared.datasets import Datasets
+from infra.standin.world.parameters import TABLE as WORLD_TABLE
+from shared.config.datasets import Datasets
 from shared.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ class GraphSource:
 
     Attributes:
       name: the graph's id.
-      arguments: arguments of `infra.local.graph.server` that say where the graph lies.
+      arguments: arguments of `infra.standin.graph.server` that say where the graph lies.
     """
 
     name: str
@@ -198,7 +198,7 @@ class LocalStack:
     def _graph_server(self, graph: GraphSource, bus: str) -> ChildSpec:
         port = ("--port", str(self.ports["graph"]), "--bus", bus)
         ready = f"{self.graph_url}/segmentation/table/{graph.name}/info"
-        return ChildSpec("graph", ("infra.local.graph.server", *graph.arguments, *port), ready_url=ready)
+        return ChildSpec("graph", ("infra.standin.graph.server", *graph.arguments, *port), ready_url=ready)
 
     def _function(self, name: str, function: str, processes: int, threads: int) -> ChildSpec:
         """A service of one of the functions."""
@@ -241,7 +241,7 @@ def wait_for_interrupt() -> None:
 @click.option(
     "--world",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of a made brain, instead of --config; see infra.local.world.build.",
+    help="Folder of a made brain, instead of --config; see infra.standin.world.build.",
 )
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".stack/main"), help="Folder for the tables.")
 @click.option("--workers", type=click.IntRange(min=1), help="Compute processes; one per core if not given.")

@@ -14,16 +14,17 @@ from zlib import crc32
 import numpy as np
 
 from infra.simulation.world import Cloud, Marks, NotedQueue, Timeline
-from shared.datasets import Dataset, Datasets
-from shared.geometry import GraphGeometry
-from shared.ingest import IngestService, StartRequest
-from shared.ingest.leaf_progress import SAVE_INTERVAL_S
+from shared.config.datasets import Dataset, Datasets
+from shared.config.settings import Settings
+from shared.geometry.grid import GraphGeometry
+from shared.ingest.control.request import StartRequest
+from shared.ingest.control.service import IngestService
+from shared.ingest.leaf.progress import SAVE_INTERVAL_S
 from shared.ingest.ledger import Ledger
 from shared.ingest.progress import Piece, open_numbers
 from shared.ingest.task import BlockTask
-from shared.settings import Settings
-from shared.store import CacheStore
-from shared.tasks import Task
+from shared.store.protocol import CacheStore
+from shared.tasks.protocol import Task
 from shared.types import Triple
 
 DATASET, TABLE = "simulated", "l2cache_simulated"

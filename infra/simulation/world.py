@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from shared.errors import TableNotFoundError
-from shared.store import TableMeta
-from shared.tasks import Task
+from shared.store.protocol import TableMeta
+from shared.tasks.protocol import Task
 from shared.types import UInt64Array
 
 

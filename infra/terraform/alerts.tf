@@ -7,7 +7,7 @@ locals {
       query    = "${local.promql.dead_letters} > ${var.alerts.dead_letter_from}"
       for_s    = 0
       severity = "ERROR"
-      advice   = "Messages were given up. `python -m infra.deadletters list ${google_pubsub_subscription.dead_letters.id}` shows them with their reasons; when the cause is mended, `python -m infra.deadletters replay` delivers them again."
+      advice   = "Messages were given up. `python -m l2cache.deadletters list ${google_pubsub_subscription.dead_letters.id}` shows them with their reasons; when the cause is mended, `python -m l2cache.deadletters replay` delivers them again."
     }
     error_ratio = {
       title    = "requests fail"

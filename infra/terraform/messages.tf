@@ -96,7 +96,7 @@ resource "google_pubsub_subscription" "push" {
   depends_on = [google_cloud_run_service_iam_member.invokers, google_pubsub_topic_iam_member.dead_letters]
 }
 
-# Here dead letters wait for `python -m infra.deadletters`.
+# Here dead letters wait for `python -m l2cache.deadletters`.
 resource "google_pubsub_subscription" "dead_letters" {
   name                       = "${var.name}-dead-letters"
   topic                      = google_pubsub_topic.dead_letters.id

@@ -1,5 +1,5 @@
-# Metrics made of the functions' log records. Names of records and fields are those that `shared.log.event` is given;
-# tests/integration/test_packages.py holds the two together.
+# Metrics made of the functions' log records. Names of records and fields are those that `shared.telemetry.log.event` is given;
+# tests/deploy/test_packages.py holds the two together.
 
 locals {
   service = {

@@ -49,8 +49,8 @@ output "commands" {
     look_up      = "curl ${local.urls.lookup}/l2cache/api/v1/table_mapping"
     test_ingest  = "curl -H \"Authorization: Bearer $(gcloud auth print-identity-token)\" -H 'Content-Type: application/json' -d '{\"dataset\": \"${keys(local.datasets)[0]}\", \"test\": true}' ${local.urls.ingest}/start"
     status       = "curl -H \"Authorization: Bearer $(gcloud auth print-identity-token)\" '${local.urls.ingest}/status?dataset=${keys(local.datasets)[0]}'"
-    dead_letters = "python -m infra.deadletters list ${google_pubsub_subscription.dead_letters.id}"
-    replay       = "python -m infra.deadletters replay ${google_pubsub_subscription.dead_letters.id} --topic ${google_pubsub_topic.replay.id}"
+    dead_letters = "python -m l2cache.deadletters list ${google_pubsub_subscription.dead_letters.id}"
+    replay       = "python -m l2cache.deadletters replay ${google_pubsub_subscription.dead_letters.id} --topic ${google_pubsub_topic.replay.id}"
     logs         = "gcloud logging read 'resource.type=\"cloud_run_revision\" AND resource.labels.service_name:\"${var.name}-\" AND severity>=WARNING' --project ${var.project} --limit 20"
   }
 }

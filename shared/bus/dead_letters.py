@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.bus.protocol import Publisher
-from shared.cloud_events import PushedMessage
 from shared.errors import StorageUnavailableError
-from shared.log import event, get_logger
+from shared.messages.cloud_events import PushedMessage
+from shared.telemetry.log import event, get_logger
 
 REASON_ATTRIBUTE = "dead_letter_reason"
 ATTEMPTS_ATTRIBUTE = "dead_letter_attempts"

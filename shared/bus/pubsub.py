@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shared.errors import StorageUnavailableError
-from shared.google_retry import transient_retry
+from shared.google.retry import transient_retry
 from shared.once import Once
 
 if TYPE_CHECKING:

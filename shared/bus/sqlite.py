@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shared.bus.dead_letters import ATTEMPTS_ATTRIBUTE, MESSAGE_ID_ATTRIBUTE, REASON_ATTRIBUTE, original_attributes
-from shared.deliveries import Deliveries, Delivery, MessageKind
-from shared.messages import is_urgent
+from shared.messages.messages import is_urgent
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Delivery, MessageKind
 
 
 class SQLitePublisher:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.features import supervoxel_runs
+from shared.features.api import supervoxel_runs
 from shared.types import Triple, UInt64Array
 
 if TYPE_CHECKING:

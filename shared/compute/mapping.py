@@ -8,9 +8,9 @@ import numpy as np
 
 from shared.compute.chunk import LoadedChunk, MappedChunk
 from shared.errors import GraphDisagreementError
-from shared.graph import L2Mapping
-from shared.ids import IdLayout, l2_id_range
-from shared.log import event, get_logger
+from shared.geometry.ids import IdLayout, l2_id_range
+from shared.graph.protocol import L2Mapping
+from shared.telemetry.log import event, get_logger
 
 FOREIGN_SHARE = 0.01
 """Share of a chunk's supervoxels up to which the graph may give them to other chunks..."""

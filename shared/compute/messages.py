@@ -13,10 +13,9 @@ from enum import StrEnum
 import numpy as np
 
 from shared.bus.dead_letters import DeadLetterBox
-from shared.cloud_events import PushedMessage
 from shared.compute.outcome import NodesOutcome
 from shared.compute.service import ComputeService, NodesIsolation
-from shared.datasets import Dataset
+from shared.config.datasets import Dataset
 from shared.errors import (
     BadMessageError,
     ChunkFaultError,
@@ -25,11 +24,12 @@ from shared.errors import (
     PermanentError,
     TransientError,
 )
-from shared.log import StepTimer, event, get_logger
-from shared.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
-from shared.store import CacheStore
+from shared.messages.cloud_events import PushedMessage
+from shared.messages.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
 from shared.store.delivery_counts import DeliveryCounts
-from shared.trace import in_trace
+from shared.store.protocol import CacheStore
+from shared.telemetry.log import StepTimer, event, get_logger
+from shared.telemetry.trace import in_trace
 from shared.types import UInt64Array
 
 _logger = get_logger("compute")
@@ -63,6 +63,7 @@ class _Delivery:
     counts: DeliveryCounts | None = None
     is_counted: bool = False
     is_answered: bool = True
+    deaths: int = 0
 
     @property
     def attempt(self) -> int:
@@ -77,12 +78,11 @@ class _Delivery:
         if not self.message.message_id:
             return 0
         self.counts = counts = DeliveryCounts(store, table_id, self.message.message_id)
-        deaths = 0
         with self._counting_may_fail():
             arrival = counts.begin(self.message.attempt)
-            self.is_counted, deaths = self.message.attempt is None, arrival.deaths
+            self.is_counted, self.deaths = self.message.attempt is None, arrival.deaths
             self.message = replace(self.message, attempt=arrival.attempt)
-        return deaths
+        return self.deaths
 
     def end(self, verdict: Verdict) -> None:
         """Counts that it was answered, if it is to come again; else forgets it."""

@@ -15,18 +15,19 @@ from shared.compute.budget import Budget
 from shared.compute.chunk import FilledChunks, LoadedChunk, MappedChunk, Membership, disjoint_memberships
 from shared.compute.mapping import map_chunk
 from shared.compute.outcome import ChunkOutcome, NodesOutcome
-from shared.datasets import Dataset, Datasets
+from shared.config.datasets import Dataset, Datasets
 from shared.errors import DeadlineError, L2CacheError, StorageUnavailableError
-from shared.features import Features, supervoxel_features
-from shared.geometry import GraphGeometry
-from shared.graph import Graph, GraphSource
-from shared.ids import is_l2
-from shared.log import StepTimer, event, get_logger
+from shared.features.api import supervoxel_features
+from shared.features.result import Features
+from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import is_l2
+from shared.graph.protocol import Graph, GraphSource
 from shared.once import Once
-from shared.store import UNKNOWN, CacheStore, NodeState
+from shared.store.protocol import UNKNOWN, CacheStore, NodeState
 from shared.store.states import remembered_unknown
+from shared.telemetry.log import StepTimer, event, get_logger
 from shared.types import Triple, UInt64Array
-from shared.volume import SupervoxelVolume, VolumeSource
+from shared.volume.protocol import SupervoxelVolume, VolumeSource
 
 NODES_AT_ONCE = 500
 """So many nodes of a chunk are asked of the graph, computed and written at a time."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from shared.compute.service import ComputeService
-from shared.datasets import Datasets
-from shared.graph import Graphs
-from shared.settings import Settings
-from shared.store import open_store
-from shared.volume import Volumes
+from shared.config.datasets import Datasets
+from shared.config.settings import Settings
+from shared.graph.registry import Graphs
+from shared.store.open import open_store
+from shared.volume.cloudvolume import Volumes
 
 
 def open_compute_service(settings: Settings) -> ComputeService:

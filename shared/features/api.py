@@ -46,14 +46,14 @@ def chunk_features(
     if node_ids is not None:
         wanted = np.unique(np.asarray(node_ids, np.uint64))
         wanted = wanted[wanted != 0]
-    from shared.features.crowded import crowded_features
+    from shared.features.noise import noise_features
     from shared.features.runs import TooManyLabelsError
 
     try:
         runs = _find_runs(labels, wanted, threads, CROWDED_LABELS)
     except TooManyLabelsError:
         runs = None
-    return crowded_features(labels, resolution, threads) if runs is None else _features(runs, resolution, threads)
+    return noise_features(labels, resolution, threads) if runs is None else _features(runs, resolution, threads)
 
 
 def supervoxel_features(

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.bigtable import DataClients, TableAddress
-from shared.bigtable.rows import RowCells, read_rows, rows_of
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError, StorageUnavailableError
-from shared.geometry import GraphGeometry, as_triple
-from shared.graph.children import ChildrenCell, Holders, decode_children
+from shared.geometry.grid import GraphGeometry, as_triple
+from shared.geometry.ids import SUPERVOXEL_LAYER, chunk_coordinates, l2_id_range, layers, node_coordinates
+from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.clients import DataClients
+from shared.google.bigtable.rows import RowCells, read_rows, rows_of
+from shared.graph.children import ChildrenCell, SupervoxelOwners, decode_children
 from shared.graph.countdown import countdown
 from shared.graph.members import check_members
 from shared.graph.moment import unix_ms
 from shared.graph.protocol import L2Mapping
-from shared.ids import SUPERVOXEL_LAYER, chunk_coordinates, l2_id_range, layers, node_coordinates
 from shared.once import Once
 from shared.types import Triple, UInt64Array
 
@@ -70,12 +71,12 @@ class GraphTable:
         chunks = self._chunks_of(supervoxels)
         end_ms = None if timestamp is None else unix_ms(timestamp) + 1
         cells = [] if end_ms is not None and end_ms <= 0 else self._chunk_nodes(chunks, end_ms)
-        l2_ids = Holders.of(cells).at(supervoxels)
+        l2_ids = SupervoxelOwners.of(cells).at(supervoxels)
         # The scan asks for nodes of these chunks only, so that none of another layer can be among them.
         impossible, not_yet = np.zeros((2, supervoxels.size), dtype=np.bool_)
         if timestamp is not None:
             bare = self._without_nodes(chunks, cells)
-            not_yet = (l2_ids == 0) & (Holders.of(self._chunk_nodes(bare, None)).at(supervoxels) != 0)
+            not_yet = (l2_ids == 0) & (SupervoxelOwners.of(self._chunk_nodes(bare, None)).at(supervoxels) != 0)
         return L2Mapping(l2_ids, impossible, not_yet)
 
     def supervoxels_of(self, l2_ids: UInt64Array, within_s: float | None = None) -> dict[int, UInt64Array]:

@@ -43,7 +43,7 @@ def decode_children(value: bytes) -> UInt64Array:
 
 
 @dataclass(frozen=True)
-class Holders:
+class SupervoxelOwners:
     """Which L2 node holds each supervoxel.
 
     Attributes:
@@ -55,7 +55,7 @@ class Holders:
     l2_ids: UInt64Array
 
     @classmethod
-    def of(cls, cells: Iterable[ChildrenCell]) -> Holders:
+    def of(cls, cells: Iterable[ChildrenCell]) -> SupervoxelOwners:
         """Gives each supervoxel to the newest of the nodes that claim it; of those made at once, to the highest id."""
         newest_first = sorted(cells, key=lambda cell: (cell.timestamp_us, cell.l2_id), reverse=True)
         none = np.empty(0, dtype=np.uint64)

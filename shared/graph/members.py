@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from shared.errors import GraphUnavailableError
-from shared.ids import IdLayout, supervoxel_chunks, supervoxel_chunks_of_nodes
+from shared.geometry.ids import IdLayout, supervoxel_chunks, supervoxel_chunks_of_nodes
 from shared.types import UInt64Array
 
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.datasets import Dataset
-from shared.geometry import GraphGeometry
+from shared.config.datasets import Dataset
+from shared.geometry.grid import GraphGeometry
 from shared.types import BoolArray, UInt64Array
 
 

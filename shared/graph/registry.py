@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 
-from shared.bigtable import DataClients, TableAddress
-from shared.datasets import Dataset
+from shared.config.datasets import Dataset
+from shared.config.settings import Settings
+from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.clients import DataClients
 from shared.graph.address import GraphAddress
 from shared.graph.bigtable import GraphTable
 from shared.graph.protocol import Graph
 from shared.graph.server import GraphServer
 from shared.graph.token import checked_token, cloudvolume_secrets_dirs, find_token
 from shared.graph.transport import GraphTransport
-from shared.settings import Settings
 
 
 class Graphs:

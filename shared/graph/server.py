@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from shared.errors import GraphResponseError, GraphUnavailableError
-from shared.geometry import GraphGeometry
+from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import L2_LAYER, SUPERVOXEL_LAYER, l2_id_range, layers
 from shared.graph.address import GraphAddress
 from shared.graph.countdown import TimeLeft, countdown
 from shared.graph.members import check_members
 from shared.graph.moment import unix_ms
 from shared.graph.protocol import L2Mapping
 from shared.graph.transport import GraphTransport, ServerFaultError
-from shared.ids import L2_LAYER, SUPERVOXEL_LAYER, l2_id_range, layers
 from shared.types import BoolArray, Triple, UInt64Array
 
 _SUPERVOXELS_PER_REQUEST = 250_000

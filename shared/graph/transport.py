@@ -24,7 +24,7 @@ from tenacity import (
 
 from shared.errors import GraphResponseError, GraphUnavailableError
 from shared.graph.countdown import countdown
-from shared.log import event, get_logger
+from shared.telemetry.log import event, get_logger
 
 T = TypeVar("T")
 GZIP_ABOVE_BYTES = 1_000_000

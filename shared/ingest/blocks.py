@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from shared.errors import BadRequestError
-from shared.geometry import Box, as_triple
+from shared.geometry.grid import Box, as_triple
 from shared.types import Triple
 
 FAN_OUT = 256

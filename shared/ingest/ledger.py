@@ -25,16 +25,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
-from shared.documents import decode_object
+from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, UnknownRunError
 from shared.ingest.blocks import block_name
 from shared.ingest.progress import Piece
 from shared.ingest.run import Run
-from shared.log import event, get_logger
+from shared.telemetry.log import event, get_logger
 
 if TYPE_CHECKING:
-    from shared.geometry import Box
-    from shared.store import CacheStore
+    from shared.geometry.grid import Box
+    from shared.store.protocol import CacheStore
 
 T = TypeVar("T")
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.documents import decode_object, number_field, text_field, whole_field, whole_triple_field
+from shared.documents.json_object import decode_object, number_field, text_field, whole_field, whole_triple_field
+from shared.documents.timestamp import format_utc, parse_utc
 from shared.errors import BadRequestError
-from shared.geometry import Box
+from shared.geometry.grid import Box
 from shared.ingest.blocks import BATCH_CHUNKS, ONE_CHUNK, block_name, parse_block
-from shared.timestamp import format_utc, parse_utc
 from shared.types import Triple
 
 if TYPE_CHECKING:
-    from shared.datasets import Datasets
+    from shared.config.datasets import Datasets
 
 MOST_LEAF_CHUNKS = 2**20
 _MOST = 2**53

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 
-from shared.documents import decode_object, text_field, whole_field
+from shared.documents.json_object import decode_object, text_field, whole_field
 from shared.errors import BadRequestError
-from shared.geometry import Box
+from shared.geometry.grid import Box
 from shared.ingest.blocks import block_name, parse_block
 from shared.ingest.run import Run
-from shared.tasks import Task
+from shared.tasks.protocol import Task
 
 EXPAND_PATH = "/expand"
 LEAF_PATH = "/chunks"

@@ -17,7 +17,7 @@ from typing import Any
 import shared
 from shared.errors import ChunkFaultError, TransientError
 from shared.isolation.wire import error_of
-from shared.log import event, get_logger
+from shared.telemetry.log import event, get_logger
 
 DEATHS = 2
 """A job that so many processes died at is given up: one may have been killed from outside."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.compute.outcome import NodesOutcome
 from shared.errors import L2CacheError
-from shared.ingest.pipeline import ChunkResult
+from shared.ingest.leaf.pipeline import ChunkResult
 from shared.ingest.run import Run
 from shared.isolation.child import Child
 from shared.isolation.wire import outcome_of, result_of

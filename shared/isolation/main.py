@@ -17,13 +17,13 @@ import numpy as np
 
 from shared.compute.service import ComputeService
 from shared.compute.setup import open_compute_service
+from shared.config.settings import Settings
 from shared.errors import L2CacheError
-from shared.geometry import as_triple
-from shared.ingest.pipeline import compute_chunks
+from shared.geometry.grid import as_triple
+from shared.ingest.leaf.pipeline import compute_chunks
 from shared.ingest.run import Run
 from shared.isolation.wire import error_document, outcome_document, result_document
-from shared.log import StepTimer, configure, get_logger
-from shared.settings import Settings
+from shared.telemetry.log import StepTimer, configure, get_logger
 
 _logger = get_logger("isolation")
 

@@ -17,8 +17,8 @@ from typing import Any
 from shared import errors
 from shared.compute.outcome import ChunkOutcome, NodesOutcome
 from shared.errors import L2CacheError, TransientError
-from shared.geometry import as_triple
-from shared.ingest.pipeline import ChunkResult
+from shared.geometry.grid import as_triple
+from shared.ingest.leaf.pipeline import ChunkResult
 
 
 def error_document(error: L2CacheError) -> dict[str, str]:

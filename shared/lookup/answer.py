@@ -11,9 +11,9 @@ import numpy.typing as npt
 import orjson
 
 from shared.attributes import SIZE, Attribute
-from shared.geometry import GraphGeometry
-from shared.log import event, get_logger
-from shared.store import CachedCells
+from shared.geometry.grid import GraphGeometry
+from shared.store.protocol import CachedCells
+from shared.telemetry.log import event, get_logger
 from shared.types import BoolArray, UInt64Array
 
 _logger = get_logger("lookup")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from shared.log import event, get_logger
+from shared.telemetry.log import event, get_logger
 
 _MOST_FAILURES = 3
 _FIRST_PAUSE_S = 5.0

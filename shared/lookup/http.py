@@ -11,22 +11,18 @@ import flask
 from flask_cors import CORS
 
 from shared.attributes import ATTRIBUTES
-from shared.auth import Authorizer
-from shared.datasets import Datasets
-from shared.log import StepTimer, event, get_logger
+from shared.config.datasets import Datasets
+from shared.config.settings import Settings
+from shared.config.version import TITLE
+from shared.lookup.auth import Authorizer
+from shared.lookup.caller import RateLimiter, caller_of_request
 from shared.lookup.query import parse_query
 from shared.lookup.service import LookupService
-from shared.settings import Settings
-from shared.version import TITLE
-from shared.web import (
-    RateLimiter,
-    answer_errors,
-    caller_of_request,
-    json_response,
-    pack_answers,
-    read_body,
-    trace_id,
-)
+from shared.telemetry.log import StepTimer, event, get_logger
+from shared.telemetry.web_trace import trace_id
+from shared.web.answers import enable_gzip, json_response
+from shared.web.body import read_body
+from shared.web.errors import answer_errors
 
 ServiceSource: TypeAlias = Callable[[], LookupService]
 
@@ -51,7 +47,7 @@ def create_app(service: ServiceSource, datasets: Datasets, authorize: Authorizer
     answer_errors(app, settings.retry_after_s)
     # Flask runs these in reverse: the CORS headers, packing, then the record of it all.
     _record_requests(app)
-    pack_answers(app)
+    enable_gzip(app)
     CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings)
     _add_attributes_route(app, service, datasets, authorize, settings)

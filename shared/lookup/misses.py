@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from shared.bus import Publisher
-from shared.datasets import Dataset
+from shared.bus.protocol import Publisher
+from shared.config.datasets import Dataset
 from shared.errors import L2CacheError
-from shared.log import get_logger
 from shared.lookup.circuit import CircuitBreaker, Permit
-from shared.lookup.ledger import MissLedger
-from shared.messages import GRAPH_ATTRIBUTE, TRACE_ATTRIBUTE, encode_misses
-from shared.rate import MinuteShares
-from shared.trace import current_trace, traceparent
+from shared.lookup.published import PublishedMisses
+from shared.lookup.rate import MinuteShares
+from shared.messages.messages import GRAPH_ATTRIBUTE, TRACE_ATTRIBUTE, encode_misses
+from shared.telemetry.log import get_logger
+from shared.telemetry.trace import current_trace, traceparent
 from shared.types import UInt64Array
 
 _THREADS = 4
@@ -57,7 +57,7 @@ class _Message:
     """
 
     ids: UInt64Array
-    ledger: MissLedger
+    ledger: PublishedMisses
     attributes: dict[str, str]
     data: bytes
     trial: bool
@@ -148,7 +148,7 @@ class MissPublisher:
         self._shares = MinuteShares(per_minute, clock=clock)
         self._circuit = CircuitBreaker(clock)
         self._lock = threading.Lock()
-        self._ledgers: dict[str, MissLedger] = {}
+        self._ledgers: dict[str, PublishedMisses] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="misses")
 
     def due(self, dataset: Dataset, l2_ids: UInt64Array) -> UInt64Array:
@@ -184,11 +184,11 @@ class MissPublisher:
         self._threads.shutdown()
         self._publisher.close()
 
-    def _ledger(self, table_id: str) -> MissLedger:
+    def _ledger(self, table_id: str) -> PublishedMisses:
         with self._lock:
             ledger = self._ledgers.get(table_id)
             if ledger is None:
-                ledger = self._ledgers[table_id] = MissLedger(self._pause_s, clock=self._clock)
+                ledger = self._ledgers[table_id] = PublishedMisses(self._pause_s, clock=self._clock)
             return ledger
 
     def _publish(self, message: _Message) -> bool:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.datasets import Dataset
+from shared.config.datasets import Dataset
 from shared.errors import L2CacheError, TableNotFoundError
-from shared.graph import GraphSource
-from shared.log import StepTimer, event, get_logger
+from shared.graph.protocol import GraphSource
 from shared.lookup.answer import encode_answer
 from shared.lookup.misses import MissCounts, MissPublisher
 from shared.lookup.query import Query
-from shared.store import CachedCells, CacheStore
+from shared.store.protocol import CachedCells, CacheStore
 from shared.store.states import remembered_unknown
+from shared.telemetry.log import StepTimer, event, get_logger
 from shared.types import UInt64Array
 
 _logger = get_logger("lookup")

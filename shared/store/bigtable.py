@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, feature_cells, select
-from shared.bigtable import DataClients, TableAddress
-from shared.bigtable.admin import create_table
-from shared.bigtable.errors import storage_errors
-from shared.bigtable.mutations import Entry, cell_is, mutate_rows, replace_cell, replace_if, set_cells
-from shared.bigtable.reader import RowReader
-from shared.bigtable.rows import merge_rows
+from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.admin import create_table
+from shared.google.bigtable.clients import DataClients
+from shared.google.bigtable.errors import storage_errors
+from shared.google.bigtable.mutations import Entry, cell_is, mutate_rows, replace_cell, replace_if, set_cells
+from shared.google.bigtable.reader import RowReader
+from shared.google.bigtable.rows import merge_rows
 from shared.once import Once
 from shared.store.bigtable_states import BigtableStates
 from shared.store.protocol import CachedCells, NodeState, TableMeta
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from google.cloud.bigtable.data import Row, Table
     from google.cloud.bigtable_v2.types import RowFilter
 
-    from shared.features import Features
+    from shared.features.result import Features
 
 # 8 mutations a row; a request takes 100,000
 _ROWS_PER_WRITE = 5000

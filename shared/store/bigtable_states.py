@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from shared.bigtable import TableAddress
-from shared.bigtable.admin import create_table
-from shared.bigtable.errors import is_absent, is_refused, storage_errors
-from shared.bigtable.mutations import Entry, mutate_rows, set_cells
-from shared.bigtable.reader import RowReader
-from shared.bigtable.rows import rows_of
 from shared.errors import StorageUnavailableError, TableNotFoundError
-from shared.log import event, get_logger
+from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.admin import create_table
+from shared.google.bigtable.errors import is_absent, is_refused, storage_errors
+from shared.google.bigtable.mutations import Entry, mutate_rows, set_cells
+from shared.google.bigtable.reader import RowReader
+from shared.google.bigtable.rows import rows_of
 from shared.store.protocol import NodeState
 from shared.store.states import (
     STATE_FAMILIES,
@@ -29,6 +28,7 @@ from shared.store.states import (
     state_of_cell,
 )
 from shared.store.table_format import check_known
+from shared.telemetry.log import event, get_logger
 from shared.types import UInt64Array
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.types import UInt64Array
 
 if TYPE_CHECKING:
-    from shared.features import Features
+    from shared.features.result import Features
 
 
 @dataclass(frozen=True)

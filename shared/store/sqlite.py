@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.attributes import ATTRIBUTES, BY_NAME, SIZE, VOXELLESS_SIZE, feature_cells, select
 from shared.errors import TableNotFoundError
-from shared.sqlite_file import SQLiteFile
+from shared.sqlite.file import SQLiteFile
 from shared.store.protocol import CachedCells, NodeState, TableMeta
 from shared.store.states import STATE_DAYS, since_ms
 from shared.store.table_format import (
@@ -39,7 +39,7 @@ from shared.store.table_format import (
 from shared.types import UInt64Array
 
 if TYPE_CHECKING:
-    from shared.features import Features
+    from shared.features.result import Features
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tables (number INTEGER PRIMARY KEY, table_id TEXT NOT NULL UNIQUE);

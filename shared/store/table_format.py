@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared import safe_pickle
+from shared.config.version import VERSION
+from shared.documents.timestamp import format_utc, parse_utc
 from shared.errors import BadMessageError, ConfigurationError, TableNotFoundError
+from shared.safe_pickle import decoder as safe_pickle
 from shared.store.protocol import TableMeta
 from shared.store.states import STATES_TABLE
-from shared.timestamp import format_utc, parse_utc
-from shared.version import VERSION
 
 FAMILIES: dict[str, str | None] = {
     "0": None,

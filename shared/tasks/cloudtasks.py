@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.errors import ConfigurationError, StorageUnavailableError
-from shared.google_retry import transient_retry
+from shared.google.retry import transient_retry
 from shared.once import Once
 from shared.tasks.protocol import Target, Task
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.deliveries import Deliveries, Delivery
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Delivery
 from shared.tasks.protocol import Task
 
 

@@ -18,7 +18,7 @@ def json_response(value: Any, status: int = 200) -> flask.Response:
     return flask.Response(body, status, mimetype="application/json")
 
 
-def pack_answers(app: flask.Flask) -> None:
+def enable_gzip(app: flask.Flask) -> None:
     """Makes `app` gzip each answer that has a body when the client accepts it."""
     app.after_request(_pack)
 

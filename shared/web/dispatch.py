@@ -13,10 +13,10 @@ import flask
 from werkzeug.test import run_wsgi_app
 
 from shared.errors import BrokenBodyError, SlowBodyError
-from shared.trace import in_trace
+from shared.telemetry.trace import in_trace
+from shared.telemetry.web_trace import trace_id
 from shared.web.body import discard
 from shared.web.timed_body import BodyClock
-from shared.web.trace import trace_id
 
 _DISCARD_BYTES = 64 * 1024 * 1024
 _FUNCTION_ENDPOINT = "run"  # functions-framework's name for its route to the function

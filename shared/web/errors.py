@@ -31,7 +31,7 @@ from shared.errors import (
     UnsupportedEncodingError,
     VolumeUnavailableError,
 )
-from shared.log import event, get_logger
+from shared.telemetry.log import event, get_logger
 from shared.web.answers import json_response
 
 _logger = get_logger("web")

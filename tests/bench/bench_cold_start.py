@@ -13,16 +13,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from infra.lock import FUNCTIONS
-from infra.package import package
-from tests.packaged_functions import PackagedFunction, release, unpack
+from infra.packaging.lock import FUNCTIONS
+from infra.packaging.package import package
+from tests.support.processes.packaged import PackagedFunction, release, unpack
 
 IMPORT = "import time; start = time.perf_counter(); import main; print(time.perf_counter() - start)"
 FIRST_CHUNK = """
 import time
 import numpy as np
 start = time.perf_counter()
-from shared.features import chunk_features
+from shared.features.api import chunk_features
 labels = np.asfortranarray(np.arange(64**3, dtype=np.uint32).reshape(64, 64, 64) // 4096)
 chunk_features(labels, (16, 16, 40))
 print(time.perf_counter() - start)

@@ -22,12 +22,12 @@ import numpy as np
 from infra.local.backing import Backing, embedded
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.stack import GraphSource, LocalStack
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
-from tests.e2e.edits_and_misses import edits, publish_misses, seconds_until_served, unknown_ids
-from tests.e2e.kills import take_free_ports
-from tests.e2e.stack_client import start_ingest, status, wait_until
-from tests.made_worlds import l2_ids_of
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
+from tests.support.graph.made_worlds import l2_ids_of
+from tests.support.stack.client import start_ingest, status, wait_until
+from tests.support.stack.edits_and_misses import edits, publish_misses, seconds_until_served, unknown_ids
+from tests.support.stack.kills import take_free_ports
 
 GOAL_P95_S = 5.0
 STACKS: dict[str, Backing] = {"embedded": embedded, "emulators": EmulatorBacking()}

@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 from google.cloud.bigtable.data import BigtableDataClient, DeleteAllFromRow, RowMutationEntry
 
-from infra.local.bigtable_dump import restore_dump
 from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
 from infra.local.stack import LocalStack
-from shared.bigtable import TableAddress
-from shared.bus import open_bus
-from shared.geometry import GraphGeometry
-from shared.ids import IdLayout, chunk_coordinates
+from infra.standin.bigtable_dump import restore_dump
+from shared.bus.open import open_bus
+from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import IdLayout, chunk_coordinates
+from shared.google.bigtable.address import TableAddress
 from shared.store.table_format import node_key
 from shared.types import UInt64Array
-from tests.e2e.real_data import GRAPH, N_CHUNKS, TABLE, graph_dump, graph_source
-from tests.e2e.stack_client import look_up, start_ingest, status, wait_until
-from tests.recorded_rows import recorded_rows
+from tests.support.data.real_stack import GRAPH, N_CHUNKS, TABLE, graph_dump, graph_source
+from tests.support.data.recorded_rows import recorded_rows
+from tests.support.stack.client import look_up, start_ingest, status, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 IDS_PER_EDIT = 7

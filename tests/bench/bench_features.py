@@ -48,7 +48,7 @@ def peak_mb() -> float:
 
 def measure_chunk(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any]:
     """All columns of a chunk's row; the first thing that the process does."""
-    from shared.features import chunk_features
+    from shared.features.api import chunk_features
 
     labels = np.load(path)
     chunk_features(labels, resolution_nm)
@@ -67,7 +67,7 @@ def measure_chunk(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any
 
 
 def _agrees(features: Any, labels: Any, resolution_nm: tuple[float, ...]) -> str:
-    from tests.unit.features.agreement import disagreements
+    from tests.support.features.agreement import disagreements
 
     by_size = features.node_ids[np.argsort(features.size_nm3)][np.sort(features.size_nm3) <= CHECKED_VOXELS]
     some = by_size[np.linspace(0, len(by_size) - 1, min(CHECKED_NODES, len(by_size))).astype(int)]
@@ -79,7 +79,7 @@ def measure_more(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any]
     """Some nodes of a chunk, and the way from supervoxels to features, in seconds."""
     import edt
 
-    from shared.features import chunk_features, supervoxel_features
+    from shared.features.api import chunk_features, supervoxel_features
 
     labels = np.load(path)
     features = chunk_features(labels, resolution_nm)

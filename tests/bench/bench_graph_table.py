@@ -21,15 +21,16 @@ from pathlib import Path
 import numpy as np
 from google.cloud.bigtable.data import ReadRowsQuery, row_filters
 
-from infra.local.bigtable_dump import restore_dump
 from infra.local.emulators import bigtable_emulator
-from infra.local.graph.table import read_dump
-from shared.bigtable import DataClients, TableAddress
+from infra.standin.bigtable_dump import restore_dump
+from infra.standin.graph.table import read_dump
+from shared.geometry.ids import chunk_coordinates, node_coordinates
+from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.clients import DataClients
 from shared.graph.address import GraphAddress
 from shared.graph.bigtable import GraphTable
 from shared.graph.server import GraphServer
 from shared.graph.transport import GraphTransport
-from shared.ids import chunk_coordinates, node_coordinates
 from shared.types import Triple, UInt64Array
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +55,15 @@ class Way:
 @contextmanager
 def served(data: Path) -> Iterator[str]:
     """Address of the stand-in graph server, in a process of its own."""
-    command = [sys.executable, "-m", "infra.local.graph.server", "--dump", str(data / DUMP), "--info", str(data / INFO)]
+    command = [
+        sys.executable,
+        "-m",
+        "infra.standin.graph.server",
+        "--dump",
+        str(data / DUMP),
+        "--info",
+        str(data / INFO),
+    ]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.features import supervoxel_features
-from shared.geometry import GraphGeometry
-from shared.store import TableMeta, open_store
+from shared.features.api import supervoxel_features
+from shared.geometry.grid import GraphGeometry
+from shared.store.open import open_store
+from shared.store.protocol import TableMeta
 from shared.types import Triple, UInt64Array
-from shared.volume import CloudVolumeReader
+from shared.volume.cloudvolume import CloudVolumeReader
 from tests.conftest import ROOT
 
 SIZES: tuple[Triple, ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256), (256, 256, 512))
@@ -47,7 +48,7 @@ def measure(info: dict[str, object], folder: Path, size: Triple, start: int, rou
     geometry = GraphGeometry.from_info(
         {**info, "data_dir": folder.as_uri(), "graph": {"chunk_size": size, "spatial_bit_masks": {"2": 10}}}
     )
-    from shared.compute import LoadedChunk
+    from shared.compute.chunk import LoadedChunk
 
     store = open_store(f"sqlite://{folder}/rows.db")
     store.create_table("rates", TableMeta("rates", "graphene://rates", datetime(2026, 6, 1, tzinfo=UTC)))

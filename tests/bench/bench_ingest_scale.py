@@ -13,9 +13,9 @@ from pathlib import Path
 
 from infra.local.backing import Backing, embedded
 from infra.local.emulator_backing import EmulatorBacking
-from infra.local.world.build import build, is_built
-from infra.local.world.parameters import WorldParameters
-from tests.e2e.whole_ingest import ingest
+from infra.standin.world.build import build, is_built
+from infra.standin.world.parameters import WorldParameters
+from tests.support.stack.whole_ingest import ingest
 
 SIZE, CHUNK = (480, 480, 384), (16, 16, 16)
 

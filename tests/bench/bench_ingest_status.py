@@ -20,7 +20,8 @@ from unittest.mock import patch
 from infra.local.emulators import bigtable_emulator
 from infra.simulation.ingest import DATASET, MOMENT, TABLE, SimulatedIngest, simulated_service
 from infra.simulation.world import Cloud, NotedQueue
-from shared.store import CacheStore, TableMeta, open_store
+from shared.store.open import open_store
+from shared.store.protocol import CacheStore, TableMeta
 
 GRID = (752, 512, 26)
 

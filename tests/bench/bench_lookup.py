@@ -21,14 +21,14 @@ import requests
 from google.cloud.bigtable_v2 import BigtableClient
 from google.cloud.bigtable_v2.services.bigtable.transports import BigtableGrpcTransport
 
-from infra.local.bigtable_dump import restore_dump, write_cells
 from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
-from infra.local.graph.table import Cell, read_dump
 from infra.local.stack import LocalStack
-from shared.bigtable import TableAddress
+from infra.standin.bigtable_dump import restore_dump, write_cells
+from infra.standin.graph.table import Cell, read_dump
+from shared.google.bigtable.address import TableAddress
 from shared.store.table_format import node_key
 from shared.types import UInt64Array
-from tests.e2e.real_data import GRAPH, TABLE, graph_source
+from tests.support.data.real_stack import GRAPH, TABLE, graph_source
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE_DUMP = "tables/cache_ingested.ndjson.gz"

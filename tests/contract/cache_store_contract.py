@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
 from shared.errors import ConfigurationError, TableNotFoundError, UnknownAttributeError
-from shared.features import Features
-from shared.store import UNKNOWN, CacheStore, NodeState, TableMeta, open_store
-from tests.contract.feature_rows import FIRST_L2_ID, features_strategy, random_features
+from shared.features.result import Features
+from shared.store.open import open_store
+from shared.store.protocol import UNKNOWN, CacheStore, NodeState, TableMeta
 from tests.contract.store_writer import ROWS_PER_BATCH, batch_ids
+from tests.support.features.rows import FIRST_L2_ID, features_strategy, random_features
 
 STARTED_MS = int(time.time() * 1000) - 600_000
 ALL = [attribute.name for attribute in ATTRIBUTES]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.bus import Publisher
+from shared.bus.protocol import Publisher
 
 Received = Callable[[int], list[tuple[dict[str, str], bytes]]]
 """Waits for that many messages and returns all that came, in any order; each message once per test."""

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 
-from shared.store import open_store
-from tests.contract.feature_rows import FIRST_L2_ID, random_features
+from shared.store.open import open_store
+from tests.support.features.rows import FIRST_L2_ID, random_features
 
 ROWS_PER_BATCH = 50
 

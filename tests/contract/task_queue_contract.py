@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.tasks import Task, TaskQueue
+from shared.tasks.protocol import Task, TaskQueue
 
 Posted = Callable[[int], list[tuple[str, str, bytes]]]
 """Waits for that many tasks and returns (target, path, body) of all that were posted, each task once per test."""

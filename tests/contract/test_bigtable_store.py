@@ -23,16 +23,18 @@ from kvdbclient.bigtable import BigTableConfig
 from kvdbclient.bigtable.client import Client
 
 from infra.local import emulators
-from infra.local.bigtable_dump import restore_dump
 from infra.local.emulators import Emulator
+from infra.standin.bigtable_dump import restore_dump
 from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
-from shared.bigtable import TableAddress, admin
 from shared.errors import StorageUnavailableError
-from shared.store import UNKNOWN, NodeState, TableMeta, open_store
+from shared.google.bigtable import admin
+from shared.google.bigtable.address import TableAddress
 from shared.store.bigtable import BigtableStore
-from tests.cache_dumps import read_dump
+from shared.store.open import open_store
+from shared.store.protocol import UNKNOWN, NodeState, TableMeta
 from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, recent_s, rows_of
-from tests.contract.feature_rows import FIRST_L2_ID, random_features
+from tests.support.data.cache_dumps import read_dump
+from tests.support.features.rows import FIRST_L2_ID, random_features
 
 PROJECT, INSTANCE = "l2cache-test", "l2cache-test"
 ADDRESS = f"bigtable://{PROJECT}/{INSTANCE}"

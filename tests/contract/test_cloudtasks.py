@@ -16,10 +16,11 @@ from werkzeug import Request, Response
 from infra.local.emulators import Emulator
 from infra.local.processes import free_port
 from shared.errors import ConfigurationError, StorageUnavailableError
-from shared.tasks import TaskQueue, open_queue
 from shared.tasks.cloudtasks import CloudTasksAddress, CloudTasksQueue, cloud_name
+from shared.tasks.open import open_queue
+from shared.tasks.protocol import TaskQueue
 from tests.contract.task_queue_contract import Posted, TaskQueueContract, task
-from tests.graph_servers import serving
+from tests.support.graph.servers import serving
 
 LOCATION = "projects/l2cache-test/locations/l"
 PATIENCE_S = 30.0

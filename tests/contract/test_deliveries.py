@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.deliveries import Counts, Deliveries, Delivery, Failure, RetryPolicy
 from shared.errors import StorageUnavailableError
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Counts, Delivery, Failure, RetryPolicy
 
 POLICY = RetryPolicy(attempts=3, first_pause_s=10, longest_pause_s=15, jitter=0.5)
 NOW_S = 1_800_000_000.0
@@ -142,7 +143,7 @@ def test_dead_letters_can_be_replayed_with_all_attempts(tmp_path: Path) -> None:
 def test_a_new_dispatcher_takes_over_what_the_killed_one_had_leased(deliveries: Deliveries, tmp_path: Path) -> None:
     deliveries.add([message(b"%d" % number) for number in range(3)], NOW_S)
     program = (
-        "import os, sys, pathlib; from shared.deliveries import Deliveries;"
+        "import os, sys, pathlib; from shared.sqlite.deliveries import Deliveries;"
         f"print(len(Deliveries(pathlib.Path(sys.argv[1])).lease(2, {NOW_S})), flush=True); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(
@@ -270,7 +271,7 @@ def test_an_outcome_of_what_is_over_is_ignored(deliveries: Deliveries) -> None:
 
 def test_a_message_that_was_published_survives_a_kill(deliveries: Deliveries, tmp_path: Path) -> None:
     program = (
-        "import os, sys; from shared.bus import open_bus;"
+        "import os, sys; from shared.bus.open import open_bus;"
         "open_bus('sqlite://' + sys.argv[1]).publish({'a': 'b'}, b'data'); os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "deliveries.db")]

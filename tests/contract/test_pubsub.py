@@ -12,7 +12,8 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from infra.local import emulators
 from infra.local.emulators import Emulator
-from shared.bus import Publisher, open_bus
+from shared.bus.open import open_bus
+from shared.bus.protocol import Publisher
 from shared.bus.pubsub import PubSubPublisher
 from shared.errors import ConfigurationError, StorageUnavailableError
 from tests.contract.publisher_contract import MISS, PublisherContract, Received

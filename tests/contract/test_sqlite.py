@@ -15,19 +15,21 @@ import numpy as np
 import pytest
 
 from shared.attributes import feature_cells
-from shared.bus import Publisher, open_bus, open_dead_letters
-from shared.deliveries import Deliveries
+from shared.bus.open import open_bus, open_dead_letters
+from shared.bus.protocol import Publisher
 from shared.errors import ConfigurationError, StorageUnavailableError, TableNotFoundError
-from shared.store import open_store
+from shared.sqlite.deliveries import Deliveries
+from shared.store.open import open_store
 from shared.store.protocol import NodeState, TableMeta
 from shared.store.sqlite import SQLiteStore
 from shared.store.table_format import Cell
-from shared.tasks import TaskQueue, open_queue
-from tests.cache_dumps import read_dump, restore
+from shared.tasks.open import open_queue
+from shared.tasks.protocol import TaskQueue
 from tests.contract.cache_store_contract import META, CacheStoreContract, ids_of, recent_s, rows_of
-from tests.contract.feature_rows import FIRST_L2_ID, random_features
 from tests.contract.publisher_contract import PublisherContract, Received
 from tests.contract.task_queue_contract import Posted, TaskQueueContract
+from tests.support.data.cache_dumps import read_dump, restore
+from tests.support.features.rows import FIRST_L2_ID, random_features
 
 
 class TestSQLiteStore(CacheStoreContract):

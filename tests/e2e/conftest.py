@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from infra.local.stack import LocalStack
-from tests.e2e.real_data import GRAPH, graph_source
-from tests.e2e.stack_client import start_ingest, status, wait_until
-from tests.recorded_rows import Row, recorded_rows
+from tests.support.data.real_stack import GRAPH, graph_source
+from tests.support.data.recorded_rows import Row, recorded_rows
+from tests.support.stack.client import start_ingest, status, wait_until
 
 
 @pytest.fixture(scope="session")

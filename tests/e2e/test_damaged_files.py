@@ -17,24 +17,24 @@ import numpy as np
 import pytest
 import requests
 
-from infra.deadletters import LetterBox
-from infra.deadletters.__main__ import open_box
 from infra.local.backing import embedded
 from infra.local.emulator_backing import DEAD_LETTERS, REPLAY, EmulatorBacking
 from infra.local.stack import GraphSource, LocalStack
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
-from shared.bus import open_bus
-from shared.geometry import as_triple
-from shared.ids import chunk_coordinates
-from shared.messages import encode_misses
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
+from l2cache.deadletters.commands import open_box
+from l2cache.deadletters.letter import LetterBox
+from shared.bus.open import open_bus
+from shared.geometry.grid import as_triple
+from shared.geometry.ids import chunk_coordinates
+from shared.messages.messages import encode_misses
 from shared.types import Triple, UInt64Array
-from tests.damaged_volumes import bursting, crashing, file_of
-from tests.e2e.kills import function_processes, take_free_ports
-from tests.e2e.stack_client import answer, rows, start_ingest, status, wait_until
-from tests.e2e.whole_ingest import L2CACHE_ID
-from tests.made_worlds import l2_ids_of
-from tests.missing_emulators import skipping_without_emulators
+from tests.support.graph.damaged_volumes import bursting, crashing, file_of
+from tests.support.graph.made_worlds import l2_ids_of
+from tests.support.stack.client import answer, rows, start_ingest, status, wait_until
+from tests.support.stack.kills import function_processes, take_free_ports
+from tests.support.stack.missing_emulators import skipping_without_emulators
+from tests.support.stack.whole_ingest import L2CACHE_ID
 
 PARAMETERS = WorldParameters(size_voxels=(96, 64, 64), chunk_size_voxels=(32, 32, 32))
 CRASHING: Triple = (0, 0, 0)

@@ -17,13 +17,13 @@ import pytest
 from infra.local.backing import Backing, embedded
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.stack import GraphSource, LocalStack
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
-from tests.e2e.edits_and_misses import edits, publish_misses, seconds_until_served, unknown_ids
-from tests.e2e.kills import take_free_ports
-from tests.e2e.stack_client import start_ingest, status, wait_until
-from tests.made_worlds import l2_ids_of
-from tests.missing_emulators import skipping_without_emulators
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
+from tests.support.graph.made_worlds import l2_ids_of
+from tests.support.stack.client import start_ingest, status, wait_until
+from tests.support.stack.edits_and_misses import edits, publish_misses, seconds_until_served, unknown_ids
+from tests.support.stack.kills import take_free_ports
+from tests.support.stack.missing_emulators import skipping_without_emulators
 
 N_UNKNOWN, N_EDITS = 30_000, 20
 IDS_PER_MESSAGE = 10

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from google.cloud.bigtable.data import BigtableDataClient, DeleteAllFromRow, RowMutationEntry
 
-from infra.local.bigtable_dump import restore_dump
 from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
 from infra.local.stack import LocalStack
-from shared.bigtable import TableAddress
-from shared.bus import open_bus
+from infra.standin.bigtable_dump import restore_dump
+from shared.bus.open import open_bus
+from shared.google.bigtable.address import TableAddress
 from shared.store.table_format import node_key
-from tests.e2e.real_data import (
+from tests.support.data.real_stack import (
     GRAPH,
     N_CHUNKS,
     N_ROWS,
@@ -28,9 +28,9 @@ from tests.e2e.real_data import (
     graph_source,
     stored,
 )
-from tests.e2e.stack_client import look_up, start_ingest, status, wait_until
-from tests.missing_emulators import skipping_without_emulators
-from tests.recorded_rows import Row
+from tests.support.data.recorded_rows import Row
+from tests.support.stack.client import look_up, start_ingest, status, wait_until
+from tests.support.stack.missing_emulators import skipping_without_emulators
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 250

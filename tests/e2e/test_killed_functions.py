@@ -8,10 +8,10 @@ import pytest
 
 from infra.local.backing import Backing, embedded
 from infra.local.emulator_backing import EmulatorBacking
-from infra.local.world.build import build
-from infra.local.world.parameters import WorldParameters
-from tests.e2e.whole_ingest import ingest
-from tests.missing_emulators import skipping_without_emulators
+from infra.standin.world.build import build
+from infra.standin.world.parameters import WorldParameters
+from tests.support.stack.missing_emulators import skipping_without_emulators
+from tests.support.stack.whole_ingest import ingest
 
 KILL_EVERY_S = 0.8
 

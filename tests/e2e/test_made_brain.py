@@ -12,10 +12,10 @@ import pytest
 import requests
 
 from infra.local.stack import GraphSource, LocalStack, StackInUseError
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
-from tests.e2e.stack_client import answer, rows, start_ingest, status, wait_until
-from tests.made_worlds import l2_ids_of
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
+from tests.support.graph.made_worlds import l2_ids_of
+from tests.support.stack.client import answer, rows, start_ingest, status, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 L2CACHE_ID = f"l2cache_{TABLE}_v1"

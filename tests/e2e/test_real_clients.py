@@ -16,10 +16,10 @@ from caveclient.frameworkclient import CAVEclientFull
 from infra.local.stack import LocalStack
 from shared.attributes import ATTRIBUTES
 from shared.types import UInt64Array
-from tests.cave_standin import DATASTACK, cave_deployment
-from tests.e2e.real_data import GRAPH, TABLE
-from tests.e2e.stack_client import answer, look_up
-from tests.recorded_rows import Row
+from tests.support.data.real_stack import GRAPH, TABLE
+from tests.support.data.recorded_rows import Row
+from tests.support.processes.cave import DATASTACK, cave_deployment
+from tests.support.stack.client import answer, look_up
 
 ROOT = Path(__file__).resolve().parents[2]
 RESOLUTION_NM = [16, 16, 40]
@@ -105,7 +105,7 @@ def test_fafbseg_measures_a_neuron(deployment: str, neuron: tuple[int, UInt64Arr
     (secrets / "cave_datastack_to_server_map.json").write_text(json.dumps({DATASTACK: deployment}))
     root, l2_ids = neuron
     done = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.fafbseg_client", DATASTACK, str(root)],
+        [sys.executable, "-m", "tests.support.stack.fafbseg_client", DATASTACK, str(root)],
         cwd=ROOT,
         env={**os.environ, "HOME": str(tmp_path), "MPLBACKEND": "Agg"},
         input=" ".join(map(str, l2_ids.tolist())),

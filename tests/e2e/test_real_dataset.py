@@ -10,10 +10,10 @@ from caveclient.auth import AuthClient
 from caveclient.l2cache import L2CacheClient
 
 from infra.local.stack import LocalStack
-from shared.bus import open_bus
-from tests.e2e.real_data import GRAPH, N_ROWS, assert_same_but_for_ties, stored
-from tests.e2e.stack_client import look_up, status, wait_until
-from tests.recorded_rows import Row
+from shared.bus.open import open_bus
+from tests.support.data.real_stack import GRAPH, N_ROWS, assert_same_but_for_ties, stored
+from tests.support.data.recorded_rows import Row
+from tests.support.stack.client import look_up, status, wait_until
 
 
 def test_every_row_of_the_ingest_is_pcgl2caches(real_stack: LocalStack, ingested: dict[int, Row]) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from infra.local.backing import Places, Services, embedded
 from infra.local.stack import LocalStack
-from infra.local.world.build import build
-from infra.local.world.parameters import WorldParameters
-from shared.deliveries import Counts, Deliveries
-from tests.e2e.stack_client import wait_until
-from tests.e2e.whole_ingest import Ingested, ingest
-from tests.small_disk import full, small_disk
+from infra.standin.world.build import build
+from infra.standin.world.parameters import WorldParameters
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Counts
+from tests.support.stack.client import wait_until
+from tests.support.stack.small_disk import full, small_disk
+from tests.support.stack.whole_ingest import Ingested, ingest
 
 FAULT_S = 4.0
 DISK_MEBIBYTES = 64

@@ -17,11 +17,11 @@ import flask
 import pytest
 import requests
 
-from tests.auth_service import FRESH, AuthService, serving_tls, user
-from tests.function_server import running
-from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, World, graph_app
 from tests.integration.test_lookup_function import INFO
+from tests.support.graph.servers import serving
+from tests.support.lookup_setup import ATTRIBUTES_PATH, DATASET, World, graph_app
+from tests.support.processes.auth_service import FRESH, AuthService, serving_tls, user
+from tests.support.processes.server import running
 
 USER, NAME = "/user/cache", "/dataset"
 RETRY_AFTER_S = "17"

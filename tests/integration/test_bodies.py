@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.function_server import THREADS, running
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, World
+from tests.support.lookup_setup import ATTRIBUTES_PATH, World
+from tests.support.processes.server import THREADS, running
 
 BODY_TIMEOUT_S = 2.0
 PATHS = {"lookup": ATTRIBUTES_PATH, "compute": "/", "ingest": "/status"}

@@ -17,23 +17,24 @@ import pytest
 import requests
 from werkzeug import Request, Response
 
-from infra.local.graph.app import create_app
-from infra.local.graph.server import GraphFiles, load
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
-from shared.compute import ComputeService
-from shared.datasets import Dataset, Datasets
-from shared.geometry import Box
-from shared.graph import Graphs
+from infra.standin.graph.app import create_app
+from infra.standin.graph.server import GraphFiles, load
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
+from shared.compute.service import ComputeService
+from shared.config.datasets import Dataset, Datasets
+from shared.config.settings import Settings
+from shared.geometry.grid import Box
+from shared.graph.registry import Graphs
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
-from shared.settings import Settings
-from shared.store import TableMeta, open_store
+from shared.store.open import open_store
+from shared.store.protocol import TableMeta
 from shared.types import Triple
-from shared.volume import Volumes
-from tests.compute_process import TOKEN, ComputeProcess, rows_of, running
-from tests.graph_servers import DATA, Flaky, broken, needs_data, real_graph, serving
-from tests.recorded_rows import assert_same_row, recorded_rows
+from shared.volume.cloudvolume import Volumes
+from tests.support.data.recorded_rows import assert_same_row, recorded_rows
+from tests.support.graph.servers import DATA, Flaky, broken, needs_data, real_graph, serving
+from tests.support.processes.compute import TOKEN, ComputeProcess, rows_of, running
 
 WORLD = WorldParameters(size_voxels=(60, 52, 44), chunk_size_voxels=(24, 24, 16), voxel_offset=(10, 20, 30))
 SETTLED = datetime(2026, 6, 1, tzinfo=UTC)

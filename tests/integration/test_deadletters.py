@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-from infra.deadletters.__main__ import main
 from infra.local.emulators import Emulator
-from shared.bus import open_bus, open_dead_letters
+from l2cache.deadletters.commands import main
 from shared.bus.dead_letters import DeadLetterBox
-from shared.cloud_events import PushedMessage
-from shared.deliveries import Deliveries, Delivery, Failure, RetryPolicy
+from shared.bus.open import open_bus, open_dead_letters
+from shared.messages.cloud_events import PushedMessage
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Delivery, Failure, RetryPolicy
 
 PROJECT = "l2cache-test"
 NOW_S = 1_800_000_000.0

@@ -19,11 +19,12 @@ from werkzeug import Request, Response
 from infra.local.dispatch import dispatch
 from infra.local.lanes import DeliveriesFile
 from infra.local.posting import Receivers, envelope
-from shared.bus import open_bus
-from shared.cloud_events import parse_push
-from shared.deliveries import Counts, Deliveries, Delivery, Kind, Lease
-from tests.graph_servers import serving
-from tests.small_disk import full, small_disk
+from shared.bus.open import open_bus
+from shared.messages.cloud_events import parse_push
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Counts, Delivery, Kind, Lease
+from tests.support.graph.servers import serving
+from tests.support.stack.small_disk import full, small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 MISS, EDIT = {"table_id": "graph", "l2_cache_id": "cache"}, {"table_id": "graph", "remesh_priority": "true"}

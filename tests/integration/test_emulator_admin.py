@@ -17,7 +17,7 @@ from werkzeug import Request, Response
 
 from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, Topic, create_topics
 from infra.local.emulators import Emulator
-from tests.graph_servers import serving
+from tests.support.graph.servers import serving
 
 PATIENCE_S = 120.0
 

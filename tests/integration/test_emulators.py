@@ -23,11 +23,11 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from werkzeug import Request, Response
 
 from infra.local import emulators
-from infra.local.bigtable_dump import create_table
 from infra.local.emulators import Emulator, EmulatorMissingError
 from infra.local.processes import ChildFailedError
-from shared.bigtable import TableAddress
-from tests.graph_servers import serving
+from infra.standin.bigtable_dump import create_table
+from shared.google.bigtable.address import TableAddress
+from tests.support.graph.servers import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCATION = "projects/p/locations/l"

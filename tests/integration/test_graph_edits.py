@@ -19,15 +19,16 @@ import requests
 from caveclient.chunkedgraph import ChunkedGraphClient
 from cloudvolume import CloudVolume
 
-from infra.local.graph.server import GraphFiles, make_graph_server
-from infra.local.world.build import build
-from infra.local.world.parameters import WorldParameters
-from shared import safe_pickle
-from shared.bus import open_bus
+from infra.standin.graph.server import GraphFiles, make_graph_server
+from infra.standin.world.build import build
+from infra.standin.world.parameters import WorldParameters
+from shared.bus.open import open_bus
 from shared.bus.protocol import Publisher
-from shared.deliveries import Deliveries, Lease
 from shared.errors import StorageUnavailableError
-from tests.graph_servers import running
+from shared.safe_pickle import decoder as safe_pickle
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Lease
+from tests.support.graph.servers import running
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "0123456789abcdef" * 2
@@ -202,7 +203,7 @@ def test_what_the_bus_refused_is_announced_when_the_server_starts_again(world: P
 
 @contextmanager
 def server_process(world: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "infra.local.graph.server", "--world", str(world)]
+    command = [sys.executable, "-m", "infra.standin.graph.server", "--world", str(world)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

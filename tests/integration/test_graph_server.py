@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import requests
 
-from tests.graph_servers import DATA, needs_data, real_graph, serving
+from tests.support.graph.servers import DATA, needs_data, real_graph, serving
 
 # The requests were recorded after the dump's merge and one more edit, a split of the merged root (operation 2), that
 # no dump holds: what these answers say of its two new roots (...640066 and ...640078) cannot be known from the dumps.

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.local.bigtable_dump import restore_dump
-from infra.local.graph.server import GraphFiles, make_graph_server
-from infra.local.graph.table import read_dump
-from shared.bigtable import DataClients, TableAddress
-from shared.datasets import Dataset
-from shared.graph import Graphs
+from infra.standin.bigtable_dump import restore_dump
+from infra.standin.graph.server import GraphFiles, make_graph_server
+from infra.standin.graph.table import read_dump
+from shared.config.datasets import Dataset
+from shared.config.settings import Settings
+from shared.geometry.ids import IdLayout, compose_ids, node_coordinates
+from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.clients import DataClients
 from shared.graph.bigtable import GraphTable
-from shared.ids import IdLayout, compose_ids, node_coordinates
-from shared.settings import Settings
+from shared.graph.registry import Graphs
 from shared.types import Triple, UInt64Array
 
 MERGE = datetime(2026, 11, 22, 13, 3, 23, 878_000, tzinfo=UTC)

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from infra.local.bigtable_dump import create_table, write_cells
-from infra.local.graph.table import FAMILIES, Cell, encode_ids, row_key
 from infra.local.processes import free_port
-from shared.bigtable import DataClients, TableAddress
+from infra.standin.bigtable_dump import create_table, write_cells
+from infra.standin.graph.table import FAMILIES, Cell, encode_ids, row_key
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError
-from shared.geometry import GraphGeometry
+from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import IdLayout, compose_ids, l2_id_range
+from shared.google.bigtable.address import TableAddress
+from shared.google.bigtable.clients import DataClients
 from shared.graph.bigtable import GraphTable
-from shared.ids import IdLayout, compose_ids, l2_id_range
 from shared.types import Triple
 
 LAYOUT = IdLayout(8, ((1, 10), (2, 10), (3, 2), (4, 1), (5, 1)))

@@ -16,12 +16,12 @@ import requests
 from click.testing import CliRunner
 from werkzeug.serving import make_server
 
-from infra.ingest.__main__ import main
+from l2cache.ingest import main
+from shared.config.settings import Settings
 from shared.errors import L2CacheError
-from shared.ingest import Operations
-from shared.settings import Settings
-from tests.small_graph import GRAPH_ID, failing
-from tests.unit.ingest.site import CHUNKS, Site
+from shared.ingest.control.operations import Operations
+from tests.support.graph.small import GRAPH_ID, failing
+from tests.support.ingest_site import CHUNKS, Site
 
 ROOT = Path(__file__).resolve().parents[2]
 START = {"dataset": GRAPH_ID, "timestamp": "2026-06-01 00:00:00"}
@@ -221,7 +221,7 @@ def terminal(url: str, *arguments: str) -> tuple[int, str]:
 
 
 def test_the_terminal_client_starts_watches_and_reports(site: Site, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.ingest.__main__.LOOK_S", 0.01)
+    monkeypatch.setattr("l2cache.ingest.LOOK_S", 0.01)
     assert terminal(url, "plan", GRAPH_ID, "--concurrency", "5")[0] == 0
     code, said = terminal(url, "start", GRAPH_ID, "--timestamp", "2026-06-01 00:00:00", "--no-create")
     assert (code, "no cache table" in said) == (2, True)

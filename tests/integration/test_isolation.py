@@ -17,19 +17,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.local.graph.server import GraphFiles, make_graph_server
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
+from infra.standin.graph.server import GraphFiles, make_graph_server
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
 from shared.errors import ChunkFaultError, TransientError, UnknownDatasetError
-from shared.geometry import Box
-from shared.ingest.pipeline import ChunkResult
+from shared.geometry.grid import Box
+from shared.ingest.leaf.pipeline import ChunkResult
 from shared.ingest.run import Run
 from shared.isolation import child as child_module
 from shared.isolation.child import Child
 from shared.isolation.compute import IsolatedCompute, isolated
-from shared.store import TableMeta, open_store
-from tests.damaged_volumes import bursting, crashing, file_of
-from tests.graph_servers import running
+from shared.store.open import open_store
+from shared.store.protocol import TableMeta
+from tests.support.graph.damaged_volumes import bursting, crashing, file_of
+from tests.support.graph.servers import running
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = WorldParameters(size_voxels=(64, 64, 64), chunk_size_voxels=(32, 32, 32))

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from shared.config.version import TITLE
 from shared.errors import ConfigurationError
-from shared.features import Features
-from shared.store import TableMeta
-from shared.version import TITLE
-from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of, propagated
+from shared.features.result import Features
+from shared.store.protocol import TableMeta
+from tests.support.graph.servers import serving
+from tests.support.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of, propagated
 
 INFO = {
     "data_dir": "file:///nowhere",

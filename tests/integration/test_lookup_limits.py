@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.deliveries import Deliveries
-from shared.messages import TRACE_ATTRIBUTE
-from shared.store import TableMeta
-from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of, propagated
+from shared.messages.messages import TRACE_ATTRIBUTE
+from shared.sqlite.deliveries import Deliveries
+from shared.store.protocol import TableMeta
+from tests.support.graph.servers import serving
+from tests.support.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app, json_of, propagated
 
 INFO = {
     "data_dir": "file:///nowhere",

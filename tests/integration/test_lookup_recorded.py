@@ -17,9 +17,9 @@ from flask.testing import FlaskClient
 from requests.exceptions import HTTPError
 
 from shared.attributes import BY_NAME
-from tests.cache_dumps import restore
-from tests.graph_servers import serving
-from tests.integration.lookup_setup import DATASET, TABLE, World, graph_app, json_of
+from tests.support.data.cache_dumps import restore
+from tests.support.graph.servers import serving
+from tests.support.lookup_setup import DATASET, TABLE, World, graph_app, json_of
 
 # `attribute_metadata` lists what is ours alone; `parents` is an unknown attribute here; `options` has no body.
 EXCEPTIONS = ("attribute_metadata", "meta_gzip", "attr_foreign_registered", "options")

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 import requests
 
-from shared.store import TableMeta
-from tests.auth_service import NOBODY, STRANGER, VIEWER, AuthService, serving_tls
-from tests.function_server import ROOT, SOURCES, running
-from tests.graph_servers import serving
-from tests.integration.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app
+from shared.store.protocol import TableMeta
 from tests.integration.test_lookup_function import CACHED, INFO, MISSING, small_features
+from tests.support.graph.servers import serving
+from tests.support.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app
+from tests.support.processes.auth_service import NOBODY, STRANGER, VIEWER, AuthService, serving_tls
+from tests.support.processes.server import ROOT, SOURCES, running
 
 MAX_BODY_BYTES = 1_000_000
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.processes import ChildSpec, Supervisor
-from tests.small_disk import full, small_disk
+from tests.support.stack.small_disk import full, small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60.0

@@ -12,11 +12,12 @@ import pytest
 
 from infra.local.emulators import Emulator
 from shared.errors import RunConflictError
-from shared.ingest import IngestService, StartRequest
+from shared.ingest.control.request import StartRequest
+from shared.ingest.control.service import IngestService
 from shared.ingest.ledger import Ledger
-from shared.store import open_store
-from shared.tasks import open_queue
-from tests.small_graph import GEOMETRY, GRAPH_ID, TABLE_ID, SmallCache
+from shared.store.open import open_store
+from shared.tasks.open import open_queue
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID, SmallCache
 
 STARTS = 16
 ROUNDS = 100

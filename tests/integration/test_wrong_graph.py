@@ -12,23 +12,22 @@ import numpy as np
 import pytest
 from werkzeug import Request, Response
 
-from infra.local.graph.app import create_app
-from infra.local.graph.chunked_graph import ChunkedGraph
-from infra.local.graph.table import Cell, encode_id, encode_ids, row_key
-from shared.compute import ComputeService
-from shared.compute.service import NODES_AT_ONCE
+from infra.standin.graph.app import create_app
+from infra.standin.graph.chunked_graph import ChunkedGraph
+from infra.standin.graph.table import Cell, encode_id, encode_ids, row_key
+from shared.compute.service import NODES_AT_ONCE, ComputeService
 from shared.errors import GraphDisagreementError, GraphUnavailableError
-from shared.geometry import Box
+from shared.geometry.grid import Box
 from shared.graph.address import GraphAddress
 from shared.graph.server import GraphServer
 from shared.graph.transport import GraphTransport
 from shared.ingest.blocks import chunks
-from shared.ingest.pipeline import ChunkResult, compute_chunks
+from shared.ingest.leaf.pipeline import ChunkResult, compute_chunks
 from shared.ingest.run import Run
-from shared.log import StepTimer
+from shared.telemetry.log import StepTimer
 from shared.types import Triple, UInt64Array
-from tests.graph_servers import Flaky, serving
-from tests.small_graph import (
+from tests.support.graph.servers import Flaky, serving
+from tests.support.graph.small import (
     CHUNK,
     GEOMETRY,
     GRAPH_ID,

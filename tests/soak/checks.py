@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from infra.deadletters import Letter
+from l2cache.deadletters.letter import Letter
 from tests.soak.world import Row
 
 _SHOWN = 3

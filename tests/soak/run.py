@@ -17,12 +17,12 @@ import yaml
 
 from infra.local.emulator_backing import EDITS, MISSES, REPLAY
 from infra.local.processes import free_port
-from infra.local.world.parameters import TABLE
+from infra.standin.world.parameters import TABLE
 from shared.types import Triple
 from tests.soak.faults import Fault
 from tests.soak.faults.clock import Clock
-from tests.soak.load import Load
 from tests.soak.injection import inject
+from tests.soak.load import Load
 from tests.soak.schedule import planned
 from tests.soak.settle import settle
 from tests.soak.site import Site

@@ -22,7 +22,9 @@ class Planned:
     seed: int
 
 
-def planned(faults: Sequence[Fault], round_s: float, seed: str, gap_s: tuple[float, float] = (0.5, 3.0)) -> list[Planned]:
+def planned(
+    faults: Sequence[Fault], round_s: float, seed: str, gap_s: tuple[float, float] = (0.5, 3.0)
+) -> list[Planned]:
     """The faults of a round: each at least once if there is time, no more than a few at once, none beside itself.
 
     Args:

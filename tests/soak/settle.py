@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from infra.deadletters import Letter
+from l2cache.deadletters.letter import Letter
 from tests.soak.checks import row_complaints, unexplained
 from tests.soak.load import Load
 from tests.soak.site import Site

@@ -13,19 +13,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from infra.local.graph.chunked_graph import ChunkedGraph
-from infra.local.graph.server import WORLD_INFO, WORLD_JOURNAL, WORLD_WATERSHED, GraphFiles, load
-from infra.local.world.build import build
-from infra.local.world.parameters import TABLE, WorldParameters
+from infra.standin.graph.chunked_graph import ChunkedGraph
+from infra.standin.graph.server import WORLD_INFO, WORLD_JOURNAL, WORLD_WATERSHED, GraphFiles, load
+from infra.standin.world.build import build
+from infra.standin.world.parameters import TABLE, WorldParameters
 from shared.attributes import ATTRIBUTES
-from shared.compute import ComputeService
-from shared.datasets import Dataset, Datasets
-from shared.geometry import GraphGeometry
-from shared.ids import is_l2, l2_id_range
-from shared.store import TableMeta
+from shared.compute.service import ComputeService
+from shared.config.datasets import Dataset, Datasets
+from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import is_l2, l2_id_range
+from shared.store.protocol import TableMeta
 from shared.store.sqlite import SQLiteStore
 from shared.types import Triple, UInt64Array
-from shared.volume import Volumes
+from shared.volume.cloudvolume import Volumes
 
 L2CACHE_ID = f"l2cache_{TABLE}_v1"
 CHUNK_VOXELS: Triple = (24, 24, 24)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from shared.attributes import ATTRIBUTES, BY_NAME, SIZE, VOXELLESS_SIZE, feature_cells, select
 from shared.errors import UnknownAttributeError
-from shared.features import Features
-from tests.contract.feature_rows import features_strategy
+from shared.features.result import Features
+from tests.support.features.rows import features_strategy
 
 # from the table in storage.md
 CELLS = {

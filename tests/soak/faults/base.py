@@ -25,7 +25,7 @@ class Fault(ABC):
     longest_s: ClassVar[float] = 10.0
     explains: ClassVar[tuple[str, ...]] = ()
 
-    def skip_reason(self, site: Site) -> str | None:  # noqa: ARG002
+    def skip_reason(self, site: Site) -> str | None:
         """Why it cannot be had here; None if it can."""
         return None
 

@@ -76,5 +76,3 @@ class LongLockedFile(LockedFile):
 
     name = "long-locked-file"
     longest_s = 45.0
-
-

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from shared.ids import layers, node_coordinates
+from shared.geometry.ids import layers, node_coordinates
 from shared.types import Int64Array, UInt64Array
 from tests.soak.faults.base import Fault
 from tests.soak.site import Site
@@ -66,7 +66,9 @@ class RefusingGraph(GraphFault):
     def change(self, site: Site, chance: random.Random) -> tuple[str, Callable[[Exchange], Exchange]]:
         status = chance.choice([500, 502, 503, 429])
         headers = {"Retry-After": "1"} if status == 429 else {}
-        body = chance.choice([b"", b"<html>bad gateway</html>", json.dumps({"code": status, "message": "odd"}).encode()])
+        body = chance.choice(
+            [b"", b"<html>bad gateway</html>", json.dumps({"code": status, "message": "odd"}).encode()]
+        )
         return str(status), lambda exchange: replace(exchange, status=status, headers=headers, answer=body)
 
 
@@ -140,16 +142,17 @@ class WrongGraph(GraphFault):
 
 
 def _other_parents(
-    exchange: Exchange, pool: UInt64Array, strangers: Callable[[int, UInt64Array, UInt64Array], UInt64Array], layout: Any
+    exchange: Exchange,
+    pool: UInt64Array,
+    strangers: Callable[[int, UInt64Array, UInt64Array], UInt64Array],
+    layout: Any,
 ) -> bytes:
     """An answer of `roots_binary` in which all parents of a chunk with many supervoxels are of other chunks."""
     asked = np.frombuffer(exchange.body, dtype="<u8").astype(np.uint64)
     parents = np.frombuffer(exchange.answer, dtype="<u8").astype(np.uint64)
     if asked.size != parents.size or not asked.size:
         return exchange.answer
-    chunks, chunk_of, counts = np.unique(
-        _chunks(asked, layout), axis=0, return_inverse=True, return_counts=True
-    )
+    chunks, chunk_of, counts = np.unique(_chunks(asked, layout), axis=0, return_inverse=True, return_counts=True)
     many = np.flatnonzero(counts >= MANY_SUPERVOXELS)
     if many.size:
         theirs = chunk_of.ravel() == many[0]

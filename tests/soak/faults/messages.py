@@ -6,16 +6,16 @@ import base64
 import json
 import pickle
 import random
-from contextlib import closing
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from infra.local.world.parameters import TABLE
-from shared.bus import open_bus
-from shared.messages import encode_misses
+from infra.standin.world.parameters import TABLE
+from shared.bus.open import open_bus
+from shared.messages.messages import encode_misses
 from tests.soak.faults.base import Fault, RepeatedFault
 from tests.soak.load.http import ask
 from tests.soak.site import Site
@@ -62,7 +62,9 @@ class Repetitions(RepeatedFault):
             return f"no tasks: {type(error).__name__}"
         chosen = chance.sample(self._tasks, min(len(self._tasks), 4))
         for function, body in chosen:
-            url, path = (site.stack.ingest_url, "expand") if function == "ingest" else (site.stack.compute_url, "chunks")
+            url, path = (
+                (site.stack.ingest_url, "expand") if function == "ingest" else (site.stack.compute_url, "chunks")
+            )
             ask(site, "POST", f"{url}/{path}", data=body)
         return f"{len(chosen)} tasks" if chosen else ""
 
@@ -74,7 +76,15 @@ class Junk(Fault):
     longest_s = 1.0
 
     def inject(self, site: Site, chance: random.Random) -> str:
-        bodies = [*_junk_tasks(chance), b"", b"nonsense", b"[" * 100_000, b"{}", b'{"message": 7}', chance.randbytes(500)]
+        bodies = [
+            *_junk_tasks(chance),
+            b"",
+            b"nonsense",
+            b"[" * 100_000,
+            b"{}",
+            b'{"message": 7}',
+            chance.randbytes(500),
+        ]
         for body in bodies:
             for url in (f"{site.stack.compute_url}/chunks", f"{site.stack.ingest_url}/expand", site.stack.compute_url):
                 answer = ask(site, "POST", url, data=body)
@@ -162,5 +172,3 @@ class SimultaneousStarts(Fault):
         if len(running) > 1:
             site.complain(f"{len(running)} runs of one table go on at once: {running}")
         return f"answered {statuses}"
-
-

@@ -20,8 +20,7 @@ from typing import Any
 
 from werkzeug.test import run_wsgi_app
 
-from shared.log import JsonFormatter
-from tests.small_graph import GRAPH_ID
+from shared.telemetry.log import JsonFormatter
 from tests.soak.fuzz.case import Case, http
 from tests.soak.fuzz.functions import Functions
 from tests.soak.fuzz.invariants import Answer, Complaint, complaint_about, place_of
@@ -29,6 +28,7 @@ from tests.soak.fuzz.kinds import Maker, good_cases
 from tests.soak.fuzz.lookup_requests import TOKEN
 from tests.soak.fuzz.neighbours import Switch
 from tests.soak.fuzz.shrinking import shrunk
+from tests.support.graph.small import GRAPH_ID
 
 ANSWER_WITHIN_S = 5.0
 HANGS_AFTER_S = 60.0

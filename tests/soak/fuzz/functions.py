@@ -13,14 +13,15 @@ import flask
 import functions_framework
 
 from shared.bus.dead_letters import DeadLetterBox
-from shared.compute import MessageHandler
-from shared.datasets import Datasets
-from shared.ingest import IngestService, LeafService
-from shared.lookup import LookupService
+from shared.compute.messages import MessageHandler
+from shared.config.datasets import Datasets
+from shared.config.settings import Settings
+from shared.ingest.control.service import IngestService
+from shared.ingest.leaf.service import LeafService
 from shared.lookup.http import create_app as create_lookup_app
 from shared.lookup.misses import MissPublisher
+from shared.lookup.service import LookupService
 from shared.once import Once
-from shared.settings import Settings
 from shared.web import serve
 from tests.soak.fuzz.neighbours import Authentication, Neighbours, Switch
 
@@ -119,7 +120,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _authorizer(environment: dict[str, str], switch: Switch) -> Any:
     """The function's own way to ask who may view, the authentication service being here."""
-    from shared.auth import middle_auth
+    from shared.lookup.auth import middle_auth
 
     authorize = middle_auth(environment)
     from middle_auth_client import decorators

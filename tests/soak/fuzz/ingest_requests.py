@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 from urllib.parse import quote
 
-from tests.small_graph import GRAPH_ID
 from tests.soak.fuzz.case import Case, chunked, http
 from tests.soak.fuzz.values import NUMBERS, TEXTS, altered, json_object, json_text, json_value, mutated
+from tests.support.graph.small import GRAPH_ID
 
 OPERATIONS = ("plan", "start", "status", "failed", "retry", "cancel", "runs")
 MOMENTS = (
@@ -117,7 +117,9 @@ def queries(chance: Random) -> Case:
     """Paths, methods and query strings."""
     paths = (*OPERATIONS, "", "expand", "healthz", "nope", "status/", "/status", "STATUS", "start%00", "..%2f", "%ff")
     names = ("dataset", "run", "x", "operation", "dataset[]", "")
-    parts = [f"{chance.choice(names)}={quote(chance.choice([GRAPH_ID, *TEXTS[:-6]]), errors='replace')}" for _ in range(3)]
+    parts = [
+        f"{chance.choice(names)}={quote(chance.choice([GRAPH_ID, *TEXTS[:-6]]), errors='replace')}" for _ in range(3)
+    ]
     if chance.random() < 0.5:
         parts.insert(0, f"dataset={GRAPH_ID}")
     method = chance.choice(["GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "TRACE"])

@@ -40,7 +40,9 @@ class Complaint:
     is_slow: bool = False
 
 
-def complaint_about(case: Case, answer: Answer, refused: Collection[str], error: BaseException | None) -> Complaint | None:
+def complaint_about(
+    case: Case, answer: Answer, refused: Collection[str], error: BaseException | None
+) -> Complaint | None:
     """What is wrong with an answer, if anything.
 
     Args:

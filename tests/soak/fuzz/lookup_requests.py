@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 from urllib.parse import quote
 
-from tests.small_graph import GRAPH_ID, node_id
 from tests.soak.fuzz.case import Case, chunked, http
 from tests.soak.fuzz.values import TEXTS, altered, json_text, json_value, mutated
+from tests.support.graph.small import GRAPH_ID, node_id
 
 TOKEN = "fuzz-token-that-is-in-no-log"  # noqa: S105  # of nobody
 PATH = f"/l2cache/api/v1/table/{GRAPH_ID}/attributes"
@@ -93,7 +93,15 @@ def headers(chance: Random) -> Case:
         *("Content-Type", "Content-Encoding", "Accept-Encoding", "Accept", "Origin", "Cookie", "Authorization"),
         *("X-Forwarded-For", "traceparent", "X-Cloud-Trace-Context", "Function-Execution-Id", "X-Requested-With"),
         *("Access-Control-Request-Method", "Access-Control-Request-Headers", "Range", "If-None-Match", "Expect"),
-        *("X-HTTP-Method-Override", "Transfer-Encoding", "Upgrade", "Host", "X-Original-URL", "Forwarded", "User-Agent"),
+        *(
+            "X-HTTP-Method-Override",
+            "Transfer-Encoding",
+            "Upgrade",
+            "Host",
+            "X-Original-URL",
+            "Forwarded",
+            "User-Agent",
+        ),
     )
     values = (
         *("gzip", "gzip;q=0", "gzip;q=nan", "gzip;q=1e999", "*;q=-1", "br, gzip;;q=,", "identity", "x-gzip", "GZIP "),
@@ -115,7 +123,9 @@ def encodings(chance: Random) -> Case:
     body = json_object_of(chance) if chance.random() < 0.9 else b"0" * 20_000_000
     packed = gzip.compress(body, 6)
     body = chance.choice([packed, packed, packed + packed, mutated(chance, packed), zlib.compress(body), body])
-    name = chance.choice(["gzip", "gzip", "gzip", "x-gzip", " GZip", "deflate", "br", "gzip, gzip", "identity", "", "ü"])
+    name = chance.choice(
+        ["gzip", "gzip", "gzip", "x-gzip", " GZip", "deflate", "br", "gzip, gzip", "identity", "", "ü"]
+    )
     return _case("encodings", http("POST", PATH, body, _authorized(("Content-Encoding", name))))
 
 
@@ -152,7 +162,9 @@ def paths(chance: Random) -> Case:
 def framework_paths(chance: Random) -> Case:
     """Paths that functions-framework does not hand to a function by itself."""
     function = chance.choice(["lookup", "compute", "ingest"])
-    target = chance.choice(["/robots.txt", "/favicon.ico", "/%0a", f"{PATH}%0a", "/a%0ab", "/status%0A", "/%0d%0aX:%20y", "http://other"])
+    target = chance.choice(
+        ["/robots.txt", "/favicon.ico", "/%0a", f"{PATH}%0a", "/a%0ab", "/status%0A", "/%0d%0aX:%20y", "http://other"]
+    )
     return Case(function, "framework paths", http(chance.choice(["GET", "POST", "DELETE"]), target))
 
 
@@ -174,7 +186,15 @@ def permissions(chance: Random) -> Case:
         "missing_tos": b"[]",
     }
     own = {
-        "permissions_v2": [b"null", b"[]", b"{}", b'{"small": null}', b'{"small": "view"}', b'{"small": 1}', b'"small"'],
+        "permissions_v2": [
+            b"null",
+            b"[]",
+            b"{}",
+            b'{"small": null}',
+            b'{"small": "view"}',
+            b'{"small": 1}',
+            b'"small"',
+        ],
         "missing_tos": [b"null", b'[{"dataset_name": "small"}]', b"{}", b"[1]", b'"x"'],
     }
     body = altered(chance, fields, own) if chance.random() < 0.5 else json_value(chance)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
-from shared.cloud_events import PUBSUB_EVENT_TYPE
-from tests.small_graph import GRAPH_ID, TABLE_ID, node_id
+from shared.messages.cloud_events import PUBSUB_EVENT_TYPE
 from tests.soak.fuzz import pickles
 from tests.soak.fuzz.case import Case, chunked, http
 from tests.soak.fuzz.values import TEXTS, altered, json_object, json_text, json_value, mutated
+from tests.support.graph.small import GRAPH_ID, TABLE_ID, node_id
 
 EDIT, MISS = {"table_id": GRAPH_ID, "user_id": "0"}, {"table_id": GRAPH_ID, "l2_cache_id": TABLE_ID}
 NEIGHBOURS = ("store", "graph", "volume", "bus")
@@ -45,7 +45,9 @@ def _event() -> dict[str, bytes]:
 def _pushed(kind: str, attributes: Mapping[str, str], data: bytes, chance: Random, away: tuple[str, ...] = ()) -> Case:
     """A delivery of a message, in one of the three envelopes."""
     attempt = chance.choice([1, 1, 1, 4, 5, 30])
-    raw = _enveloped(json_object(_delivery(attributes, data, attempt)), chance.choice(["plain", "binary", "structured"]))
+    raw = _enveloped(
+        json_object(_delivery(attributes, data, attempt)), chance.choice(["plain", "binary", "structured"])
+    )
     return Case("compute", kind, raw, frozenset(away))
 
 
@@ -151,7 +153,9 @@ def framing(chance: Random) -> Case:
         length = str(len(body) + chance.choice([1, 500, -5]))
         return Case("compute", "message framing", http("POST", "/", body, {"Content-Length": length}))
     framed = mutated(chance, chunked(body, chance.choice([1, 50, 1000])), chance.choice([1, 2]))
-    return Case("compute", "message framing", http("POST", "/", headers={"Transfer-Encoding": "chunked"}, framed=framed))
+    return Case(
+        "compute", "message framing", http("POST", "/", headers={"Transfer-Encoding": "chunked"}, framed=framed)
+    )
 
 
 def good() -> list[Case]:
@@ -162,7 +166,9 @@ def good() -> list[Case]:
 
 def recorded(folder: Path) -> Callable[[Random], Case]:
     """Mutations of the messages in the recorded data."""
-    found = [message for file in sorted((folder / "messages").glob("*.json")) for message in json.loads(file.read_text())]
+    found = [
+        message for file in sorted((folder / "messages").glob("*.json")) for message in json.loads(file.read_text())
+    ]
 
     def make(chance: Random) -> Case:
         message = chance.choice(found)

@@ -9,12 +9,12 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 
-from shared.compute import ComputeService
-from shared.datasets import Dataset
+from shared.compute.service import ComputeService
+from shared.config.datasets import Dataset
 from shared.errors import GraphUnavailableError, L2CacheError, StorageUnavailableError, VolumeUnavailableError
-from shared.tasks import open_queue
-from tests.small_graph import SmallCache
+from shared.tasks.open import open_queue
 from tests.soak.fuzz.case import PERMITTED
+from tests.support.graph.small import SmallCache
 
 ERRORS: Mapping[str, Callable[[str], L2CacheError]] = {
     "store": StorageUnavailableError,
@@ -145,4 +145,3 @@ class Neighbours:
         """Closes the files."""
         self.inner_store.close()
         self.inner_queue.close()
-

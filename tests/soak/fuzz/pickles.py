@@ -12,15 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from tests.small_graph import node_id
 from tests.soak.fuzz.values import mutated
+from tests.support.graph.small import node_id
 
 _IDS = [node_id(2, (0, 0, 0), 1), node_id(2, (1, 1, 1), 2), node_id(2, (2, 1, 0), 9), 0, 2**64 - 1]
 _OPCODES = [opcode.code.encode("latin-1") for opcode in pickletools.opcodes]
 _GLOBALS = (
     *(b"cos\nsystem\n", b"cbuiltins\neval\n", b"cbuiltins\nexec\n", b"csubprocess\nPopen\n", b"cposix\nsystem\n"),
     *(b"cnumpy\nload\n", b"cbuiltins\ngetattr\n", b"cnumpy._core.multiarray\n_reconstruct\n", b"cnumpy\nndarray\n"),
-    *(b"ccopyreg\n_reconstructor\n", b"c__main__\nX\n", b"cpickle\nloads\n", b"cnumpy\ndtype\n", b"coperator\nattrgetter\n"),
+    *(
+        b"ccopyreg\n_reconstructor\n",
+        b"c__main__\nX\n",
+        b"cpickle\nloads\n",
+        b"cnumpy\ndtype\n",
+        b"coperator\nattrgetter\n",
+    ),
 )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from random import Random
 
-from tests.small_graph import GEOMETRY, GRAPH_ID, TABLE_ID
 from tests.soak.fuzz.case import Case, http
 from tests.soak.fuzz.values import NUMBERS, altered, json_object, json_text, json_value, mutated
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID
 
 _X, _Y, _Z = GEOMETRY.grid_shape
 _GRID = f"0_0_0-{_X}_{_Y}_{_Z}"
@@ -41,7 +41,9 @@ def _numbers(*more: bytes) -> list[bytes]:
 _OWN = {
     "graph_id": [b'"nope"', b'""', b"null", b"[]", b"7"],
     "table_id": [b'"nope"', b'""', b"null", json_text("l2cache_other"), json_text("x" * 5000), json_text("a'b\0c")],
-    "timestamp": [json_text(t) for t in ("0226-06-01 00:00:00", "226-06-01 00:00:00", "9999-12-31 23:59:59", "2026-06-01")],
+    "timestamp": [
+        json_text(t) for t in ("0226-06-01 00:00:00", "226-06-01 00:00:00", "9999-12-31 23:59:59", "2026-06-01")
+    ],
     "block": [json_text(block) for block in _FOREIGN_BLOCKS],
     "leaf_chunks": _numbers(b"null", b"[2]", b"true"),
     "started_s": _numbers(b"null"),

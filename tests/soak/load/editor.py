@@ -7,7 +7,7 @@ import threading
 
 import requests
 
-from infra.local.world.parameters import TABLE
+from infra.standin.world.parameters import TABLE
 from tests.soak.site import Site
 
 PAUSE_S = (0.3, 1.5)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.local.world.parameters import TABLE
+from infra.standin.world.parameters import TABLE
 from tests.soak.load.http import ask
 from tests.soak.site import Site
 

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.local.world.parameters import TABLE
+from infra.standin.world.parameters import TABLE
 from tests.soak.checks import row_complaints
 from tests.soak.load.http import Answer, ask
 from tests.soak.site import Site
@@ -48,7 +48,9 @@ class Operator(threading.Thread):
         end_s = time.monotonic() + BEGUN_WITHIN_S
         while self._run_id is None:
             if time.monotonic() > end_s:
-                raise AssertionError(f"no ingest can be started within {BEGUN_WITHIN_S:g} s, although no fault is there")
+                raise AssertionError(
+                    f"no ingest can be started within {BEGUN_WITHIN_S:g} s, although no fault is there"
+                )
             self._step(may_cancel=False)
 
     def finish(self, end_s: float) -> bool:

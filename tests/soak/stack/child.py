@@ -19,7 +19,7 @@ from infra.local.backing import Places, Services, embedded
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.processes import ChildSpec
 from infra.local.stack import LocalStack, wait_for_interrupt
-from infra.local.world.parameters import TABLE
+from infra.standin.world.parameters import TABLE
 
 EMULATORS = ("BIGTABLE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST")
 PLACES_FILE = "places.json"
@@ -99,7 +99,7 @@ def backing(spec: StackSpec) -> Any:
 def _graph_server(spec: StackSpec, bus: str) -> ChildSpec:
     arguments = ("--world", spec.world, "--port", str(spec.graph_port), "--bus", bus)
     ready = f"http://127.0.0.1:{spec.graph_port}/segmentation/table/{TABLE}/info"
-    return ChildSpec("graph", ("infra.local.graph.server", *arguments), ready_url=ready)
+    return ChildSpec("graph", ("infra.standin.graph.server", *arguments), ready_url=ready)
 
 
 def main() -> None:

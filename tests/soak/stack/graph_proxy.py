@@ -9,9 +9,8 @@ import random
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
@@ -124,7 +123,9 @@ class GraphProxy:
     def _asked(self, handler: BaseHTTPRequestHandler, body: bytes) -> Exchange:
         connection = http.client.HTTPConnection("127.0.0.1", self.target_port, timeout=_TIMEOUT_S)
         try:
-            sent = {name: value for name, value in handler.headers.items() if name.lower() not in ("host", "connection")}
+            sent = {
+                name: value for name, value in handler.headers.items() if name.lower() not in ("host", "connection")
+            }
             connection.request(handler.command, handler.path, body or None, sent)
             answer = connection.getresponse()
             received = answer.read()
@@ -152,5 +153,3 @@ class GraphProxy:
         with contextlib.suppress(OSError):
             handler.connection.sendall(sent)
             handler.connection.shutdown(socket.SHUT_RDWR)
-
-

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.kills import take_free_ports
 from tests.soak.stack.child import PLACES_FILE, StackSpec
+from tests.support.stack.kills import take_free_ports
 
 READY_WITHIN_S = 120.0
 _EMULATORS = {"bigtable": "cbtemulator", "pubsub": "cloud-pubsub-emulator", "tasks": "tasks_emulator.py"}
@@ -37,7 +37,14 @@ class Process:
         """What it is, for people."""
         if self.emulator:
             return f"the {self.emulator} emulator"
-        for mark in ("shared.isolation", "--target compute", "--target ingest", "--target lookup", "infra.local.dispatch", "graph.server"):
+        for mark in (
+            "shared.isolation",
+            "--target compute",
+            "--target ingest",
+            "--target lookup",
+            "infra.local.dispatch",
+            "graph.server",
+        ):
             if mark in self.command:
                 return mark.removeprefix("--target ").removeprefix("infra.local.")
         return self.command[:60]

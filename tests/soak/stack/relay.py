@@ -39,7 +39,7 @@ class Relay:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
-            def do_POST(self) -> None:  # noqa: N802  # as http.server wants it
+            def do_POST(self) -> None:  # as http.server wants it
                 relay.serve(self)
 
             def log_message(self, *_: Any) -> None:

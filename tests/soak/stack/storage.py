@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from infra.deadletters import Letter, LetterBox
-from infra.deadletters.embedded import EmbeddedLetterBox
-from infra.deadletters.pubsub import PubSubLetterBox
 from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, TaskQueueName, Topic
 from infra.local.emulator_backing import DEAD_LETTERS, INSTANCE, LOCATION, PROJECT, QUEUE, REPLAY
-from shared.deliveries import Deliveries
+from l2cache.deadletters.embedded import EmbeddedLetterBox
+from l2cache.deadletters.letter import Letter, LetterBox
+from l2cache.deadletters.pubsub import PubSubLetterBox
+from shared.sqlite.deliveries import Deliveries
 from shared.store.sqlite import SQLiteStore
 from shared.store.table_format import node_key
 from tests.soak.stack.published import Published

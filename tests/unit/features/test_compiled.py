@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 FEATURES = """
 import numpy as np
-from shared.features import chunk_features
+from shared.features.api import chunk_features
 labels = np.random.default_rng(0).integers(0, 9, (40, 30, 20)).astype(np.uint32)
 features = chunk_features(np.asfortranarray(labels), (16, 16, 40))
 print(features.size_nm3.tolist(), features.rep_coord_nm.tolist())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.features import Features, chunk_features
+from shared.features.api import chunk_features
+from shared.features.result import Features
 
 
 def only(features: Features) -> dict[str, object]:

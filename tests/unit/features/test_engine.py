@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.features import Features, chunk_features
-from tests.unit.features.agreement import differing_columns, disagreements
-from tests.unit.features.volumes import LAYOUTS, resolutions_nm, volume, volumes
+from shared.features.api import chunk_features
+from shared.features.result import Features
+from tests.support.features.agreement import differing_columns, disagreements
+from tests.support.features.volumes import LAYOUTS, resolutions_nm, volume, volumes
 
 Labels = npt.NDArray[Any]
 

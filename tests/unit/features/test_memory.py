@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.features import chunk_memory_bytes
+from shared.features.memory import chunk_memory_bytes
 
 PROGRAM = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from shared.features import chunk_features
+from shared.features.api import chunk_features
 
 def peak():  # getrusage counts what the process that this one came from has held
     return int(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024

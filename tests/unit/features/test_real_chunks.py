@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from infra.local.graph.table import read_dump
-from shared.features import Features, supervoxel_features
-from shared.geometry import GraphGeometry
-from shared.volume import Volumes
-from tests.oracle import weights, whole_distance_nm
-from tests.recorded_rows import SAMPLE_VOXELS, Row, recorded_rows
+from infra.standin.graph.table import read_dump
+from shared.features.api import supervoxel_features
+from shared.features.result import Features
+from shared.geometry.grid import GraphGeometry
+from shared.volume.cloudvolume import Volumes
+from tests.support.data.recorded_rows import SAMPLE_VOXELS, Row, recorded_rows
+from tests.support.oracle import weights, whole_distance_nm
 
 CHUNKS = [(1, 1, 3), (3, 0, 7), (0, 3, 0), (2, 2, 5)]  # within, and cut off at several borders
 IDENTICAL = ("area_nm2", "max_dt_nm", "mean_dt_nm", "chunk_intersect_count")

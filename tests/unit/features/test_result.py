@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from shared.features import Features, chunk_features
-from tests.unit.features.agreement import differing_columns
+from shared.features.api import chunk_features
+from shared.features.result import Features
+from tests.support.features.agreement import differing_columns
 
 
 @pytest.fixture

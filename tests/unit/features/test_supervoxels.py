@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.features import Features, chunk_features, supervoxel_features, supervoxel_runs
-from tests.unit.features.agreement import differing_columns
-from tests.unit.features.volumes import volumes
+from shared.features.api import chunk_features, supervoxel_features, supervoxel_runs
+from shared.features.result import Features
+from tests.support.features.agreement import differing_columns
+from tests.support.features.volumes import volumes
 
 RESOLUTION_NM = (16, 16, 40)
 

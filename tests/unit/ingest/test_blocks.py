@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadRequestError
-from shared.geometry import Box
+from shared.geometry.grid import Box
 from shared.ingest.blocks import FAN_OUT, block_name, children, chunk_at, chunks, leaf_size, parse_block
-from shared.ingest.plan import TaskCounts, task_counts
+from shared.ingest.control.plan import TaskCounts, task_counts
 from shared.ingest.run import Run
 from shared.types import Triple
 

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.deliveries import Lease
 from shared.errors import RunConflictError
-from shared.geometry import Box
+from shared.geometry.grid import Box
 from shared.ingest.ledger import Ledger
 from shared.ingest.progress import Piece, block_progress, open_numbers
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
-from tests.small_graph import GEOMETRY, GRAPH_ID, META, TABLE_ID
-from tests.unit.ingest.site import CHUNKS, MOMENT, Site
+from shared.sqlite.delivery import Lease
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, META, TABLE_ID
+from tests.support.ingest_site import CHUNKS, MOMENT, Site
 
 
 class Died(BaseException):

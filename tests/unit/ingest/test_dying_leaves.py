@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ChunkFaultError, OutOfMemoryError, TransientError, VolumeUnavailableError
-from shared.geometry import Box
-from shared.ingest.leaf import ATTEMPTS_OF_TASK, DEATHS_TOGETHER
-from shared.ingest.leaf_progress import SAVE_CHUNKS
+from shared.geometry.grid import Box
+from shared.ingest.leaf.pipeline import ChunkResult, compute_chunks
+from shared.ingest.leaf.progress import SAVE_CHUNKS
+from shared.ingest.leaf.service import ATTEMPTS_OF_TASK, DEATHS_TOGETHER
 from shared.ingest.ledger import Ledger
-from shared.ingest.pipeline import ChunkResult, compute_chunks
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
-from shared.log import StepTimer
+from shared.telemetry.log import StepTimer
 from shared.types import Triple
-from tests.small_graph import GEOMETRY, GRAPH_ID, META, TABLE_ID, failing
-from tests.unit.ingest.site import CHUNKS, MOMENT, Site, failures
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, META, TABLE_ID, failing
+from tests.support.ingest_site import CHUNKS, MOMENT, Site, failures
 
 BAD: Triple = (1, 1, 1)
 REASON = "the process died (SIGSEGV) while reading the chunk"

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BadRequestError
-from shared.geometry import Box
+from shared.geometry.grid import Box
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
-from tests.small_graph import GEOMETRY, GRAPH_ID, META, TABLE_ID
-from tests.unit.ingest.site import MOMENT, Site
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, META, TABLE_ID
+from tests.support.ingest_site import MOMENT, Site
 
 RUN = Run(GRAPH_ID, TABLE_ID, MOMENT, Box((0, 0, 0), GEOMETRY.grid_shape), 4, 1_800_000_000.0)
 HUGE = "0_0_0-262144_262144_262144"

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.compute import LoadedChunk, MappedChunk
+from shared.compute.chunk import LoadedChunk, MappedChunk
 from shared.errors import GraphResponseError, GraphUnavailableError, L2CacheError, VolumeUnavailableError
-from shared.features import Features
-from shared.geometry import Box
+from shared.features.result import Features
+from shared.geometry.grid import Box
 from shared.ingest.blocks import chunks
-from shared.ingest.pipeline import BATCHES_AHEAD, READERS, ChunkResult, compute_chunks
+from shared.ingest.leaf.pipeline import BATCHES_AHEAD, READERS, ChunkResult, compute_chunks
 from shared.ingest.run import Run
-from shared.log import StepTimer
+from shared.telemetry.log import StepTimer
 from shared.types import Triple, UInt64Array
-from tests.small_graph import GEOMETRY, GRAPH_ID, TABLE_ID, SmallCache, failing
-from tests.unit.ingest.site import MOMENT
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID, SmallCache, failing
+from tests.support.ingest_site import MOMENT
 
 GRID = Box((0, 0, 0), GEOMETRY.grid_shape)
 RUN = Run(GRAPH_ID, TABLE_ID, MOMENT, GRID, GRID.volume, 0.0)

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from shared.errors import BadRequestError
-from shared.geometry import Box, GraphGeometry
-from shared.ingest import StartRequest
+from shared.geometry.grid import Box, GraphGeometry
+from shared.ingest.control.request import StartRequest
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 GEOMETRY = GraphGeometry.from_info(

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets import Datasets
-from shared.deliveries import Lease
+from shared.config.datasets import Datasets
 from shared.errors import (
     BadRequestError,
     GraphUnavailableError,
@@ -19,17 +18,18 @@ from shared.errors import (
     UnknownRunError,
     VolumeUnavailableError,
 )
-from shared.geometry import Box
-from shared.graph import L2Mapping
-from shared.ingest import StartRequest
-from shared.ingest.leaf import BACK_OFF_S
+from shared.geometry.grid import Box
+from shared.graph.protocol import L2Mapping
+from shared.ingest.control.request import StartRequest
+from shared.ingest.leaf.service import BACK_OFF_S
 from shared.ingest.ledger import Ledger
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
-from shared.store import TableMeta
+from shared.sqlite.delivery import Lease
+from shared.store.protocol import TableMeta
 from shared.types import UInt64Array
-from tests.small_graph import GEOMETRY, GRAPH_ID, TABLE_ID, failing
-from tests.unit.ingest.site import CHUNKS, MOMENT, Site, failures
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID, failing
+from tests.support.ingest_site import CHUNKS, MOMENT, Site, failures
 
 
 @pytest.fixture

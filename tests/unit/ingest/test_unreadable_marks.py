@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import RunConflictError, UnknownRunError
-from shared.ingest import Operations
-from tests.small_graph import GRAPH_ID, TABLE_ID
-from tests.unit.ingest.site import CHUNKS, Site
+from shared.ingest.control.operations import Operations
+from tests.support.graph.small import GRAPH_ID, TABLE_ID
+from tests.support.ingest_site import CHUNKS, Site
 
 # As a former version wrote the moment 0226-06-01.
 BROKEN = "2260601T000000-0_0_0-3_2_3"

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.local.graph.chunked_graph import ChunkedGraph
-from infra.local.graph.components import component_labels
-from infra.local.graph.edges import neuron_edges
-from infra.local.graph.editor import GraphEditor
-from infra.local.graph.edits import Edit, EditRefusedError
-from infra.local.graph.server import GraphFiles, load
-from infra.local.world.build import build
-from infra.local.world.parameters import WorldParameters
-from shared.ids import layers, node_coordinates
+from infra.standin.graph.chunked_graph import ChunkedGraph
+from infra.standin.graph.components import component_labels
+from infra.standin.graph.edges import neuron_edges
+from infra.standin.graph.editor import GraphEditor
+from infra.standin.graph.edits import Edit, EditRefusedError
+from infra.standin.graph.server import GraphFiles, load
+from infra.standin.world.build import build
+from infra.standin.world.parameters import WorldParameters
+from shared.geometry.ids import layers, node_coordinates
 from shared.types import UInt64Array
-from tests.graph_servers import DATA, needs_data
+from tests.support.graph.servers import DATA, needs_data
 
 MADE_MS = 1_767_225_600_000
 

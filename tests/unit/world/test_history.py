@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.graph.components import component_labels
-from infra.local.graph.history import History
+from infra.standin.graph.components import component_labels
+from infra.standin.graph.history import History
 
 CELLS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9), st.integers(1, 2**64 - 1)), max_size=30)
 

@@ -13,14 +13,14 @@ import orjson
 import pytest
 from cloudvolume import CloudVolume
 
-from infra.local.graph.chunked_graph import ChunkedGraph
-from infra.local.graph.components import component_labels
-from infra.local.graph.server import GraphFiles, load
-from infra.local.graph.table import read_dump
-from infra.local.world.build import build, is_built, main
-from infra.local.world.parameters import WorldParameters
+from infra.standin.graph.chunked_graph import ChunkedGraph
+from infra.standin.graph.components import component_labels
+from infra.standin.graph.server import GraphFiles, load
+from infra.standin.graph.table import read_dump
+from infra.standin.world.build import build, is_built, main
+from infra.standin.world.parameters import WorldParameters
 from shared.errors import ConfigurationError
-from shared.ids import compose_ids, layers, node_coordinates
+from shared.geometry.ids import compose_ids, layers, node_coordinates
 from shared.types import UInt64Array
 
 TINY = WorldParameters(size_voxels=(80, 75, 70), chunk_size_voxels=(32, 32, 32), seed=3)

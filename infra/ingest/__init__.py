@@ -1,1 +1,0 @@
-"""The operators' terminal client of the ingest function: `python -m infra.ingest --help`."""

@@ -1,1 +1,0 @@
-"""The made demo brain: neurites that fill a small volume, their supervoxels, and the chunked graph over them."""

@@ -1,0 +1,1 @@
+"""The functions' packages: what is in them, their locks, their compiled kernels."""

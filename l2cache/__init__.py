@@ -1,0 +1,1 @@
+"""The operators' terminal client: `l2cache --help`."""

@@ -1,0 +1,1 @@
+"""What others write: JSON objects with their fields, and moments."""

@@ -1,0 +1,1 @@
+"""Google's services: when a request is worth another try, and Bigtable."""

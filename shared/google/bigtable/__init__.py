@@ -1,0 +1,1 @@
+"""Bigtable: addresses, clients, reading and writing rows through bare protocol buffers."""

@@ -1,0 +1,80 @@
+"""Reading rows of a Bigtable instance through bare streams, rows of many keys through several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from shared.google.bigtable.rows import read_rows
+from shared.once import Once
+
+if TYPE_CHECKING:
+    from google.cloud.bigtable_v2 import BigtableClient
+    from google.cloud.bigtable_v2.types import ReadRowsResponse, RowFilter, RowSet
+
+T = TypeVar("T")
+
+# more and smaller streams cost more in Python than they save in Bigtable
+_READS_AT_ONCE = 4
+_KEYS_PER_READ = 2500
+
+
+class RowReader:
+    """Reads rows; a stream that breaks off is begun anew. May be used by many threads.
+
+    Args:
+      client: of the instance; asked for at the first use.
+      timeout_s: how long a read is tried before it fails.
+      attempt_timeout_s: time-out of one stream.
+    """
+
+    def __init__(self, client: Callable[[], BigtableClient], timeout_s: float, attempt_timeout_s: float) -> None:
+        self._client = client
+        self._timeouts_s = timeout_s, attempt_timeout_s
+        self._threads = Once(lambda: ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="bigtable-read"))
+
+    def rows(
+        self,
+        table_name: str,
+        rows: RowSet,
+        row_filter: RowFilter,
+        read: Callable[[Iterable[ReadRowsResponse]], Iterable[T]],
+    ) -> list[T]:
+        """Rows with cells that pass the filter.
+
+        Args:
+          table_name: `projects/PROJECT/instances/INSTANCE/tables/TABLE`.
+          rows: which rows; a set of none means all of them.
+          row_filter: what is read of them.
+          read: `rows_of` or `merge_rows`.
+
+        Raises:
+          See `read_rows`.
+        """
+        from google.cloud.bigtable_v2.types import ReadRowsRequest
+
+        request = ReadRowsRequest(table_name=table_name, rows=rows, filter=row_filter)
+        return read_rows(self._client(), request, read, *self._timeouts_s)
+
+    def by_key(
+        self,
+        table_name: str,
+        keys: Sequence[bytes],
+        row_filter: RowFilter,
+        read: Callable[[Iterable[ReadRowsResponse]], Iterable[T]],
+    ) -> list[T]:
+        """As `rows`, those of some keys; none at all for no keys."""
+        from google.cloud.bigtable_v2.types import RowSet
+
+        parts = [keys[start : start + _KEYS_PER_READ] for start in range(0, len(keys), _KEYS_PER_READ)]
+
+        def read_part(part: Sequence[bytes]) -> list[T]:
+            return self.rows(table_name, RowSet(row_keys=part), row_filter, read)
+
+        answers = self._threads().map(read_part, parts) if len(parts) > 1 else map(read_part, parts)
+        return [row for answer in answers for row in answer]
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads().shutdown()

@@ -1,0 +1,97 @@
+"""Rows of a ReadRows stream as plain lists and dictionaries.
+
+The data client makes an object of every cell, which takes longer than the transfer of cells as small as ours: reading
+thousands of rows through it costs as much again as the bare stream; this costs half of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from shared.errors import StorageUnavailableError
+from shared.google.bigtable.errors import transient_retry
+
+if TYPE_CHECKING:
+    from google.cloud.bigtable_v2 import BigtableClient
+    from google.cloud.bigtable_v2.types import ReadRowsRequest, ReadRowsResponse
+
+T = TypeVar("T")
+
+RowCells: TypeAlias = "list[tuple[bytes, int, bytes]]"
+"""Qualifier, microseconds since 1970 and value of a row's cells; of several versions the newest comes first."""
+
+
+def rows_of(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, RowCells]]:
+    """The rows in a stream, by row key.
+
+    A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
+    what came of its row before. A chunk names row and column only where they change.
+
+    Args:
+      responses: of a request whose filter lets one column family pass.
+
+    Raises:
+      StorageUnavailableError: if the stream ends within a row.
+    """
+    from google.cloud.bigtable_v2.types import ReadRowsResponse
+
+    key, qualifier, timestamp_us = b"", b"", 0
+    cells: RowCells = []
+    beginning: list[bytes] = []
+    for response in responses:
+        chunk: Any
+        for chunk in ReadRowsResponse.pb(response).chunks:
+            if chunk.reset_row:
+                key, cells, beginning = b"", [], []
+                continue
+            key = chunk.row_key or key
+            if chunk.HasField("qualifier"):
+                qualifier = chunk.qualifier.value
+            if not beginning:
+                timestamp_us = chunk.timestamp_micros
+            if chunk.value_size:
+                beginning.append(chunk.value)
+                continue
+            value = b"".join((*beginning, chunk.value)) if beginning else chunk.value
+            cells.append((qualifier, timestamp_us, value))
+            beginning = []
+            if chunk.commit_row:
+                yield key, cells
+                key, cells = b"", []
+    if key:
+        raise StorageUnavailableError("storage broke off within a row")
+
+
+def merge_rows(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
+    for key, cells in rows_of(responses):
+        yield key, {qualifier: value for qualifier, _, value in reversed(cells)}
+
+
+def read_rows(
+    client: BigtableClient,
+    request: ReadRowsRequest,
+    read: Callable[[Iterable[ReadRowsResponse]], Iterable[T]],
+    timeout_s: float,
+    attempt_timeout_s: float,
+) -> list[T]:
+    """What `read` makes of a stream of rows, which is begun anew if it breaks off for a transient reason.
+
+    Args:
+      client: of the instance.
+      request: which rows.
+      read: `rows_of` or `merge_rows`.
+      timeout_s: how long this is tried.
+      attempt_timeout_s: time-out of one stream.
+
+    Raises:
+      google.api_core.exceptions.GoogleAPICallError: if the rows cannot be read.
+      google.api_core.exceptions.RetryError: if transient errors do not end.
+      StorageUnavailableError: as `rows_of`.
+    """
+
+    def attempt() -> list[T]:
+        return list(read(client.read_rows(request, retry=None, timeout=attempt_timeout_s)))
+
+    return transient_retry(timeout_s)(attempt)()

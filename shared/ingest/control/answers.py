@@ -1,0 +1,83 @@
+"""What an operator is answered, in JSON's types."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.documents.timestamp import format_utc
+from shared.ingest.control.failures import FailedPage
+from shared.ingest.control.plan import Plan
+from shared.ingest.control.service import UnreadableRun
+from shared.ingest.progress import RunStatus
+from shared.ingest.run import Run
+
+
+def status(status: RunStatus) -> dict[str, Any]:
+    """How far a run is."""
+    left_s = status.time_left_s
+    return {
+        **_run(status.run),
+        "started": format_utc(datetime.fromtimestamp(status.run.started_s, UTC)),
+        "generation": status.run.generation,
+        "state": status.state.value,
+        "finished": status.finished,
+        "total_chunks": status.total_chunks,
+        "completed_chunks": status.completed_chunks,
+        "failed_chunks": status.failed_chunks,
+        "rows": status.nodes,
+        "foreign_supervoxels": status.foreign_supervoxels,
+        "chunks_per_s": round(status.chunks_per_s, 3),
+        "time_left_s": None if left_s is None else round(left_s),
+    }
+
+
+def unreadable(run: UnreadableRun) -> dict[str, Any]:
+    """A run whose mark cannot be read."""
+    return {"run_id": run.run_id, "state": "unreadable", "reason": run.reason}
+
+
+def dismissed(run: UnreadableRun) -> dict[str, Any]:
+    """A run that was dismissed because its mark cannot be read."""
+    return {"run_id": run.run_id, "state": "dismissed", "reason": run.reason}
+
+
+def failed(page: FailedPage) -> dict[str, Any]:
+    """Failed chunks, and what asks for the following ones."""
+    return {"failed": [{"chunk": list(one.chunk), "reason": one.reason} for one in page.chunks], "next": page.next}
+
+
+def plan(plan: Plan) -> dict[str, Any]:
+    """What an ingest will take."""
+    cost = {name: round(value, 2) for name, value in asdict(plan.cost).items()}
+    return {
+        **_run(plan.run),
+        "total_chunks": plan.run.block.volume,
+        "leaf_tasks": plan.tasks.leaves,
+        "expand_tasks": list(plan.tasks.expand),
+        "chunks_per_leaf_at_most": plan.run.leaf_chunks,
+        "queues": plan.queues,
+        "concurrency": plan.concurrency,
+        "core_hours": round(plan.core_hours, 3),
+        "wall_hours": round(plan.wall_hours, 3),
+        "rows": plan.rows,
+        "table_bytes": plan.table_bytes,
+        "table_nodes": plan.table_nodes,
+        "rates": {
+            "core_s_per_chunk": round(plan.rates.core_s_per_chunk, 4),
+            "rows_per_chunk": round(plan.rates.rows_per_chunk, 1),
+            "origin": plan.rates.origin,
+        },
+        "cost_usd": {**cost, "total": round(sum(asdict(plan.cost).values()), 2), "prices_of": plan.prices.valid},
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "dataset": run.graph_id,
+        "table": run.table_id,
+        "timestamp": format_utc(run.timestamp),
+        "chunks": {"start": run.block.start, "stop": run.block.stop},
+    }

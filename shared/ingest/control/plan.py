@@ -1,0 +1,195 @@
+"""What an ingest will take: tasks, time, storage and money, before it is started."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING
+
+from shared.errors import TableNotFoundError
+from shared.geometry.grid import Box, as_triple
+from shared.ingest.blocks import children
+from shared.ingest.control.prices import LIST_PRICES, Prices
+from shared.ingest.control.rates import (
+    LEAF_MEMORY_GIB,
+    ROW_BYTES,
+    ROWS_WRITTEN_PER_NODE_AND_S,
+    Rates,
+    default_rates,
+)
+from shared.types import Triple
+
+if TYPE_CHECKING:
+    from shared.ingest.ledger import Ledger
+    from shared.ingest.progress import Piece
+    from shared.ingest.run import Run
+
+DISPATCHES_PER_S = 500
+"""Tasks that a queue of Cloud Tasks hands out a second."""
+
+RATED_CHUNKS = 8
+"""So many chunks of earlier runs tell more of a volume than measurements of another."""
+
+
+@dataclass(frozen=True)
+class TaskCounts:
+    """Tasks of a run.
+
+    Attributes:
+      expand: expand tasks by level of the tree, the root first.
+      leaves: leaf tasks.
+    """
+
+    expand: tuple[int, ...]
+    leaves: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """US dollars.
+
+    Attributes:
+      compute: vCPU and memory of the leaves.
+      requests: tasks and calls of functions.
+      reads: reads of the volume's files.
+      table_nodes: Bigtable nodes for as long as the run lasts.
+      table_month: storing the rows for a month.
+    """
+
+    compute: float
+    requests: float
+    reads: float
+    table_nodes: float
+    table_month: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an ingest will take.
+
+    Attributes:
+      run: the run that would be started.
+      tasks: its tasks.
+      queues: how many queues they are spread over.
+      concurrency: leaf tasks at a time.
+      rates: what the estimates rest on.
+      core_hours: of all leaves.
+      wall_hours: from start to end at that concurrency.
+      rows: of the cache table.
+      table_bytes: of these rows.
+      table_nodes: Bigtable nodes that such a rate of writing needs.
+      cost: what it will cost.
+      prices: at which prices.
+    """
+
+    run: Run
+    tasks: TaskCounts
+    queues: int
+    concurrency: int
+    rates: Rates
+    core_hours: float
+    wall_hours: float
+    rows: int
+    table_bytes: int
+    table_nodes: int
+    cost: Cost
+    prices: Prices
+
+
+def make_plan(
+    run: Run, chunk_size_voxels: Triple, ledger: Ledger, queues: int, concurrency: int, prices: Prices = LIST_PRICES
+) -> Plan:
+    """What a run will take.
+
+    Args:
+      run: the run.
+      chunk_size_voxels: full size of a chunk.
+      ledger: of the run's table, whose earlier runs tell how fast chunks go.
+      queues: how many queues the tasks are spread over.
+      concurrency: leaf tasks at a time.
+      prices: what things cost.
+    """
+    rates = rates_of_earlier_runs(ledger) or default_rates(prod(chunk_size_voxels))
+    tasks = task_counts(run)
+    chunks = run.block.volume
+    worker_s = chunks * rates.core_s_per_chunk
+    at_once = min(concurrency, tasks.leaves)
+    # The last leaf to start begins when the others of its round end.
+    wall_s = max(worker_s / at_once + worker_s / tasks.leaves, tasks.leaves / (DISPATCHES_PER_S * queues))
+    rows = round(chunks * rates.rows_per_chunk)
+    nodes = max(1, round(rows / wall_s / ROWS_WRITTEN_PER_NODE_AND_S + 0.5))
+    all_tasks = sum(tasks.expand) + tasks.leaves
+    cost = Cost(
+        compute=worker_s * (prices.vcpu_s + LEAF_MEMORY_GIB * prices.memory_gib_s),
+        requests=all_tasks * (2 * prices.million_tasks + prices.million_requests) / 1e6,
+        reads=chunks * rates.files_per_chunk(chunk_size_voxels) * prices.million_file_reads / 1e6,
+        table_nodes=nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
+        table_month=rows * ROW_BYTES / 2**30 * prices.table_gib_month,
+    )
+    return Plan(
+        run=run,
+        tasks=tasks,
+        queues=queues,
+        concurrency=concurrency,
+        rates=rates,
+        core_hours=worker_s / 3600,
+        wall_hours=wall_s / 3600,
+        rows=rows,
+        table_bytes=rows * ROW_BYTES,
+        table_nodes=nodes,
+        cost=cost,
+        prices=prices,
+    )
+
+
+def task_counts(run: Run) -> TaskCounts:
+    """The tasks of a run, counted over the same blocks that its expand tasks will make."""
+    by_depth = _counts(_shape_and_place(run.block, run.unit), run.unit, run.leaf_chunks)
+    depth = max(level for level, _ in by_depth)
+    leaves = sum(number for (_, is_leaf), number in by_depth.items() if is_leaf)
+    expand = tuple(by_depth.get((level, False), 0) for level in range(depth + 1))
+    return TaskCounts(tuple(number for number in expand if number), leaves)
+
+
+def rates_of_earlier_runs(ledger: Ledger) -> Rates | None:
+    """How chunks of the table went in its newest run in which enough did; None if there is none, or no table."""
+    try:
+        for run in reversed(ledger.known().readable):
+            rates = _rates(piece for block in ledger.pieces(run).values() for piece in block)
+            if rates is not None:
+                return rates
+    except TableNotFoundError:
+        pass
+    return None
+
+
+def _rates(pieces: Iterable[Piece]) -> Rates | None:
+    whole = [piece for piece in pieces if piece.is_whole]
+    chunks = sum(piece.stop - piece.first for piece in whole)
+    if chunks < RATED_CHUNKS:
+        return None
+    busy_s, rows = sum(piece.busy_s for piece in whole), sum(piece.nodes for piece in whole)
+    return Rates(busy_s / chunks, rows / chunks, f"{chunks} chunks of this table that are done")
+
+
+def _shape_and_place(block: Box, unit: Triple) -> tuple[Triple, Triple]:
+    """All that the cutting of a block depends on: blocks that agree in it have trees of the same form."""
+    return block.shape, as_triple(start % size for start, size in zip(block.start, unit, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _counts(form: tuple[Triple, Triple], unit: Triple, leaf_chunks: int) -> Counter[tuple[int, bool]]:
+    """How many blocks of the tree below (and including) a block lie how deep, leaves and others."""
+    shape, start = form
+    block = Box(start, as_triple(a + b for a, b in zip(start, shape, strict=True)))
+    if block.volume <= leaf_chunks:
+        return Counter({(0, True): 1})
+    forms = Counter(_shape_and_place(child, unit) for child in children(block, leaf_chunks, unit))
+    below: Counter[tuple[int, bool]] = Counter({(0, False): 1})
+    for child, times in forms.items():
+        for (level, is_leaf), number in _counts(child, unit, leaf_chunks).items():
+            below[level + 1, is_leaf] += times * number
+    return below

@@ -1,0 +1,56 @@
+"""How long chunks take and how many rows they make, as far as it was measured elsewhere.
+
+Used for plans of volumes of which no chunk is done yet; a test run of 8 chunks puts the volume's own rates in place of
+these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from shared.types import Triple
+
+CORE_S_PER_CHUNK = 0.005
+CORE_S_PER_MEGAVOXEL = 0.024
+"""`python -m tests.bench.bench_ingest_rates`, 2026-11-22, one core, volume on a local disk: 0.80 s for a chunk of
+256 x 256 x 512 voxels of mouse cortex, 0.28 s of it reading (0.05 s for an empty one); 0.054 s for one of 128^3."""
+
+ROWS_OF_A_MEGAVOXEL = 92.0
+ROWS_POWER = 0.61
+"""Rows grow slower than a chunk's volume, as larger chunks cut fewer neurites: 12,174 rows in 128 chunks of 1.05
+megavoxels of a real graph, 791 labels in one of 33.6 megavoxels of the same tissue."""
+
+ROW_BYTES = 240
+"""Eight cells of 60 bytes together, each with qualifier and time, and the key; before Bigtable packs them."""
+
+LEAF_MEMORY_GIB = 4
+ROWS_WRITTEN_PER_NODE_AND_S = 14_000
+STORAGE_CHUNK_VOXELS = 64**3
+ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-22; a test run of this dataset makes them its own"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What an estimate rests on.
+
+    Attributes:
+      core_s_per_chunk: seconds of a worker, which has one core.
+      rows_per_chunk: L2 nodes in a chunk.
+      origin: where these numbers come from.
+    """
+
+    core_s_per_chunk: float
+    rows_per_chunk: float
+    origin: str
+
+    def files_per_chunk(self, chunk_size_voxels: Triple) -> float:
+        """Reads of files for a chunk, if storage chunks are of the usual size."""
+        return max(1.0, prod(chunk_size_voxels) / STORAGE_CHUNK_VOXELS)
+
+
+def default_rates(voxels_per_chunk: int) -> Rates:
+    """The rates of chunks of that size, from measurements of another volume."""
+    megavoxels = voxels_per_chunk / 1e6
+    core_s = CORE_S_PER_CHUNK + CORE_S_PER_MEGAVOXEL * megavoxels
+    return Rates(core_s, ROWS_OF_A_MEGAVOXEL * megavoxels**ROWS_POWER, ORIGIN)

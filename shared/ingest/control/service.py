@@ -1,0 +1,301 @@
+"""The ingest service: starts, resumes and cancels runs, expands their tasks, tells how far they are."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from shared.errors import BadRequestError, RunConflictError, TableNotFoundError
+from shared.ingest.blocks import batch_size, block_name, children, leaf_size
+from shared.ingest.control.failures import FailedPage, failed_page
+from shared.ingest.control.plan import Plan, make_plan
+from shared.ingest.control.rates import default_rates
+from shared.ingest.control.request import StartRequest
+from shared.ingest.control.unfinished import with_open_chunks
+from shared.ingest.ledger import KnownRuns, Ledger
+from shared.ingest.progress import RunState, RunStatus
+from shared.ingest.run import MOST_LEAF_CHUNKS, Run
+from shared.ingest.task import BlockTask
+from shared.store.protocol import TableMeta
+from shared.telemetry.log import event, get_logger
+
+if TYPE_CHECKING:
+    from shared.config.datasets import Dataset, Datasets
+    from shared.geometry.grid import GraphGeometry
+    from shared.store.protocol import CacheStore
+    from shared.tasks.protocol import TaskQueue
+
+_logger = get_logger("ingest")
+
+
+@dataclass(frozen=True)
+class UnreadableRun:
+    """A run whose mark cannot be read, and why."""
+
+    run_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class IngestService:
+    """Operations on ingest runs.
+
+    Attributes:
+      datasets: what is configured.
+      geometry: gives a dataset's geometry.
+      store: the cache tables, with the runs' marks.
+      queue: where tasks go.
+      leaf_chunks: most chunks in a leaf task of a new run.
+      clock: Unix time.
+      n_queues: how many queues the tasks are spread over, for plans.
+    """
+
+    datasets: Datasets
+    geometry: Callable[[Dataset], GraphGeometry]
+    store: CacheStore
+    queue: TaskQueue
+    leaf_chunks: int
+    clock: Callable[[], float] = time.time
+    n_queues: int = 1
+
+    def plan(self, request: StartRequest, concurrency: int) -> Plan:
+        """What a start would do, take and cost; nothing is written.
+
+        The rates are those of the table's own earlier runs if there are any, else measured ones of another volume.
+
+        Args:
+          request: what would be started.
+          concurrency: leaf tasks at a time.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+          BadRequestError: if the bounding box holds nothing of the volume.
+        """
+        dataset = self.datasets.get(request.dataset)
+        geometry = self.geometry(dataset)
+        ledger = Ledger(self.store, dataset.l2cache_id)
+        run = self._new_run(dataset, geometry, request)
+        return make_plan(run, geometry.chunk_size_voxels, ledger, self.n_queues, concurrency)
+
+    def start(self, request: StartRequest) -> RunStatus:
+        """Creates the table if there is none, writes the run down and enqueues its first task.
+
+        Starting a finished ingest again does nothing. A start that died half-way is completed by the next one.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+          BadRequestError: if the bounding box holds nothing of the volume.
+          TableNotFoundError: if the table does not exist and is not to be made.
+          RunConflictError: if a run of the table is going on or was started at the same moment, if this one was
+            cancelled, or if the table belongs to another graph.
+        """
+        dataset = self.datasets.get(request.dataset)
+        wanted = self._new_run(dataset, self.geometry(dataset), request)
+        self._provide_table(dataset, request)
+        ledger = Ledger(self.store, dataset.l2cache_id)
+        known = ledger.known()
+        self._refuse_beside_others(ledger, known, wanted)
+        run = known.find(wanted.run_id)
+        status = self._status(ledger, run or wanted)
+        if run is None:
+            self._start_new(ledger, known, wanted)
+        elif status.state is RunState.CANCELLED:
+            raise RunConflictError(f"run {run.run_id} was cancelled: resume it, or start another")
+        elif status.state is RunState.RUNNING:
+            self._complete_start(ledger, run)
+        return status
+
+    def _start_new(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
+        self._claim(ledger, known, run)
+        self._enqueue_first(run)
+        event(_logger, logging.INFO, "run started", dataset=run.graph_id, run_id=run.run_id, chunks=run.block.volume)
+
+    def _complete_start(self, ledger: Ledger, run: Run) -> None:
+        """Does what a start that died half-way left to be done."""
+        ledger.write_run(run)
+        self._enqueue_first(run)
+
+    def _enqueue_first(self, run: Run) -> None:
+        """Enqueues the first task. Of several that try, the queue tells one that its task is new.
+
+        Raises:
+          RunConflictError: if it is not.
+        """
+        if not self._enqueue_root(run):
+            raise RunConflictError(f"run {run.run_id} is going on already: see its status; resume it if it is stuck")
+
+    def run_id(self, request: StartRequest) -> str:
+        """Name of the run that a request would start.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+          BadRequestError: if the bounding box holds nothing of the volume.
+        """
+        dataset = self.datasets.get(request.dataset)
+        return self._new_run(dataset, self.geometry(dataset), request).run_id
+
+    def resume(self, dataset: str, run_id: str | None = None) -> RunStatus:
+        """Goes on with a cancelled or stuck run, under new names for its tasks; what is done is skipped.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+          RunConflictError: if another run of the table is going on.
+        """
+        return self._next_generation(dataset, run_id, retry_failed=False)
+
+    def retry(self, dataset: str, run_id: str | None = None) -> RunStatus:
+        """Does the failed chunks of a finished run again, and only these.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+          RunConflictError: if this or another run of the table is going on, or this one was cancelled.
+        """
+        status = self.status(dataset, run_id)
+        if not status.finished:
+            raise RunConflictError(f"run {status.run.run_id} is {status.state.value}: retry when it is finished")
+        return self._next_generation(dataset, run_id, retry_failed=True) if status.failed_chunks else status
+
+    def cancel(self, dataset: str, run_id: str | None = None) -> RunStatus | UnreadableRun:
+        """Stops a run: leaves at work end within seconds, waiting tasks are skipped. What is done stays done.
+
+        A run whose mark cannot be read is dismissed: it is listed no more.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+        """
+        ledger = self._ledger(dataset)
+        unreadable = ledger.known().unreadable
+        if run_id is not None and run_id in unreadable:
+            ledger.dismiss(run_id, self.clock())
+            event(_logger, logging.WARNING, "unreadable run dismissed", dataset=dataset, run_id=run_id)
+            return UnreadableRun(run_id, unreadable[run_id])
+        run = ledger.find(run_id)
+        if self._status(ledger, run).state is RunState.RUNNING:
+            ledger.cancel(run, self.clock())
+            event(_logger, logging.WARNING, "run cancelled", dataset=run.graph_id, run_id=run.run_id)
+        return self._status(ledger, run)
+
+    def expand(self, body: bytes) -> int:
+        """Does an expand task: enqueues the tasks of the blocks below that have open chunks.
+
+        Returns:
+          How many tasks were new.
+
+        Raises:
+          BadRequestError: if the body is no expand task of a configured table.
+          StorageUnavailableError: if the queue does not take them; the task is to be delivered again.
+        """
+        task = BlockTask.from_body(body)
+        if task.is_leaf or not task.run.is_of(self.datasets):
+            raise BadRequestError(
+                f"no expand task of a configured table: {block_name(task.block)} of {task.run.run_id}"
+            )
+        run, ledger = task.run, Ledger(self.store, task.run.table_id)
+        if not ledger.is_current(run):
+            return 0
+        blocks = children(task.block, run.leaf_chunks, run.unit)
+        if run.generation:
+            blocks = with_open_chunks(blocks, run, ledger.pieces(run))
+        return self.queue.enqueue([BlockTask(run, block).to_task() for block in blocks])
+
+    def runs(self, dataset: str) -> list[RunStatus]:
+        """The runs of a dataset and how far they are, oldest first."""
+        ledger = self._ledger(dataset)
+        return [self._status(ledger, run) for run in ledger.known().readable]
+
+    def unreadable_runs(self, dataset: str) -> list[UnreadableRun]:
+        """The runs of a dataset whose marks cannot be read; `cancel` dismisses them."""
+        unreadable = self._ledger(dataset).known().unreadable
+        return [UnreadableRun(run_id, reason) for run_id, reason in unreadable.items()]
+
+    def status(self, dataset: str, run_id: str | None = None) -> RunStatus:
+        """How far a run is; the one started last if none is named.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+        """
+        ledger = self._ledger(dataset)
+        return self._status(ledger, ledger.find(run_id))
+
+    def failed(self, dataset: str, run_id: str | None = None, limit: int = 1000, after: str = "") -> FailedPage:
+        """The failed chunks of a run with their reasons, a page at a time.
+
+        Args:
+          dataset: name of the dataset.
+          run_id: the run; the one started last if None.
+          limit: most chunks in the answer.
+          after: `next` of the page before.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+        """
+        ledger = self._ledger(dataset)
+        run = ledger.find(run_id)
+        return failed_page(run, ledger.pieces(run), limit, after)
+
+    def _new_run(self, dataset: Dataset, geometry: GraphGeometry, request: StartRequest) -> Run:
+        block = request.block(geometry)
+        chunk_voxels = prod(geometry.chunk_size_voxels)
+        # Not the table's own rates: the same request must give the same tree.
+        chunk_s = default_rates(chunk_voxels).core_s_per_chunk
+        return Run(
+            graph_id=dataset.graph_id,
+            table_id=dataset.l2cache_id,
+            timestamp=request.timestamp,
+            block=block,
+            leaf_chunks=leaf_size(block.volume, min(self.leaf_chunks, MOST_LEAF_CHUNKS), chunk_s),
+            started_s=self.clock(),
+            unit=geometry.chunks_per_file,
+            batch_chunks=batch_size(chunk_voxels),
+        )
+
+    def _next_generation(self, dataset: str, run_id: str | None, *, retry_failed: bool) -> RunStatus:
+        ledger = self._ledger(dataset)
+        known = ledger.known()
+        run = known.find(run_id) or ledger.find(run_id)
+        self._refuse_beside_others(ledger, known, run)
+        status = self._status(ledger, run)
+        if status.finished and not retry_failed:
+            return status
+        run = run.next_generation(self.clock(), retry_failed=retry_failed)
+        self._claim(ledger, known, run)
+        self._enqueue_root(run)
+        event(_logger, logging.INFO, "run resumed", dataset=dataset, run_id=run.run_id, generation=run.generation)
+        return self._status(ledger, run)
+
+    def _claim(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
+        if not ledger.claim(run, known):
+            raise RunConflictError(
+                f"another run of table {run.table_id} was started or resumed at the same moment: see its status"
+            )
+
+    def _enqueue_root(self, run: Run) -> int:
+        return self.queue.enqueue([BlockTask(run, run.block).to_task()])
+
+    def _refuse_beside_others(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
+        for other in known.perhaps_running:
+            if other.run_id != run.run_id and self._status(ledger, other).state is RunState.RUNNING:
+                raise RunConflictError(f"run {other.run_id} of table {run.table_id} is going on: wait, or cancel it")
+
+    def _status(self, ledger: Ledger, run: Run) -> RunStatus:
+        return RunStatus.of_pieces(run, ledger.pieces(run), self.clock(), is_cancelled=ledger.is_cancelled(run))
+
+    def _ledger(self, dataset: str) -> Ledger:
+        return Ledger(self.store, self.datasets.get(dataset).l2cache_id)
+
+    def _provide_table(self, dataset: Dataset, request: StartRequest) -> None:
+        table_id = dataset.l2cache_id
+        try:
+            graph_id = self.store.read_meta(table_id).graph_id
+        except TableNotFoundError:
+            if not request.create:
+                raise
+            self.store.create_table(table_id, TableMeta(dataset.graph_id, dataset.cv_path, request.timestamp))
+            # Somebody else may have made it just now.
+            graph_id = self.store.read_meta(table_id).graph_id
+        if graph_id != dataset.graph_id:
+            raise RunConflictError(f"table {table_id} belongs to graph {graph_id}, not to {dataset.graph_id}")

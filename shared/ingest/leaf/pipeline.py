@@ -1,0 +1,198 @@
+"""Computing many chunks so that reading, mapping, computing and writing overlap.
+
+Chunks go through in batches: one question to the graph and one write serve all chunks of a batch, which is what counts
+where chunks are small. While a batch is computed, the one before it is being written, the next is being mapped and
+those behind that are being read: a worker's core waits neither for the volume nor for the graph nor for the table.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+
+from shared.errors import L2CacheError, PermanentError
+from shared.telemetry.log import StepTimer
+from shared.types import Triple, UInt64Array
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shared.compute.chunk import LoadedChunk, MappedChunk
+    from shared.features.result import Features
+    from shared.ingest.run import Run
+
+READERS = 2
+"""Chunks that are read at a time; each is held in full until its runs are found."""
+
+BATCHES_AHEAD = 3
+
+T = TypeVar("T")
+
+
+class ChunkComputer(Protocol):
+    """The steps of a chunk."""
+
+    def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
+        """Reads the chunk's supervoxels."""
+
+    def map_chunks(
+        self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer
+    ) -> list[MappedChunk | L2CacheError]:
+        """The nodes of the chunks' supervoxels at a moment of the graph; of a chunk where it goes wrong, the error."""
+
+    def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+        """Features of the chunk's nodes."""
+
+    def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
+        """Writes the rows of several chunks."""
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What came of one chunk: its rows, or why there are none.
+
+    Attributes:
+      chunk: the chunk.
+      nodes: rows written.
+      error: why there are none, if it failed.
+      foreign_supervoxels: supervoxels that the graph gives to nodes of other chunks; they were left out.
+    """
+
+    chunk: Triple
+    nodes: int = 0
+    error: L2CacheError | None = None
+    foreign_supervoxels: int = 0
+
+
+def compute_chunks(
+    computer: ChunkComputer, run: Run, chunks: Iterable[Triple], steps: StepTimer, batch_chunks: int = 1
+) -> Iterator[ChunkResult]:
+    """Computes chunks in batches one after the other, their reading, mapping and writing beside it.
+
+    A chunk that fails with one of our errors gives a result that says so, and the others go on; any other exception
+    ends the whole.
+
+    Args:
+      computer: does the steps.
+      run: what is ingested, and at which moment.
+      chunks: chunk coordinates.
+      steps: collects the milliseconds of all steps; all but computing count beside it.
+      batch_chunks: chunks in a batch.
+
+    Yields:
+      A result per chunk, in the order of `chunks`, when its rows are written.
+    """
+    work, chunks = _Work(computer, run, steps), iter(chunks)
+    with (
+        ThreadPoolExecutor(READERS, "read") as readers,
+        ThreadPoolExecutor(1, "map") as mapper,
+        ThreadPoolExecutor(1, "write") as writer,
+    ):
+
+        def begin(batch: list[Triple]) -> Future[list[_Mapped | ChunkResult]]:
+            return mapper.submit(work.map, [readers.submit(work.load, chunk) for chunk in batch])
+
+        try:
+            writing: Future[list[ChunkResult]] | None = None
+            for mapped in _ahead(iter(lambda: list(islice(chunks, batch_chunks)), []), begin):
+                computed = [work.compute(chunk) for chunk in mapped.result()]
+                if writing is not None:
+                    yield from writing.result()
+                writing = writer.submit(work.write, computed)
+            if writing is not None:
+                yield from writing.result()
+        finally:
+            for pool in (readers, mapper):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    loaded: LoadedChunk
+    mapped: MappedChunk
+
+
+@dataclass(frozen=True)
+class _Computed:
+    chunk: Triple
+    features: Features
+    n_foreign: int
+
+    def result(self, failure: L2CacheError | None) -> ChunkResult:
+        """What came of the chunk, given whether its rows could not be written."""
+        if failure is not None:
+            return ChunkResult(self.chunk, error=failure)
+        return ChunkResult(self.chunk, len(self.features), foreign_supervoxels=self.n_foreign)
+
+
+_Loading: TypeAlias = "Future[LoadedChunk | ChunkResult]"
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The steps; one that fails with an error of ours makes a result of the chunk, which later steps hand through."""
+
+    computer: ChunkComputer
+    run: Run
+    steps: StepTimer
+
+    def load(self, chunk: Triple) -> LoadedChunk | ChunkResult:
+        """Reads a chunk."""
+        try:
+            return self.computer.load_chunk(self.run.graph_id, chunk, self.steps)
+        except L2CacheError as error:
+            return ChunkResult(chunk, error=error)
+
+    def map(self, loading: Sequence[_Loading]) -> list[_Mapped | ChunkResult]:
+        """Waits until the chunks of a batch are read, and maps them."""
+        batch = [future.result() for future in loading]
+        mapped = iter(self._mapped([chunk for chunk in batch if not isinstance(chunk, ChunkResult)]))
+        return [chunk if isinstance(chunk, ChunkResult) else next(mapped) for chunk in batch]
+
+    def _mapped(self, loaded: Sequence[LoadedChunk]) -> Sequence[_Mapped | ChunkResult]:
+        try:
+            mapped = self.computer.map_chunks(self.run.graph_id, loaded, self.run.timestamp, self.steps)
+        except L2CacheError as error:
+            if isinstance(error, PermanentError) and len(loaded) > 1:
+                # Perhaps the graph refuses what is in one of them only.
+                return [result for chunk in loaded for result in self._mapped([chunk])]
+            return [ChunkResult(chunk.coordinate, error=error) for chunk in loaded]
+        return [
+            ChunkResult(chunk.coordinate, error=own) if isinstance(own, L2CacheError) else _Mapped(chunk, own)
+            for chunk, own in zip(loaded, mapped, strict=True)
+        ]
+
+    def compute(self, chunk: _Mapped | ChunkResult) -> _Computed | ChunkResult:
+        """Computes a chunk."""
+        if isinstance(chunk, ChunkResult):
+            return chunk
+        coordinate = chunk.loaded.coordinate
+        try:
+            features = self.computer.chunk_features(self.run.graph_id, chunk.loaded, chunk.mapped.nodes, self.steps)
+        except L2CacheError as error:
+            return ChunkResult(coordinate, error=error)
+        return _Computed(coordinate, features, chunk.mapped.n_foreign)
+
+    def write(self, batch: Sequence[_Computed | ChunkResult]) -> list[ChunkResult]:
+        """Writes the rows of a batch."""
+        computed = [chunk for chunk in batch if isinstance(chunk, _Computed)]
+        failure: L2CacheError | None = None
+        try:
+            self.computer.write_rows(self.run.graph_id, [chunk.features for chunk in computed], self.steps)
+        except L2CacheError as error:
+            failure = error
+        return [chunk if isinstance(chunk, ChunkResult) else chunk.result(failure) for chunk in batch]
+
+
+def _ahead(batches: Iterable[list[Triple]], begin: Callable[[list[Triple]], T]) -> Iterator[T]:
+    """What `begin` gives for each batch, begun when there are `BATCHES_AHEAD` before it."""
+    begun: deque[T] = deque()
+    for batch in batches:
+        begun.append(begin(batch))
+        if len(begun) > BATCHES_AHEAD:
+            yield begun.popleft()
+    yield from begun

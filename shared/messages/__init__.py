@@ -1,0 +1,1 @@
+"""The messages of the bus, and the envelopes that they are delivered in."""

@@ -1,0 +1,1 @@
+"""Reading pickles of plain data that strangers made, without executing anything."""

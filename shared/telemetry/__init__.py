@@ -1,0 +1,1 @@
+"""What is told of the work: structured records, traces, the time of steps."""

@@ -1,0 +1,1 @@
+"""The volume of supervoxels: what is asked of it, and reading it with CloudVolume."""

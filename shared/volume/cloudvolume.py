@@ -1,0 +1,93 @@
+"""Reading the volume of supervoxels with CloudVolume."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from shared.errors import ConfigurationError, VolumeUnavailableError
+from shared.geometry.grid import GraphGeometry
+from shared.types import Triple, UInt64Array
+from shared.volume.protocol import SupervoxelVolume
+
+
+class CloudVolumeReader:
+    """`SupervoxelVolume` through CloudVolume, which knows all encodings, sharding and places of precomputed volumes.
+
+    CloudVolume and the volume's `info` are loaded at the first chunk, once. One CloudVolume serves all threads: with
+    its caches off, a download changes nothing in it.
+    """
+
+    def __init__(self, geometry: GraphGeometry) -> None:
+        self._geometry = geometry
+        self._lock = threading.Lock()
+        self._volume: Any = None
+
+    def read_chunk(self, coordinate: Triple) -> UInt64Array:
+        """See `SupervoxelVolume.read_chunk`."""
+        box = self._geometry.chunk_box(coordinate)
+        volume = self._opened()
+        from cloudvolume import Bbox
+
+        try:
+            voxels = volume.download(Bbox(box.start, box.stop), mip=self._geometry.mip)
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Whatever the storage's client raises, and there are many clients: the volume opened well, so it is worth
+            # another try.
+            raise VolumeUnavailableError(f"chunk {coordinate} of the volume cannot be read just now") from error
+        return np.asarray(voxels)[..., 0].astype(np.uint64, order="F", copy=False)
+
+    def _opened(self) -> Any:
+        with self._lock:
+            if self._volume is None:
+                self._volume = _open(self._geometry)
+            return self._volume
+
+
+class Volumes:
+    """`VolumeSource` over CloudVolume."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._opened: dict[GraphGeometry, SupervoxelVolume] = {}
+
+    def get(self, geometry: GraphGeometry) -> SupervoxelVolume:
+        """See `VolumeSource.get`."""
+        with self._lock:
+            return self._opened.setdefault(geometry, CloudVolumeReader(geometry))
+
+
+def _open(geometry: GraphGeometry) -> Any:
+    from cloudvolume import CloudVolume, exceptions
+
+    unusable = (
+        exceptions.InfoUnavailableError,
+        exceptions.ScaleUnavailableError,
+        exceptions.UnsupportedFormatError,
+        exceptions.UnsupportedProtocolError,
+    )
+    try:
+        # parallel and green_threads as they are: one process, no monkey-patching. `bounded=False` gives the zeros
+        # beyond the end, `fill_missing` those of absent files.
+        volume = CloudVolume(
+            geometry.data_dir,
+            mip=geometry.mip,
+            fill_missing=True,
+            bounded=False,
+            progress=False,
+            cache=False,
+            parallel=1,
+        )
+    except unusable as error:
+        raise ConfigurationError("the data_dir in the graph's info is no volume that can be read") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise VolumeUnavailableError("the volume's info cannot be read just now") from error
+    if volume.num_channels != 1 or np.dtype(volume.dtype).kind != "u":
+        raise ConfigurationError("the volume that data_dir names holds no supervoxels")
+    return volume

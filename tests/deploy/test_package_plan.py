@@ -1,0 +1,169 @@
+"""Packaging: which modules go with a function, that locks fit, and that the same sources give the same bytes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.packaging.import_graph import reachable_modules
+from infra.packaging.lock import FUNCTIONS, ROOT, StaleLockError, locked, pins
+from infra.packaging.package import make_zip, stage
+
+ENTRIES = {name: ROOT / "functions" / name / "main.py" for name in FUNCTIONS}
+
+
+def sources(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def reached(folder: Path, files: dict[str, str]) -> set[str]:
+    sources(folder, {"shared/__init__.py": "", **files})
+    return {path.as_posix() for path in reachable_modules(folder / "main.py", folder)}
+
+
+def test_imports_are_followed_through_modules_and_packages(tmp_path: Path) -> None:
+    files = {
+        "main.py": "import os\nfrom shared.a import thing\n",
+        "shared/a.py": "from shared.b import c\n",
+        "shared/b/__init__.py": "from shared.b.d import x\n",
+        "shared/b/c.py": "",
+        "shared/b/d.py": "import shared.e",
+        "shared/e.py": "",
+        "shared/unused.py": "",
+    }
+    expected = {"shared/__init__.py", "shared/a.py", "shared/b/__init__.py", "shared/b/c.py", "shared/b/d.py"}
+    assert reached(tmp_path, files) == {*expected, "shared/e.py"}
+
+
+def test_an_import_inside_a_function_counts(tmp_path: Path) -> None:
+    files = {"main.py": "def f():\n    if f:\n        from shared import late\n", "shared/late.py": ""}
+    assert "shared/late.py" in reached(tmp_path, files)
+
+
+def test_an_import_for_type_checkers_does_not_count_but_its_alternative_does(tmp_path: Path) -> None:
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import shared.a\nelse:\n    import shared.b\n"
+    found = reached(tmp_path, {"main.py": text, "shared/a.py": "", "shared/b.py": ""})
+    assert "shared/b.py" in found
+    assert "shared/a.py" not in found
+
+
+def test_modules_that_import_each_other_are_found_once(tmp_path: Path) -> None:
+    files = {"main.py": "import shared.a", "shared/a.py": "import shared.b", "shared/b.py": "import shared.a"}
+    assert reached(tmp_path, files) == {"shared/__init__.py", "shared/a.py", "shared/b.py"}
+
+
+def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"shared\.nowhere"):
+        reached(tmp_path, {"main.py": "import shared.nowhere"})
+
+
+def test_the_look_up_reaches_neither_engine_nor_volume_nor_ingest() -> None:
+    modules = {path.as_posix() for path in reachable_modules(ENTRIES["lookup"], ROOT)}
+    assert "shared/lookup/service.py" in modules
+    assert not [name for name in modules if name.startswith(("shared/features/", "shared/compute/", "shared/ingest/"))]
+    assert "shared/volume/cloudvolume.py" not in modules
+
+
+def test_the_compute_function_reaches_the_whole_engine() -> None:
+    modules = set(reachable_modules(ENTRIES["compute"], ROOT))
+    engine = {path.relative_to(ROOT) for path in (ROOT / "shared" / "features").glob("*.py")}
+    # what a chunk costs is for those who plan, not for the function
+    assert engine - modules == {Path("shared/features/memory.py")}
+
+
+def test_the_ingest_function_reaches_no_engine() -> None:
+    modules = {path.as_posix() for path in reachable_modules(ENTRIES["ingest"], ROOT)}
+    assert "shared/ingest/control/service.py" in modules
+    assert not [name for name in modules if name.startswith("shared/features/") and name != "shared/features/result.py"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_lock_fits_its_requirements(name: str) -> None:
+    wanted = pins((ROOT / "functions" / name / "requirements.txt").read_text())
+    fixed = pins(locked(ROOT / "functions" / name))
+    assert wanted.items() <= fixed.items()
+
+
+def test_a_lock_of_other_requirements_is_refused(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "functions" / "lookup" / "requirements.lock", tmp_path)
+    (tmp_path / "requirements.txt").write_text("flask==1.0\n")
+    with pytest.raises(StaleLockError, match="make lock"):
+        locked(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["flask", "flask>=3", "-r other.txt", "git+https://host/x.git"])
+def test_what_pins_no_version_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="pins no version"):
+        pins(f"numpy==2.0\n{line}\n")
+
+
+def test_names_of_pins_are_compared_as_pip_compares_them() -> None:
+    assert pins("Cloud_Volume[extra]==1.0  # comment\n\n# nothing\nruamel.yaml==2") == {
+        "cloud-volume": "1.0",
+        "ruamel-yaml": "2",
+    }
+
+
+@given(st.permutations(["b.py", "a/x.py", "a/y.bin", "z"]), st.integers(0, 2**31))
+def test_a_zip_depends_on_names_and_contents_alone(
+    tmp_path_factory: pytest.TempPathFactory, order: list[str], when: int
+) -> None:
+    packed = []
+    for names in (sorted(order), order):
+        folder = tmp_path_factory.mktemp("zip") / "function"
+        for name in names:
+            sources(folder, {name: f"content of {name}"})
+            os.utime(folder / name, (when, when))
+        sources(folder, {"__pycache__/b.cpython-311.pyc": str(when)})
+        packed.append(make_zip(folder).read_bytes())
+    assert packed[0] == packed[1]
+
+
+@pytest.mark.parametrize("name", ["lookup", "ingest"])
+def test_a_staged_folder_holds_what_is_needed_and_no_more(tmp_path: Path, name: str) -> None:
+    folder = stage(name, tmp_path)
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    modules = {path.as_posix() for path in reachable_modules(ENTRIES[name], ROOT)}
+    assert files == {"main.py", "requirements.txt", *modules}
+    assert (folder / "requirements.txt").read_text() == locked(ROOT / "functions" / name)
+    with zipfile.ZipFile(make_zip(folder)) as archive:
+        assert set(archive.namelist()) == files
+
+
+def test_what_an_earlier_packaging_left_is_gone(tmp_path: Path) -> None:
+    sources(tmp_path, {"lookup/shared/left_over.py": "", "lookup/main.py": "old"})
+    folder = stage("lookup", tmp_path)
+    assert not (folder / "shared" / "left_over.py").exists()
+    assert (folder / "main.py").read_bytes() == ENTRIES["lookup"].read_bytes()
+
+
+def test_the_compiled_kernels_are_the_same_bytes_each_time_and_are_all_that_is_needed(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    first, second = (stage("compute", tmp_path / place) for place in ("one", "two/deeper"))
+    assert make_zip(first).read_bytes() == make_zip(second).read_bytes()
+
+    kernels = sorted(first.rglob("*.nbc"))
+    assert kernels
+    program = (
+        "import numpy as np\n"
+        "from shared.features import chunk_features\n"
+        "voxels = np.random.default_rng(0).integers(0, 9, (40, 30, 20)).astype(np.uint32)\n"
+        "print(len(chunk_features(np.asfortranarray(voxels), (16, 16, 40))))\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(first), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "8"
+    assert sorted(first.rglob("*.nbc")) == kernels, "something had to be compiled where the function runs"

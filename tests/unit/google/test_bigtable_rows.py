@@ -1,0 +1,79 @@
+"""Rows are put together from the chunks of a ReadRows stream, however they are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from google.cloud.bigtable_v2.types import ReadRowsResponse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import StorageUnavailableError
+from shared.google.bigtable.rows import merge_rows, rows_of
+
+Chunk = ReadRowsResponse.CellChunk
+Row = tuple[bytes, dict[bytes, list[tuple[int, bytes]]]]
+
+# of each column some versions, the newest first
+versions_strategy = st.dictionaries(st.integers(1, 9), st.binary(max_size=6), min_size=1, max_size=3).map(
+    lambda versions: [(1000 * time, value) for time, value in sorted(versions.items(), reverse=True)]
+)
+rows_strategy = st.dictionaries(
+    st.binary(min_size=1, max_size=4),
+    st.dictionaries(st.sampled_from([b"pca", b"pca_val", b"size_nm3"]), versions_strategy, min_size=1),
+    max_size=5,
+).map(lambda rows: sorted(rows.items()))
+
+
+def chunks_of(row: Row, draw: st.DrawFn) -> Iterator[ReadRowsResponse.CellChunk]:
+    """A row as Bigtable may cut it: values in pieces, names only where they change, older versions after the newest."""
+    key, columns = row
+    for number, (qualifier, versions) in enumerate(columns.items()):
+        for version, (timestamp_us, value) in enumerate(versions):
+            cut = draw(st.integers(0, len(value)))
+            pieces = [value[:cut], value[cut:]] if cut else [value]
+            for piece, part in enumerate(pieces):
+                chunk = Chunk(value=part, value_size=len(value) if piece + 1 < len(pieces) else 0)
+                if number == version == piece == 0:
+                    chunk.row_key, chunk.family_name = key, "0"
+                if version == piece == 0:
+                    chunk.qualifier = qualifier
+                if piece == 0:
+                    chunk.timestamp_micros = timestamp_us
+                last = piece + 1 == len(pieces) and version + 1 == len(versions) and number + 1 == len(columns)
+                chunk.commit_row = last
+                yield chunk
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[list[Row], list[ReadRowsResponse]]:
+    """Rows, and the responses that carry them; some rows are begun, taken back and sent again."""
+    rows = draw(rows_strategy)
+    chunks: list[ReadRowsResponse.CellChunk] = []
+    for row in rows:
+        whole = list(chunks_of(row, draw))
+        begun = draw(st.integers(0, len(whole) - 1))
+        if begun:
+            chunks += [*whole[:begun], Chunk(reset_row=True)]
+        chunks += whole
+    size = draw(st.integers(1, 5))
+    return rows, [ReadRowsResponse(chunks=chunks[start : start + size]) for start in range(0, len(chunks), size)]
+
+
+@given(streams())
+def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[ReadRowsResponse]]) -> None:
+    rows, responses = stream
+    assert list(rows_of(responses)) == [
+        (key, [(qualifier, *version) for qualifier, versions in columns.items() for version in versions])
+        for key, columns in rows
+    ]
+    assert list(merge_rows(responses)) == [
+        (key, {qualifier: versions[0][1] for qualifier, versions in columns.items()}) for key, columns in rows
+    ]
+
+
+def test_a_stream_that_breaks_off_within_a_row_is_an_error() -> None:
+    chunk = Chunk(row_key=b"1", family_name="0", qualifier=b"pca", value=b"a")
+    with pytest.raises(StorageUnavailableError, match="within a row"):
+        list(merge_rows([ReadRowsResponse(chunks=[chunk])]))

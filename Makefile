@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 CONFIG ?=
 
-.PHONY: demo stack test check format bench package lock clean
+.PHONY: demo stack test check format bench soak package lock clean
 
 demo: $(VENV)/installed
 	$(RUN) -m infra.local.demo $(ARGS)
@@ -27,6 +27,9 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(RUN) -m tests.bench $(ARGS)
+
+soak: $(VENV)/installed
+	$(RUN) -m tests.soak $(ARGS)
 
 package: $(VENV)/installed
 	$(RUN) -m infra.packaging.package $(ARGS)

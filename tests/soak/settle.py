@@ -105,7 +105,7 @@ def _reachable(site: Site) -> None:
         try:
             site.storage.undelivered()
             return
-        except Exception as error:  # whatever the storage's client raises
+        except Exception as error:  # noqa: BLE001  # whatever the storage's client raises
             if time.monotonic() > end_s:
                 site.complain(f"the storage cannot be read {_READABLE_WITHIN_S:g} s after all faults: {error!r}")
                 return

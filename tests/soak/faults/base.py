@@ -38,7 +38,7 @@ class Fault(ABC):
           chance: of this one time, so that a seed gives the same again.
         """
 
-    def mend(self, site: Site) -> None:
+    def mend(self, site: Site) -> None:  # noqa: B027  # most faults that last a moment have nothing to end
         """Ends it; does nothing where there is nothing to be ended."""
 
 

@@ -1,7 +1,7 @@
 """A clock that goes back.
 
-Debian's libfaketime (0.9.10) cannot be used: with it Python 3.11 either waits for ever, or cannot sleep at all if only the
-wall clock is moved. So a library of a few lines is compiled, if there is a compiler.
+Debian's libfaketime (0.9.10) cannot be used: with it Python 3.11 either waits for ever, or cannot sleep at all if only
+the wall clock is moved. So a library of a few lines is compiled, if there is a compiler.
 """
 
 from __future__ import annotations

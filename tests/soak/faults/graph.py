@@ -152,7 +152,7 @@ def _other_parents(
     parents = np.frombuffer(exchange.answer, dtype="<u8").astype(np.uint64)
     if asked.size != parents.size or not asked.size:
         return exchange.answer
-    chunks, chunk_of, counts = np.unique(_chunks(asked, layout), axis=0, return_inverse=True, return_counts=True)
+    _, chunk_of, counts = np.unique(_chunks(asked, layout), axis=0, return_inverse=True, return_counts=True)
     many = np.flatnonzero(counts >= MANY_SUPERVOXELS)
     if many.size:
         theirs = chunk_of.ravel() == many[0]

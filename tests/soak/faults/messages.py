@@ -51,14 +51,14 @@ class Repetitions(RepeatedFault):
             for bus_name, attributes, data in chosen:
                 with closing(open_bus(places[bus_name])) as bus:
                     bus.publish(attributes, data)
-        except Exception as error:  # whatever a bus raises that is away just now
+        except Exception as error:  # noqa: BLE001  # whatever a bus raises that is away just now
             return f"no messages: {type(error).__name__}"
         return f"{len(chosen)} messages"
 
     def _tasks_again(self, site: Site, chance: random.Random) -> str:
         try:
             self._tasks = [*self._tasks, *site.storage.tasks()][-500:]
-        except Exception as error:  # whatever a queue raises that is away just now
+        except Exception as error:  # noqa: BLE001  # whatever a queue raises that is away just now
             return f"no tasks: {type(error).__name__}"
         chosen = chance.sample(self._tasks, min(len(self._tasks), 4))
         for function, body in chosen:

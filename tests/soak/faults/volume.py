@@ -59,7 +59,7 @@ class NoiseInFiles(DamagedFiles):
 
 
 class LastingNoise(NoiseInFiles):
-    """As `NoiseInFiles`, but there until an ingest has ended: whose chunks fail, and succeed when they are tried again."""
+    """As `NoiseInFiles`, but there until an ingest has ended: its chunks fail, and succeed when tried again."""
 
     name = "lasting-noise"
     longest_s = 1.0

@@ -145,7 +145,7 @@ class Operator(threading.Thread):
             try:
                 found = self._site.storage.rows()
                 break
-            except Exception as error:  # whatever the storage's client raises while a fault is there
+            except Exception as error:  # noqa: BLE001  # whatever the storage's client raises while a fault is there
                 self._site.say(f"rows cannot be read just now: {type(error).__name__}")
                 time.sleep(1.0)
         # The right rows of fresh edits are computed when nobody edits any more.
@@ -160,7 +160,7 @@ class Operator(threading.Thread):
         """Takes the rows of the ingests out of the table, for the next one to write; whether that was possible."""
         try:
             self._site.storage.forget(self._site.world.initial_ids)
-        except Exception as error:  # whatever the storage's client raises while a fault is there
+        except Exception as error:  # noqa: BLE001  # whatever the storage's client raises while a fault is there
             self._site.say(f"rows cannot be taken away just now: {type(error).__name__}")
             return False
         return True

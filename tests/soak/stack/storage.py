@@ -58,7 +58,7 @@ class Storage(ABC):
         """Delivers again what was given up."""
         self._letter_box.replay([letter.id for letter in letters], _MOST_LETTERS)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # SQLite files are opened for each look
         """Lets go of connections."""
 
 

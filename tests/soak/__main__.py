@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import random
+import signal
 import sys
 
 import click
@@ -10,9 +12,8 @@ import click
 from shared.types import Triple
 from tests.soak.selection import chosen
 
-SMALL_GRID: Triple = (8, 8, 6)
-LARGE_GRID: Triple = (16, 12, 10)
-LARGE_FROM_MINUTES = 10
+GRIDS: dict[float, Triple] = {0: (4, 4, 4), 1: (8, 8, 6), 10: (16, 12, 10)}
+"""Chunks of the world, by the least minutes of a run."""
 
 
 @click.command()
@@ -39,6 +40,9 @@ def main(
     without: tuple[str, ...],
 ) -> None:
     """Looks for what is stuck, lost or wrongly done while everything around the functions misbehaves."""
+    # With the stack and its file system left as they should be, and a way to see what a run waits for.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    faulthandler.register(signal.SIGUSR1)
     seed = random.randrange(10**6) if seed is None else seed
     print(f"seed {seed}", flush=True)
     if fuzz:
@@ -58,7 +62,7 @@ def run_soak(
     names = chosen([fault.name for fault in FAULTS], only, without)
     faults = [fault for fault in FAULTS if fault.name in names]
     backings = ("embedded", "emulators") if on == "both" else (on,)
-    grid = LARGE_GRID if minutes >= LARGE_FROM_MINUTES else SMALL_GRID
+    grid = next(grid for least_minutes, grid in reversed(GRIDS.items()) if minutes >= least_minutes)
     plans = [Plan(one, seed, minutes * 60, round_s, grid, faults, keep) for one in backings]
     results = [soak(plan) for plan in plans]  # the second backing is soaked even if the first one failed
     return all(results)

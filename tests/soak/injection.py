@@ -29,7 +29,7 @@ def inject(site: Site, schedule: Sequence[Planned], round_s: float) -> None:
         try:
             done = one.fault.inject(site, random.Random(one.seed))
             site.count(one.fault.name)
-            site.say(f"{one.fault.name}: {done}; until {one.until_s:.1f} s")
+            site.say(f"{one.fault.name}: {done}; for {one.until_s - one.from_s:.1f} s")
             over.wait(start_s + one.until_s - time.monotonic())
         finally:
             one.fault.mend(site)

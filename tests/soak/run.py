@@ -34,7 +34,6 @@ from tests.soak.stack.storage import EmbeddedStorage, EmulatorStorage, Storage
 from tests.soak.stack.tunnel import Tunnel
 from tests.soak.world import L2CACHE_ID, SoakWorld
 
-SETTLED_WITHIN_S = 240.0
 DISK_BYTES = 256 * 2**20
 WORKERS = 2
 _OF_VARIABLE = dict(zip(EMULATORS, ("bigtable", "pubsub", "tasks"), strict=True))
@@ -114,7 +113,7 @@ def _round(site: Site, faults: Sequence[Fault], plan: Plan, seed: str) -> None:
     for error in site.graph.errors:
         raise AssertionError("a fault of the graph is itself at fault") from error
     explanations = [pattern for fault in faults for pattern in fault.explains]
-    settle(site, load, explanations, SETTLED_WITHIN_S)
+    settle(site, load, explanations)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import flask
 import functions_framework
+import requests
 
 from shared.bus.dead_letters import DeadLetterBox
 from shared.compute.messages import MessageHandler
@@ -21,8 +22,6 @@ from shared.ingest.leaf.service import LeafService
 from shared.lookup.http import create_app as create_lookup_app
 from shared.lookup.misses import MissPublisher
 from shared.lookup.service import LookupService
-from shared.once import Once
-from shared.web import serve
 from tests.soak.fuzz.neighbours import Authentication, Neighbours, Switch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,12 +62,11 @@ class Functions:
         folder.mkdir()
         self._switch.away = frozenset()
         neighbours = self._neighbours = Neighbours(folder, self._switch)
-        lookup = self._lookup_app(neighbours)
-        # What the function's module made for itself gives way; its entry point and the framework stay.
-        self._modules["lookup"]._answer = lambda request: serve(lookup, request)
-        for name in ("compute", "ingest"):
-            app = getattr(self, f"_{name}_app")(neighbours)
-            self._modules[name]._app = Once(lambda app=app: app)
+        made = {"lookup": self._lookup_app, "compute": self._compute_app, "ingest": self._ingest_app}
+        for name, make in made.items():
+            app = make(neighbours)
+            # What the function's module made for itself gives way; its entry point and the framework stay.
+            self._modules[name]._answer._app = lambda app=app: app
 
     def _lookup_app(self, neighbours: Neighbours) -> flask.Flask:
         misses = MissPublisher(neighbours.bus, self.settings.miss_pause_s, self.settings.message_bytes)  # type: ignore[arg-type]
@@ -77,6 +75,7 @@ class Functions:
 
     def _compute_app(self, neighbours: Neighbours) -> flask.Flask:
         leaves = LeafService(
+            neighbours.datasets,
             neighbours.compute,
             neighbours.store,  # type: ignore[arg-type]
             neighbours.queue,  # type: ignore[arg-type]
@@ -120,13 +119,13 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _authorizer(environment: dict[str, str], switch: Switch) -> Any:
     """The function's own way to ask who may view, the authentication service being here."""
+    from shared.lookup import auth_service
     from shared.lookup.auth import middle_auth
 
-    authorize = middle_auth(environment)
-    from middle_auth_client import decorators
-
-    decorators.session.mount(f"https://{AUTHENTICATION}/", Authentication(switch))
-    return authorize
+    authentication = Authentication(switch)
+    auth_service._PAUSES_S = ()  # there are thousands of cases: a service that is away is asked once
+    requests.adapters.HTTPAdapter.send = lambda _self, request, *_, **__: authentication.answer(request)  # type: ignore[method-assign]
+    return middle_auth(environment)
 
 
 def _loaded(name: str) -> tuple[App, ModuleType]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from requests.adapters import BaseAdapter
 
 from shared.compute.service import ComputeService
 from shared.config.datasets import Dataset
@@ -23,8 +22,6 @@ ERRORS: Mapping[str, Callable[[str], L2CacheError]] = {
     "graph": GraphUnavailableError,
     "volume": VolumeUnavailableError,
 }
-_TRIED_AGAIN = (500, 502, 503, 504)
-"""Statuses that the session to the authentication service tries again, before it raises."""
 
 
 class Switch:
@@ -91,22 +88,20 @@ class ListedPublisher:
         """Has nothing to close."""
 
 
-class Authentication(BaseAdapter):
-    """The authentication service, in the place of the network."""
+class Authentication:
+    """The authentication service, in the place of the network below the function's own adapter."""
 
     def __init__(self, switch: Switch) -> None:
-        super().__init__()
         self._switch = switch
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:  # type: ignore[override]
+    def answer(self, request: requests.PreparedRequest) -> requests.Response:
+        """What comes back for a request."""
         status, body = self._switch.permissions
         if "/user/" not in str(request.url):
             status, body = 200, b'"small"'
         if (status, body) != PERMITTED:
             # Whoever does not understand it may take the service for being away.
             self._switch.refused.add("authentication")
-        if status in _TRIED_AGAIN:
-            raise requests.exceptions.RetryError("too many answers of 5xx")
         response = requests.Response()
         response.status_code, response.url, response.request = status, str(request.url), request
         response._content = body
@@ -114,9 +109,6 @@ class Authentication(BaseAdapter):
         if status == 429:
             response.headers["Retry-After"] = "3"
         return response
-
-    def close(self) -> None:
-        """Has nothing to close."""
 
 
 class Neighbours:

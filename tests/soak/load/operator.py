@@ -19,6 +19,7 @@ FIRST_MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 LOOK_S = 0.5
 BEGUN_WITHIN_S = 60.0
 CANCELLED_SHARE = 0.03
+_SHOWN = ("generation", "state", "total_chunks", "completed_chunks", "failed_chunks", "rows")
 
 
 class Operator(threading.Thread):
@@ -63,7 +64,8 @@ class Operator(threading.Thread):
 
     def describe(self) -> str:
         """How far the present run is, for people."""
-        return str(self._get("status", run=self._run_id).document) if self._run_id else "none is started"
+        status = self._get("status", run=self._run_id).document if self._run_id else None
+        return f"{self._run_id}: { ({name: status[name] for name in _SHOWN} if status else None) }"
 
     def _step(self, *, may_cancel: bool) -> None:
         """Does what is to be done next."""
@@ -102,10 +104,12 @@ class Operator(threading.Thread):
     def _adopt(self) -> None:
         """Takes over the run that is going on: the answer to its start did not come, or somebody else started it."""
         answer = self._get("runs")
-        for run in answer.document["runs"] if answer.ok else ():
-            if run["state"] in ("running", "cancelled") and (run["state"] == "running" or self._is_mine(run)):
-                self._run_id, self._is_own = run["run_id"], self._is_mine(run)
-                self._cancelled = run["state"] == "cancelled"
+        runs = answer.document["runs"] if answer.ok else []
+        running = [run for run in runs if run["state"] == "running"]
+        cancelled = [run for run in runs if run["state"] == "cancelled" and self._is_mine(run)]
+        for run in [*running, *cancelled][:1]:
+            self._run_id, self._is_own = run["run_id"], self._is_mine(run)
+            self._cancelled = run["state"] == "cancelled"
 
     def _is_mine(self, run: dict[str, Any]) -> bool:
         return bool(run["timestamp"] == self._timestamp)
@@ -113,6 +117,8 @@ class Operator(threading.Thread):
     def _resume(self) -> None:
         answer = self._post("start", resume=True, run=self._run_id)
         self._cancelled = not answer.ok
+        if answer.status == 409:  # another one goes on, or this one after all
+            self._adopt()
 
     def _status(self) -> dict[str, Any] | None:
         answer = self._get("status", run=self._run_id)

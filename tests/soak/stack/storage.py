@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,7 +23,6 @@ from tests.soak.world import L2CACHE_ID, Row
 
 _MOST_LETTERS = 10_000
 _ROWS_PER_REQUEST = 5_000
-_LOOK_S = 1.0
 
 
 class Storage(ABC):
@@ -176,17 +174,6 @@ class EmulatorStorage(Storage):
         self._bigtable.close()
         self._pubsub.close()
         self._tasks.close()
-
-
-def wait_until_idle(storage: Storage, within_s: float, looks: int = 3) -> str:
-    """Waits until nothing is undelivered several times in a row; what is left, empty if nothing is."""
-    end_s, empty = time.monotonic() + within_s, 0
-    while True:
-        left = storage.undelivered()
-        empty = 0 if left else empty + 1
-        if empty == looks or time.monotonic() > end_s:
-            return left
-        time.sleep(_LOOK_S)
 
 
 def _rows(cells: Iterable[tuple[bytes, str, bytes]]) -> dict[int, Row]:

@@ -36,11 +36,13 @@ def fuzz(seed: int, requests: int, messages: int, only: Collection[str], without
         print(f"kinds: {', '.join(names)}", flush=True)
         campaign = Campaign(Path(folder), canary)
         start_s = time.monotonic()
-        for number, (part, count) in enumerate(zip(parts, (requests, messages), strict=True)):
-            makers: Mapping[str, Maker] = {name: make for name, make in part.items() if name in names}
-            if makers:
-                campaign.run(makers, count, Random(f"{seed}/{number}"))
-        _report(campaign, time.monotonic() - start_s)
+        try:
+            for number, (part, count) in enumerate(zip(parts, (requests, messages), strict=True)):
+                makers: Mapping[str, Maker] = {name: make for name, make in part.items() if name in names}
+                if makers:
+                    campaign.run(makers, count, Random(f"{seed}/{number}"))
+        finally:  # also of what there was before somebody ended it
+            _report(campaign, time.monotonic() - start_s)
     return 1 if campaign.failures else 0
 
 

@@ -7,7 +7,7 @@ CONFIG ?=
 # Much of the tests is waiting, for processes, emulators and clocks.
 TEST_PROCESSES ?= 2
 
-.PHONY: demo stack test check format bench package lock clean
+.PHONY: demo stack test check format bench soak package lock clean
 
 demo: $(VENV)/installed
 	$(RUN) -m infra.local.demo $(ARGS)
@@ -29,6 +29,9 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(RUN) -m tests.bench $(ARGS)
+
+soak: $(VENV)/installed
+	$(RUN) -m tests.soak $(ARGS)
 
 package: $(VENV)/installed
 	$(RUN) -m infra.packaging.package $(ARGS)

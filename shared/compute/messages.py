@@ -71,7 +71,7 @@ class _Delivery:
         return self.message.attempt or 1
 
     def begin(self, store: CacheStore, table_id: str) -> int:
-        """Counts the delivery if the bus does not; how many before it ended without an answer, as far as is known.
+        """Counts the delivery; how many before it ended without an answer, as far as is known.
 
         A message without a name cannot be told from others.
         """
@@ -79,10 +79,9 @@ class _Delivery:
             return 0
         self.counts = counts = DeliveryCounts(store, table_id, self.message.message_id)
         with self._counting_may_fail():
-            if self.message.attempt is None:
-                self.message = replace(self.message, attempt=counts.begin())
-                self.is_counted = True
-            self.deaths = counts.deaths(self.attempt)
+            arrival = counts.begin(self.message.attempt)
+            self.is_counted, self.deaths = self.message.attempt is None, arrival.deaths
+            self.message = replace(self.message, attempt=arrival.attempt)
         return self.deaths
 
     def end(self, verdict: Verdict) -> None:

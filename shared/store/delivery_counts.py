@@ -1,8 +1,9 @@
 """Deliveries of a message or task that ended without an answer: the process died, perhaps of what it was given.
 
 Whoever delivers counts all deliveries, if at all (a push subscription does if it has a dead-letter topic, Google's
-emulator never does). So those that were answered, with a failure, are counted beside the cache's rows, and where nobody
-else counts those that were begun as well. A delivery that succeeds at once leaves nothing there.
+emulator never does), and those that never arrived, since the function was away, among them. So those that arrived and
+those that were answered, with a failure, are counted beside the cache's rows. A first delivery leaves nothing there
+if somebody counts: that it arrived is taken for granted of whatever comes again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,19 @@ from hashlib import sha256
 from shared.store.protocol import CacheStore
 
 _NAME_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A delivery that has arrived.
+
+    Attributes:
+      attempt: its number, from 1.
+      deaths: how many before it arrived as well and ended without an answer.
+    """
+
+    attempt: int
+    deaths: int
 
 
 @dataclass(frozen=True)
@@ -29,20 +43,23 @@ class DeliveryCounts:
     table_id: str
     name: str
 
-    def begin(self) -> int:
-        """Counts a delivery where nobody else does; how many there were, this one included."""
+    def begin(self, attempt: int | None) -> Arrival:
+        """Counts a delivery that has arrived.
+
+        Args:
+          attempt: how often it was sent, from 1, if whoever delivers counts; else None.
+        """
+        if attempt == 1:
+            return Arrival(1, 0)
         begun, answered = self._read()
-        self._write(begun + 1, answered)
-        return begun + 1
+        before = begun if attempt is None else max(begun, 1)
+        self._write(before + 1, answered)
+        return Arrival(attempt or before + 1, max(0, before - answered))
 
     def answer(self) -> None:
         """Counts that a delivery is answered, with a failure."""
         begun, answered = self._read()
         self._write(begun, answered + 1)
-
-    def deaths(self, attempt: int) -> int:
-        """How many deliveries before the one of that number (from 1) ended without an answer."""
-        return max(0, attempt - 1 - self._read()[1]) if attempt > 1 else 0
 
     def settle(self) -> None:
         """Forgets what is not to come again."""

@@ -47,6 +47,7 @@ class HostedApp:
                 **request.environ,
                 "wsgi.input": body,
                 "wsgi.input_terminated": True,
+                "PATH_INFO": request.environ.get("PATH_INFO") or "/",  # an empty path is the root: no redirect to it
                 "QUERY_STRING": _quoted(request.environ.get("QUERY_STRING", "")),
             }
             with in_trace(trace_id(request.headers)):

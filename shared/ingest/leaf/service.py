@@ -125,7 +125,7 @@ class LeafService:
         progress = LeafProgress(ledger, task, numbers, pieces.doing, self.clock, self.elapsed)
         steps, deliveries = StepTimer(), DeliveryCounts(self.store, run.table_id, task.name)
         try:
-            self._compute(task, ledger, numbers, progress, steps, attempt, deliveries.deaths(attempt))
+            self._compute(task, ledger, numbers, progress, steps, attempt, deliveries.begin(attempt).deaths)
         except TransientError:
             deliveries.answer()
             raise

@@ -318,6 +318,15 @@ def test_a_message_that_failed_with_an_answer_needs_no_process_of_its_own(rig: R
     assert not rig.cache.store.read_marks(TABLE_ID, "delivery/")
 
 
+def test_deliveries_that_never_arrived_need_no_process_of_their_own(rig: Rig) -> None:
+    isolated = Isolated(rig.cache)
+    rig.handler = MessageHandler(rig.cache.service, isolation=isolated)
+    node = rig.cache.graph.add(A, 1, {1, 2})
+    rig.attempt = 9  # the function was away eight times
+    assert rig.miss(node) is Verdict.DONE
+    assert not isolated.asked
+
+
 def test_memory_that_runs_out_is_no_lost_message_and_ends_in_a_process_of_its_own(rig: Rig) -> None:
     isolated = Isolated(rig.cache)
     rig.handler = MessageHandler(rig.cache.service, isolation=isolated)

@@ -190,12 +190,23 @@ def test_deliveries_that_were_answered_are_no_deaths(site: Site) -> None:
     assert not site.cache.store.read_marks(TABLE_ID, "delivery/")
 
 
+def test_deliveries_that_never_arrived_are_no_deaths(site: Site) -> None:
+    isolated = Isolated(site)
+    leaf = replace(site.leaf, isolation=isolated)
+    assert leaf.compute_block(one_leaf(site), 6).chunks == CHUNKS  # the function was away five times
+    assert not isolated.chunks
+
+
 def test_a_process_that_does_not_start_ends_as_failed_chunks_and_not_as_a_run_without_end(site: Site) -> None:
     class Broken(Isolated):
         def compute_chunk(self, run: Run, chunk: Triple) -> ChunkResult:
             return ChunkResult(chunk, error=TransientError("it does not start"))
 
     leaf, body = replace(site.leaf, isolation=Broken(site)), one_leaf(site)
+    site.cache.volume.fail = dying_at((0, 0, 0))
+    for attempt in range(1, DEATHS_TOGETHER + 1):
+        with pytest.raises(Died):
+            leaf.compute_block(body, attempt)
     for attempt in range(DEATHS_TOGETHER + 1, ATTEMPTS_OF_TASK):
         with pytest.raises(TransientError, match="does not start"):
             leaf.compute_block(body, attempt)

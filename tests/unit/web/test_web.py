@@ -280,6 +280,14 @@ class TestServing:
         response = in_function(small_app()).post("/echo?x=1", data=b"12345")
         assert response.get_json() == {"bytes": 5}
 
+    def test_a_target_without_a_path_is_the_root_and_no_redirect(self) -> None:
+        app = flask.Flask("inner")
+        app.add_url_rule("/", view_func=lambda: {"root": True})
+        # What servers make of `GET http://host HTTP/1.1`.
+        environ = {**EnvironBuilder(path="/").get_environ(), "PATH_INFO": ""}
+        response = HostedApp(lambda: app, body_timeout_s=60.0)(flask.Request(environ))
+        assert (response.status_code, response.get_json()) == (200, {"root": True})
+
     @pytest.mark.parametrize("path", ["/ignore", "/echo", "/nope"])
     def test_what_is_left_of_a_body_is_not_kept_in_memory(self, path: str) -> None:
         response = in_function(small_app()).post(path, data=bytes(20 * LIMIT))

@@ -1,0 +1,150 @@
+"""Requests of operators to the ingest function, malformed in every part."""
+
+from __future__ import annotations
+
+from random import Random
+from urllib.parse import quote
+
+from tests.soak.fuzz.case import Case, chunked, http
+from tests.soak.fuzz.values import NUMBERS, TEXTS, altered, json_object, json_text, json_value, mutated
+from tests.support.graph.small import GRAPH_ID
+
+OPERATIONS = ("plan", "start", "status", "failed", "retry", "cancel", "runs")
+MOMENTS = (
+    *("2026-06-01 00:00:00", "2026-06-01T00:00:00Z", "2026-06-01", "2026-06-01 00:00:00.999999+14:00", "2026-W23-1"),
+    *("0226-06-01 00:00:00", "0001-01-01T00:00:00+23:59", "0001-01-01", "9999-12-31T23:59:59-23:59", "9999-12-31"),
+    *("1969-12-31 23:59:59", "1970-01-01", "1999-12-31 23:59:59", "2000-01-01", "2999-01-01", "2026-02-30", "20260601"),
+    *("2026-06-01T24:00:00", "2026-06-01T00:00:60", "٢٠٢٦-٠٦-٠١", "2026-06-01 00:00:00+25:00", "-001-01-01", "now"),
+)
+NEIGHBOURS = ("store", "graph", "queue")
+_BLOCKS = ("0_0_0-3_2_3", "0_0_0-1_1_1", "9" * 4000 + "_0_0-1_1_1", "0_0_0-0_0_0", "1_1_1-0_0_0")
+_RUNS = tuple(f"{moment}-{block}" for moment in ("20260601T000000", "226", "") for block in _BLOCKS)
+
+
+def _good(operation: str) -> dict[str, bytes]:
+    """Fields of a good document."""
+    fields = {"dataset": json_text(GRAPH_ID)}
+    if operation in ("plan", "start"):
+        fields |= {
+            "timestamp": json_text(MOMENTS[0]),
+            "bounding_box": b"[[100, 50, 0], [123, 64, 12]]",
+            "unit": b'"voxels"',
+            "test": b"false",
+            "create": b"true",
+        }
+    if operation == "plan":
+        fields["concurrency"] = b"1000"
+    if operation == "start":
+        fields["resume"] = b"false"
+    if operation == "failed":
+        fields |= {"limit": b"10", "after": b'"0_0_0-1_1_1.0"'}
+    return fields
+
+
+def _post(operation: str, body: bytes, at_root: bool) -> bytes:
+    if at_root and body.startswith(b"{"):
+        more = b", " + body[1:] if body.strip() != b"{}" else b"}"
+        return http("POST", "/", b'{"operation": ' + json_text(operation) + more, {"Content-Type": "application/json"})
+    return http("POST", f"/{operation}", body, {"Content-Type": "application/json"})
+
+
+def operations(chance: Random) -> Case:
+    """Operations, with any JSON in their fields but for those that have a kind of their own."""
+    operation = chance.choice(OPERATIONS)
+    keep = {name: _good(operation)[name] for name in _good(operation) if name in ("timestamp", "concurrency")}
+    fields = {name: value for name, value in _good(operation).items() if name not in (*keep, "limit", "after")}
+    own = {
+        "dataset": [json_text(text) for text in (GRAPH_ID, "", "nope", "small ", "__proto__")],
+        "run": [json_text(text) for text in _RUNS],
+        "resume": [b"true", b"false", b"1", b"null", b'"true"'],
+        "unit": [b'"nm"', b'"voxels"', b'"NM"', b"[]", b"{}", b"[[]]", b"null", b"1"],
+        "test": [b"true", b"false", b"0", b"null"],
+        "create": [b"true", b"false", b"0", b"null"],
+    }
+    if operation not in ("plan", "start", "runs") and chance.random() < 0.4:
+        fields["run"] = b"null"
+    body = altered(chance, fields, own)
+    if keep:
+        body = json_object(keep)[:-1] + b", " + body[1:] if body != b"{}" else json_object(keep)
+    if chance.random() < 0.25:
+        body = mutated(chance, body) if chance.random() < 0.7 else json_value(chance)
+    if b"timestamp" not in body and operation == "start" and b"resume" not in body:
+        operation = "plan"  # every start of now would be a run of its own
+    return Case("ingest", "operations", _post(operation, body, chance.random() < 0.3))
+
+
+def moments(chance: Random) -> Case:
+    """Starts and plans at every moment."""
+    operation = chance.choice(["plan", "start"])
+    text = chance.choice(MOMENTS)
+    if chance.random() < 0.3:
+        text = mutated(chance, text.encode(), 1).decode("latin-1")
+    fields = {"dataset": json_text(GRAPH_ID), "timestamp": json_text(text)}
+    if chance.random() < 0.3:
+        fields["timestamp"] = json_value(chance)
+    return Case("ingest", "moments", _post(operation, json_object(fields), chance.random() < 0.3))
+
+
+def boxes(chance: Random) -> Case:
+    """Bounding boxes of every size and form."""
+    corners = [[chance.choice([*NUMBERS, "0", "100", "123", "64"]) for _ in range(3)] for _ in range(2)]
+    box = "[" + ", ".join("[" + ", ".join(corner) + "]" for corner in corners) + "]"
+    fields = {
+        "dataset": json_text(GRAPH_ID),
+        "timestamp": json_text(MOMENTS[0]),
+        "bounding_box": box.encode() if chance.random() < 0.7 else json_value(chance),
+        "unit": chance.choice([b'"voxels"', b'"nm"']),
+    }
+    return Case("ingest", "boxes", _post(chance.choice(["plan", "start"]), json_object(fields), False))
+
+
+def numbers(chance: Random) -> Case:
+    """Fields that are whole numbers, in bodies and in queries, and what names the next page."""
+    number = chance.choice([*NUMBERS, *(text for text in TEXTS if len(text) < 6000)])
+    after = f"{chance.choice(_BLOCKS)}.{number}" if chance.random() < 0.6 else chance.choice(TEXTS)[:6000]
+    if chance.random() < 0.3:
+        written = chance.choice([number.encode("utf-8", "replace"), json_text(number)])
+        fields = {"dataset": json_text(GRAPH_ID), "timestamp": json_text(MOMENTS[0]), "concurrency": written}
+        return Case("ingest", "numbers", _post("plan", json_object(fields), False))
+    if chance.random() < 0.5:
+        query = f"dataset={GRAPH_ID}&limit={quote(number, errors='replace')}&after={quote(after, errors='replace')}"
+        return Case("ingest", "numbers", http("GET", f"/failed?{query}"))
+    fields = {"dataset": json_text(GRAPH_ID), "limit": chance.choice([b"5", json_text(number)])}
+    return Case("ingest", "numbers", _post("failed", json_object({**fields, "after": json_text(after)}), False))
+
+
+def queries(chance: Random) -> Case:
+    """Paths, methods and query strings."""
+    paths = (*OPERATIONS, "", "expand", "healthz", "nope", "status/", "/status", "STATUS", "start%00", "..%2f", "%ff")
+    names = ("dataset", "run", "x", "operation", "dataset[]", "")
+    parts = [
+        f"{chance.choice(names)}={quote(chance.choice([GRAPH_ID, *TEXTS[:-6]]), errors='replace')}" for _ in range(3)
+    ]
+    if chance.random() < 0.5:
+        parts.insert(0, f"dataset={GRAPH_ID}")
+    method = chance.choice(["GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "TRACE"])
+    target = f"/{chance.choice(paths)}?{'&'.join(parts[: chance.randrange(4)])}"
+    return Case("ingest", "queries", http(method, target))
+
+
+def framing(chance: Random) -> Case:
+    """Bodies in pieces, packed, and with lengths that are not theirs."""
+    body = json_object(_good("status"))
+    headers = {"Transfer-Encoding": "chunked", "Content-Encoding": chance.choice(["", "gzip", "br"])}
+    framed = mutated(chance, chunked(body, chance.choice([1, 9, 100])), chance.choice([1, 2]))
+    return Case("ingest", "framing", http("POST", "/status", headers=headers, framed=framed))
+
+
+def away(chance: Random) -> Case:
+    """Good requests while a neighbour is away."""
+    operation = chance.choice(OPERATIONS)
+    fields = _good(operation)
+    fields.pop("after", None)
+    gone = frozenset(chance.sample(NEIGHBOURS, chance.randrange(1, 4)))
+    return Case("ingest", "away", _post(operation, json_object(fields), False), gone)
+
+
+def good() -> list[Case]:
+    """Operations that succeed, in this order."""
+    fields = {operation: _good(operation) for operation in ("plan", "start", "status", "runs", "cancel")}
+    return [Case("ingest", "good", _post(name, json_object(document), False)) for name, document in fields.items()]

@@ -1,0 +1,1 @@
+"""The stack under test: a process of its own, with proxies around it, and what it keeps."""

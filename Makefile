@@ -5,7 +5,10 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 CONFIG ?=
 
-.PHONY: demo stack test check format bench package lock clean
+.PHONY: demo stack test check format docs bench package lock clean
+
+# mkdocs-material advertises its successor in every build
+export NO_MKDOCS_2_WARNING := 1
 
 demo: $(VENV)/installed
 	$(RUN) -m infra.local.demo $(ARGS)
@@ -20,10 +23,14 @@ check: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m mkdocs build --strict --quiet
 
 format: $(VENV)/installed
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+docs: $(VENV)/installed
+	$(RUN) -m mkdocs serve $(ARGS)
 
 bench: $(VENV)/installed
 	$(RUN) -m tests.bench $(ARGS)
@@ -35,7 +42,7 @@ lock: $(VENV)/installed
 	$(RUN) -m infra.packaging.lock
 
 clean:
-	rm -rf .stack dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .stack dist .cache/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/installed: requirements.txt $(wildcard functions/*/requirements.txt)

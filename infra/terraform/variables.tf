@@ -314,7 +314,7 @@ variable "ingest_ingress" {
 }
 
 variable "settings" {
-  description = "Further environment variables of all functions, as the README's Configuration lists them: { L2CACHE_MAX_IDS = \"200000\" }."
+  description = "Further environment variables of all functions, as docs/configuration.md lists them: { L2CACHE_MAX_IDS = \"200000\" }."
   type        = map(string)
   default     = {}
 }

@@ -23,6 +23,7 @@ check: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m pytest --quiet --doctest-modules shared
 	$(RUN) -m mkdocs build --strict --quiet
 
 format: $(VENV)/installed

@@ -1,4 +1,4 @@
-"""The environment, read once. Every variable is listed in docs/configuration.md."""
+"""The environment, read once. Every variable is listed in the README."""
 
 from __future__ import annotations
 

@@ -39,31 +39,6 @@ class Features:
       pca: float16[n, 3, 3], principal axes as rows; zeros where `has_pca` is False.
       pca_val: float32[n, 3], singular values; zeros where `has_pca` is False.
       has_pca: bool[n], whether the node has `pca` and `pca_val` at all.
-
-    Two nodes side by side in a chunk of 40 x 20 x 10 voxels of 16 x 16 x 40 nm:
-
-    >>> from shared.features.api import chunk_features
-    >>> labels = np.zeros((40, 20, 10), np.uint64)
-    >>> labels[:30], labels[30:] = 11, 12
-    >>> features = chunk_features(labels, (16, 16, 40))
-    >>> features.node_ids, features.size_nm3
-    (array([11, 12], dtype=uint64), array([6000, 2000], dtype=uint32))
-
-    They touch each other in 20 x 10 faces of 16 x 40 nm; the chunk's outside is no surface. The furthest voxel of the
-    first one is 30 voxels away from the second:
-
-    >>> features.area_nm2.tolist(), features.max_dt_nm.tolist()
-    ([128000, 128000], [480, 160])
-
-    The first one meets the chunk's low x face in 200 voxels, and its high x face nowhere:
-
-    >>> features.chunk_intersect_count[0].tolist()
-    [[200, 300, 600], [0, 300, 600]]
-
-    Principal axes are there from 0.01 um3 on:
-
-    >>> features.has_pca.tolist(), features.select(np.array([12], np.uint64)).node_ids
-    ([True, True], array([12], dtype=uint64))
     """
 
     node_ids: npt.NDArray[np.uint64]

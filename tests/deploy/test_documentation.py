@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from unittest.mock import Mock
 import pytest
 
 from shared.attributes import ATTRIBUTES
+from shared.config.datasets import Datasets
 from shared.ingest.control.operations import Operations
 from shared.ingest.control.service import IngestService
 from shared.web.errors import STATUSES
-from tests.support.documentation import ROOT, pages
+from tests.support.documentation import ROOT, blocks, pages
 
 PAGES = pages()
 
@@ -62,6 +64,32 @@ def test_every_operation_of_ingest_is_described() -> None:
     names = set(Operations(service).names())
     assert len(names) > 5
     assert names - set(first_column(section("docs/http-api.md", "Ingest"))) == set()
+
+
+def test_bodies_that_are_sent_to_ingest_have_fields_that_it_knows() -> None:
+    """Of `curl -d` and `gcloud functions call --data`, in shell blocks."""
+    shell = "\n".join(block for page in PAGES.values() for block in blocks(page, "sh"))
+    bodies = [json.loads(body) for body in re.findall(r"(?:-d |--data=)'({.*?})'", shell)]
+    known = set(re.findall(r"`(\w+)`", section("docs/http-api.md", "Ingest"))) | {"operation", "l2_ids"}
+    assert len(bodies) > 3
+    assert [body for body in bodies if not body.keys() <= known] == []
+
+
+def test_datasets_that_are_shown_can_be_read(tmp_path: Path) -> None:
+    shown = [block for page in PAGES.values() for block in blocks(page, "yaml")]
+    assert len(shown) > 1
+    for number, block in enumerate(shown):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block)
+        assert Datasets.from_file(file).by_graph_id
+
+
+def test_variables_of_terraform_that_are_set_are_there() -> None:
+    known = re.findall(r'^variable "(\w+)"', (ROOT / "infra" / "terraform" / "variables.tf").read_text(), re.M)
+    shown = "\n".join(block for page in PAGES.values() for block in blocks(page, "hcl"))
+    names = set(re.findall(r"^(\w+)\s+=", shown, re.M))
+    assert names
+    assert names - set(known) == set()
 
 
 def test_every_route_of_the_look_up_is_described() -> None:

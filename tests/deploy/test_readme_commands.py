@@ -102,7 +102,10 @@ def test_a_wrong_command_or_flag_would_be_found() -> None:
     assert names_flag(help_of("gcloud", "functions", "call"), "--data")
 
 
-@pytest.mark.parametrize("words", [w for w in invocations("python") if w[0] == "-m"], ids=" ".join)
+OWN = [w for w in invocations("python") if w[0] == "-m"] + [["-m", "l2cache", *w] for w in invocations("l2cache")]
+
+
+@pytest.mark.parametrize("words", OWN, ids=" ".join)
 def test_our_own_commands_exist_with_their_options(words: list[str]) -> None:
     module = words[1]
     text = help_of(sys.executable, "-m", module)

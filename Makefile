@@ -4,11 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 ARGS ?=
 CONFIG ?=
-
-.PHONY: demo stack test check format docs bench package lock clean
-
 # mkdocs-material advertises its successor in every build
 export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: demo stack test check format bench package lock clean
 
 demo: $(VENV)/installed
 	$(RUN) -m infra.local.demo $(ARGS)
@@ -22,14 +21,15 @@ test: $(VENV)/installed
 check: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy
 	$(RUN) -m pytest --quiet --doctest-modules shared
 	$(RUN) -m mkdocs build --strict --quiet
+	$(RUN) -m mypy
 
 format: $(VENV)/installed
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+.PHONY: docs
 docs: $(VENV)/installed
 	$(RUN) -m mkdocs serve $(ARGS)
 

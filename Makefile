@@ -4,8 +4,6 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 ARGS ?=
 CONFIG ?=
-# mkdocs-material advertises its successor in every build
-export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: demo stack test check format bench package lock clean
 
@@ -29,6 +27,8 @@ format: $(VENV)/installed
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+# mkdocs-material advertises its successor in every build
+export NO_MKDOCS_2_WARNING := 1
 .PHONY: docs
 docs: $(VENV)/installed
 	$(RUN) -m mkdocs serve $(ARGS)
@@ -43,8 +43,9 @@ lock: $(VENV)/installed
 	$(RUN) -m infra.packaging.lock
 
 clean:
-	rm -rf .stack dist .cache/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .stack dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf .cache/site
 
 $(VENV)/installed: requirements.txt $(wildcard functions/*/requirements.txt)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed (make PYTHON=python3.12 ...)" if sys.version_info < (3, 11) else 0)'

@@ -21,11 +21,19 @@ test: $(VENV)/installed
 check: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m pytest --quiet --doctest-modules shared
+	$(RUN) -m mkdocs build --strict --quiet
 	$(RUN) -m mypy
 
 format: $(VENV)/installed
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+# mkdocs-material advertises its successor in every build
+export NO_MKDOCS_2_WARNING := 1
+.PHONY: docs
+docs: $(VENV)/installed
+	$(RUN) -m mkdocs serve $(ARGS)
 
 bench: $(VENV)/installed
 	$(RUN) -m tests.bench $(ARGS)
@@ -42,6 +50,7 @@ lock: $(VENV)/installed
 clean:
 	rm -rf .stack dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf .cache/site
 
 $(VENV)/installed: requirements.txt $(wildcard functions/*/requirements.txt)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed (make PYTHON=python3.12 ...)" if sys.version_info < (3, 11) else 0)'

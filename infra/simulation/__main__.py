@@ -1,4 +1,4 @@
-"""Prints the table of the README: `python -m infra.simulation`."""
+"""Prints the table of docs/performance.md: `python -m infra.simulation`."""
 
 from __future__ import annotations
 

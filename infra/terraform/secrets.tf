@@ -24,7 +24,7 @@ resource "google_secret_manager_secret_iam_member" "datasets" {
   member    = local.members[each.key]
 }
 
-# The graph server's token. It is made with gcloud (see the README), so that its value is in no state file.
+# The graph server's token. It is made with gcloud (see docs/deploying.md), so that its value is in no state file.
 resource "google_secret_manager_secret_iam_member" "graph_token" {
   for_each = var.graph_token_secret == "" ? {} : local.functions
 

@@ -144,7 +144,7 @@ variable "bigtable_deletion_protection" {
 # --- messages --------------------------------------------------------------------------------------------------------
 
 variable "edits_topic" {
-  description = "Existing topic that the chunked graph publishes edits to: a name in the project, or projects/PROJECT/topics/TOPIC. Empty: no edits are followed, and there is no service for them."
+  description = "Existing topic that the chunked graph publishes edits to: a name in the project, or projects/PROJECT/topics/TOPIC. Empty: no edits are followed, there is no service for them, and the plan warns of that."
   type        = string
   default     = ""
 }
@@ -340,7 +340,7 @@ variable "quota" {
 }
 
 variable "settings" {
-  description = "Further environment variables of all functions, as the README's Configuration lists them: { L2CACHE_MAX_IDS = \"200000\" }."
+  description = "Further environment variables of all functions, as docs/configuration.md lists them: { L2CACHE_MAX_IDS = \"200000\" }."
   type        = map(string)
   default     = {}
 }

@@ -30,6 +30,26 @@ class LabelRuns:
       run_end: uint16[m], x after each run's last voxel; a run begins where its predecessor in the row ends.
       run_label: uint32[m], each run's position in `ids`.
       ids: uint64[k], the labels in no particular order, without repetition; ids[0] is 0, the background.
+
+    A chunk of 6 x 2 x 1 voxels: along x, the first row has two runs, the second one three.
+
+    >>> labels = np.array([[7, 7, 7, 7, 9, 9], [0, 0, 9, 9, 9, 7]], np.uint64).T[:, :, np.newaxis]
+    >>> runs = find_runs(labels)
+    >>> runs.shape, runs.labels()
+    ((6, 2, 1), array([7, 9], dtype=uint64))
+    >>> for row, (first, stop) in enumerate(runs.ranges.T):
+    ...     print(row, [(int(runs.run_end[i]), int(runs.ids[runs.run_label[i]])) for i in range(first, stop)])
+    0 [(4, 7), (6, 9)]
+    1 [(2, 0), (5, 9), (6, 7)]
+
+    Other labels are put in place of these without going back to the voxels, which is how the supervoxels of a chunk
+    become its nodes. A label that is given none becomes background:
+
+    >>> nodes = runs.mapped(np.array([7, 9], np.uint64), np.array([100, 0], np.uint64))
+    >>> nodes.labels()
+    array([100], dtype=uint64)
+    >>> nodes.ids[nodes.dense()[:, 0, 0]].tolist()
+    [100, 100, 100, 100, 0, 0]
     """
 
     axes: tuple[int, int, int]

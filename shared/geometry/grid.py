@@ -17,7 +17,20 @@ from shared.types import BoolArray, Int64Array, Triple, UInt64Array
 
 @dataclass(frozen=True)
 class Box:
-    """A half-open box `[start, stop)` of whole numbers along x, y, z."""
+    """A half-open box `[start, stop)` of whole numbers along x, y, z: of voxels, or of chunk coordinates.
+
+    Attributes:
+      start: the first cell along x, y, z.
+      stop: the cell after the last.
+
+    >>> chunks = Box((0, 0, 0), (4, 4, 2))
+    >>> chunks.shape, chunks.volume
+    ((4, 4, 2), 32)
+    >>> chunks.intersection(Box((3, 1, 1), (9, 2, 9)))
+    Box(start=(3, 1, 1), stop=(4, 2, 2))
+    >>> chunks.intersection(Box((8, 0, 0), (9, 1, 1))).volume
+    0
+    """
 
     start: Triple
     stop: Triple

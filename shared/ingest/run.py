@@ -40,6 +40,25 @@ class Run:
       generation: how often it was resumed or its failures tried again; tasks of older generations are obsolete.
       resumed_s: when the present generation was started, Unix time.
       retry_from: chunks that failed in a generation before this one are to be done again.
+
+    The name of a run follows from its moment and its chunks, so that starting the same ingest again is the same run:
+
+    >>> from datetime import UTC, datetime
+    >>> run = Run("minnie3_v1", "l2cache_minnie3_v1", datetime(2026, 6, 1, tzinfo=UTC), Box((0, 0, 0), (752, 512, 26)),
+    ...           leaf_chunks=512, started_s=1780272060.0)
+    >>> run.run_id
+    '20260601T000000-0_0_0-752_512_26'
+
+    It travels as JSON, in its mark and in each of its tasks:
+
+    >>> Run.from_json(run.to_json()) == run
+    True
+
+    Trying its failed chunks again is a new generation of the same run:
+
+    >>> again = run.next_generation(now_s=1780358460.0, retry_failed=True)
+    >>> (again.run_id == run.run_id, again.generation, again.retry_from)
+    (True, 1, 1)
     """
 
     graph_id: str

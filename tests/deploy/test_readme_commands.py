@@ -1,4 +1,4 @@
-"""What the README has people type: that it exists. And the figures and tests that it names."""
+"""What the documentation has people type: that it exists. And the figures, files and tests that it names."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import subprocess
 import sys
 from functools import cache
 from math import prod
-from pathlib import Path
 
 import pytest
 
 from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.rates import ROW_BYTES, ROWS_WRITTEN_PER_NODE_AND_S, default_rates
+from tests.support.documentation import ROOT, blocks, pages
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+PAGES = pages()
+EVERYTHING = "\n".join(PAGES.values())
 OPERATORS = {"&&", "||", "|", ";", ">", "2>&1"}
 
 
 def shell_lines() -> list[str]:
     """The lines of all shell blocks, continued ones joined, comments left out."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
-    joined = "\n".join(blocks).replace("\\\n", " ")
+    joined = "\n".join(block for page in PAGES.values() for block in blocks(page, "sh")).replace("\\\n", " ")
     return [line for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -92,8 +91,8 @@ def test_gcloud_knows_the_command_and_its_flags(words: list[str]) -> None:
     assert [flag for flag in flags(words) if not names_flag(text, flag)] == []
 
 
-def test_the_readme_uses_gcloud() -> None:
-    assert len(invocations("gcloud")) > 10
+def test_the_documentation_uses_gcloud() -> None:
+    assert len(invocations("gcloud")) > 4
 
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
@@ -103,7 +102,10 @@ def test_a_wrong_command_or_flag_would_be_found() -> None:
     assert names_flag(help_of("gcloud", "functions", "call"), "--data")
 
 
-@pytest.mark.parametrize("words", [w for w in invocations("python") if w[0] == "-m"], ids=" ".join)
+OWN = [w for w in invocations("python") if w[0] == "-m"] + [["-m", "l2cache", *w] for w in invocations("l2cache")]
+
+
+@pytest.mark.parametrize("words", OWN, ids=" ".join)
 def test_our_own_commands_exist_with_their_options(words: list[str]) -> None:
     module = words[1]
     text = help_of(sys.executable, "-m", module)
@@ -120,18 +122,31 @@ def test_make_knows_the_target(words: list[str]) -> None:
     assert words[0] in targets
 
 
-def test_every_file_and_test_that_the_readme_names_is_there() -> None:
-    names = set(re.findall(r"`(test_\w+\.py)`", README))
-    present = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-    assert names - present == set()
-    assert len(names) > 5
-    paths = re.findall(r"`((?:infra|shared|functions|tests)/[\w./-]+\.\w+)`", README)
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    """In code, and as targets of links; a page of the site links to others, and to pages outside by address."""
+    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.M | re.S)
+    tests = set(re.findall(r"`(test_\w+\.py)`", text))
+    assert tests - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
+    paths = re.findall(r"`((?:infra|shared|functions|tests|docs|l2cache)/[\w./-]*)`", text)
     assert [path for path in paths if not (ROOT / path).exists()] == []
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    folder = (ROOT / page).parent
+    assert [link for link in links if "://" not in link and not (folder / link).exists()] == []
+
+
+def test_pages_name_many_files() -> None:
+    assert len(set(re.findall(r"`test_\w+\.py`", EVERYTHING))) > 10
+    assert len(set(re.findall(r"`(?:infra|shared|functions|tests)/[\w./-]*`", EVERYTHING))) > 20
 
 
 def test_costs_follow_from_the_price_list() -> None:
     def said(pattern: str) -> float:
-        match = re.search(pattern, README)
+        match = re.search(pattern, EVERYTHING)
         assert match, pattern
         return float(match[1])
 
@@ -150,4 +165,4 @@ def test_costs_follow_from_the_price_list() -> None:
     assert said(r"([\d.]+) for Bigtable nodes while") == pytest.approx(node_hours * prices.table_node_hour, rel=0.01)
     gib = rows * ROW_BYTES / 2**30
     assert said(r"and ([\d.]+) a month for storing") == pytest.approx(gib * prices.table_gib_month, rel=0.02)
-    assert prices.valid.partition(",")[0] in README
+    assert prices.valid.partition(",")[0] in EVERYTHING

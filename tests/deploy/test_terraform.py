@@ -250,6 +250,18 @@ def test_without_authentication_nobody_may_look_up_unless_named(dist: Path) -> N
     assert "AUTH_DISABLED" in plan
 
 
+@needs_check
+def test_a_plan_warns_where_no_edits_are_followed_and_goes_on(dist: Path) -> None:
+    warning = "edits_topic is empty: no edits are followed"
+    silent, followed = (
+        re.sub(r"[\s│╷╵]+", " ", plan_with(dist, *topic).stdout) for topic in ([], ["edits_topic=edits"])
+    )
+    assert warning in silent
+    assert "Plan:" in silent
+    assert warning not in followed
+    assert "Plan:" in followed
+
+
 def test_every_variable_and_output_says_what_it_is() -> None:
     for file in ("variables.tf", "outputs.tf"):
         blocks = re.findall(r'^(?:variable|output) "(\w+)" \{\n(.*?)^\}', (CODE / file).read_text(), re.M | re.S)

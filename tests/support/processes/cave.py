@@ -21,7 +21,9 @@ MATERIALIZED, EXPIRES = "2026-06-01T00:00:00.000000", "2099-01-01T00:00:00.00000
 
 
 @contextmanager
-def cave_deployment(graph_url: str, lookup_url: str, table: str, resolution_nm: list[int]) -> Iterator[str]:
+def cave_deployment(
+    graph_url: str, lookup_url: str, table: str, resolution_nm: list[int], datastack_name: str = DATASTACK
+) -> Iterator[str]:
     """Serves a deployment with one datastack; its address.
 
     Args:
@@ -29,6 +31,7 @@ def cave_deployment(graph_url: str, lookup_url: str, table: str, resolution_nm: 
       lookup_url: base address of the look-up function.
       table: the graph's id.
       resolution_nm: of the viewer.
+      datastack_name: of the datastack.
     """
     app = flask.Flask("cave")
     targets = {"/segmentation/": {"target": graph_url}, "/l2cache/": {"target": lookup_url}}
@@ -38,13 +41,13 @@ def cave_deployment(graph_url: str, lookup_url: str, table: str, resolution_nm: 
     def version() -> flask.Response:
         return flask.jsonify(INFO_VERSION)
 
-    @app.get(f"/info/api/v2/datastack/full/{DATASTACK}")
+    @app.get(f"/info/api/v2/datastack/full/{datastack_name}")
     def datastack() -> flask.Response:
         address = flask.request.host_url.rstrip("/")
         return flask.jsonify(_datastack(address, table, resolution_nm))
 
-    @app.get(f"/materialize/api/v3/datastack/{DATASTACK}/metadata")
-    @app.get(f"/materialize/api/v2/datastack/{DATASTACK}/metadata")
+    @app.get(f"/materialize/api/v3/datastack/{datastack_name}/metadata")
+    @app.get(f"/materialize/api/v2/datastack/{datastack_name}/metadata")
     def materializations() -> flask.Response:
         return flask.jsonify([{"version": 1, "time_stamp": MATERIALIZED, "expires_on": EXPIRES}])
 

@@ -1,0 +1,135 @@
+"""The documentation's tables against what they tell of: operations, errors, alerts and more; and that it is built."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from shared.attributes import ATTRIBUTES
+from shared.config.datasets import Datasets
+from shared.ingest.control.operations import Operations
+from shared.ingest.control.service import IngestService
+from shared.web.errors import STATUSES
+from tests.support.documentation import ROOT, blocks, pages
+
+PAGES = pages()
+
+
+def section(page: str, title: str) -> str:
+    """A page's text between a heading and the next one of the same level or above."""
+    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", PAGES[page], re.M | re.S)
+    assert match, f"{page} has no section {title!r}"
+    return match[2]
+
+
+def first_column(text: str) -> list[str]:
+    """What stands in the first column of tables, without the quotes of code."""
+    cells = (line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|"))
+    return [name for cell in cells for name in re.findall(r"`?([\w./]+)`?", cell)]
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "tutorial" / "index.html").is_file()
+
+
+def test_every_page_of_the_site_is_in_its_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    below = {name.removeprefix("docs/") for name in PAGES if name.startswith("docs/")}
+    assert set(re.findall(r"[\w/-]+\.md", navigation)) == below
+
+
+def test_every_attribute_is_described() -> None:
+    described = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", PAGES["docs/http-api.md"], re.M)))
+    assert [attribute.name for attribute in ATTRIBUTES if attribute.name not in described] == []
+
+
+def test_every_status_is_described() -> None:
+    described = {
+        int(code) for code in re.findall(r"\b[45]\d\d\b", " ".join(first_column(section("docs/http-api.md", "Errors"))))
+    }
+    assert {answer.status for answer in STATUSES.values()} <= described
+
+
+def test_every_operation_of_ingest_is_described() -> None:
+    service = Mock(spec=IngestService)
+    names = set(Operations(service).names())
+    assert len(names) > 5
+    assert names - set(first_column(section("docs/http-api.md", "Ingest"))) == set()
+
+
+def test_bodies_that_are_sent_to_ingest_have_fields_that_it_knows() -> None:
+    """Of `curl -d` and `gcloud functions call --data`, in shell blocks."""
+    shell = "\n".join(block for page in PAGES.values() for block in blocks(page, "sh"))
+    bodies = [json.loads(body) for body in re.findall(r"(?:-d |--data=)'({.*?})'", shell)]
+    known = set(re.findall(r"`(\w+)`", section("docs/http-api.md", "Ingest"))) | {"operation", "l2_ids"}
+    assert len(bodies) > 3
+    assert [body for body in bodies if not body.keys() <= known] == []
+
+
+def test_datasets_that_are_shown_can_be_read(tmp_path: Path) -> None:
+    shown = [block for page in PAGES.values() for block in blocks(page, "yaml")]
+    assert len(shown) > 1
+    for number, block in enumerate(shown):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block)
+        assert Datasets.from_file(file).by_graph_id
+
+
+def test_variables_of_terraform_that_are_set_are_there() -> None:
+    known = re.findall(r'^variable "(\w+)"', (ROOT / "infra" / "terraform" / "variables.tf").read_text(), re.M)
+    shown = "\n".join(block for page in PAGES.values() for block in blocks(page, "hcl"))
+    names = set(re.findall(r"^(\w+)\s+=", shown, re.M))
+    assert names
+    assert names - set(known) == set()
+
+
+def test_every_route_of_the_look_up_is_described() -> None:
+    routes = re.findall(r'"(/[\w/]*)"', (ROOT / "shared" / "lookup" / "http.py").read_text())
+    paths = {route if route == "/healthz" else f"/l2cache{route}" for route in routes if "<" not in route}
+    page = PAGES["docs/http-api.md"]
+    assert len(paths) >= 4
+    assert [path for path in sorted(paths) if f"{path}`" not in page] == []
+
+
+def test_every_alert_has_its_place_in_the_runbook() -> None:
+    titles = re.findall(r'^ +title += "([^"]+)"$', (ROOT / "infra" / "terraform" / "alerts.tf").read_text(), re.M)
+    headings = re.findall(r"^### Alert: (.+)$", PAGES["docs/operating.md"], re.M)
+    assert titles == headings
+
+
+def test_the_words_of_the_trade_are_in_the_glossary() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", PAGES["docs/glossary.md"], re.M)
+    needed = {
+        "dataset",
+        "graph id",
+        "cache table",
+        "chunk",
+        "block",
+        "leaf",
+        "mark",
+        "run",
+        "generation",
+        "miss",
+        "edit",
+    }
+    assert needed | {"row", "graph node", "Bigtable node", "unit"} <= set(words)
+    assert words == sorted(words, key=str.lower)
+
+
+@pytest.mark.parametrize("page", ["docs/operating.md", "README.md"])
+def test_it_is_said_that_edits_are_not_followed_by_default(page: str) -> None:
+    variables = (ROOT / "infra" / "terraform" / "variables.tf").read_text()
+    edits = re.search(r'variable "edits_topic" \{.*?^\}', variables, re.M | re.S)
+    assert edits
+    assert re.search(r'default\s+= ""', edits[0])
+    assert "edits_topic" in PAGES[page]
+    assert re.search(r"\*\*.*(empty|only if).*", PAGES[page], re.S)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from shared.types import UInt64Array
 
 _logger = get_logger("compute")
 _LOGGED_IDS = 20
+_LOGGED_CHUNKS = 20
 
 DEATHS_TOGETHER = 2
 """After so many deliveries without an answer, the chunks of a message are computed by a process of their own."""
@@ -208,7 +210,7 @@ class MessageHandler:
         outcome = self._compute(graph_id, l2_ids, deaths, is_edit=is_edit)
         fields.update(_fields(outcome))
         if outcome.refused or outcome.unknown_ids:
-            self._report_ids(outcome, fields)
+            _report_ids(outcome, fields)
         if len(outcome.refused) == len(l2_ids):
             raise BadMessageError("none of its ids can exist")
         transient = outcome.transient_failure
@@ -224,15 +226,18 @@ class MessageHandler:
         with self._isolation() as isolation:
             return self._service.compute_nodes(graph_id, l2_ids, is_edit, isolation)
 
-    def _report_ids(self, outcome: NodesOutcome, fields: dict[str, object]) -> None:
-        refused = dict(list(outcome.refused.items())[:_LOGGED_IDS])
-        unknown = list(outcome.unknown_ids[:_LOGGED_IDS])
-        event(_logger, logging.ERROR, "ids without a node", **fields, refused_ids=refused, unknown_ids=unknown)
-
     def _count(self, verdict: Verdict) -> Verdict:
         with self._lock:
             self._counts[verdict.value] += 1
         return verdict
+
+
+def _report_ids(outcome: NodesOutcome, fields: dict[str, object]) -> None:
+    """Says which ids have no node: anybody may ask for any, so that none of them is an error of ours."""
+    level = logging.WARNING if outcome.refused else logging.INFO
+    refused = dict(islice(outcome.refused.items(), _LOGGED_IDS))
+    unknown = list(outcome.unknown_ids[:_LOGGED_IDS])
+    event(_logger, level, "ids without a node", **fields, refused_ids=refused, unknown_ids=unknown)
 
 
 def _reason(delivery: _Delivery, error: L2CacheError) -> dict[str, object]:
@@ -245,9 +250,11 @@ def _is_for_another_table(message: PushedMessage, dataset: Dataset) -> bool:
 
 
 def _fields(outcome: NodesOutcome) -> dict[str, object]:
+    failed = {str(chunk): str(error) for chunk, error in islice(outcome.failures.items(), _LOGGED_CHUNKS)}
     return {
         "chunks": len(outcome.chunks),
         "chunks_failed": len(outcome.failures),
+        **({"failed_chunks": failed} if failed else {}),
         "nodes": outcome.n_nodes,
         "voxelless": outcome.n_voxelless,
         "cached": outcome.n_cached,

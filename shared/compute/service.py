@@ -238,12 +238,8 @@ class ComputeService:
                 parts.append(self._compute_some(request, coordinate, some, loaded, steps))
         except StorageUnavailableError:
             raise
-        except DeadlineError as error:
-            failure = error
         except L2CacheError as error:
             failure = error
-            fields = {"dataset": source.dataset.graph_id, "chunk": coordinate, "reason": str(error)}
-            event(_logger, logging.WARNING, "chunk failed", **fields)
         if not parts:
             return None, failure
         return self._logged(source, coordinate, ChunkOutcome.of_parts(parts, steps.milliseconds)), failure

@@ -95,6 +95,13 @@ class StorageUnavailableError(TransientError):
     """The cache store, the bus or the queue cannot be reached or timed out."""
 
 
+class SchemaMismatchError(StorageUnavailableError):
+    """An SQLite file has tables of another shape; the message names table and column.
+
+    What is to be done waits until an operator has brought file and code together.
+    """
+
+
 class GraphUnavailableError(TransientError):
     """The graph server cannot be reached, timed out, is overloaded, answers nonsense, or refuses the token.
 

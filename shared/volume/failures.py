@@ -28,7 +28,7 @@ def cause_of(volume: Any, geometry: GraphGeometry, coordinate: Triple, error: Ex
     if file is None and not volume.meta.scale(geometry.mip).get("sharding"):
         boxes = list(_file_boxes(volume, geometry, geometry.chunk_box(coordinate)))
         unreadable = boxes[0] if len(boxes) == 1 else _unreadable(volume, geometry.mip, boxes)
-        file = unreadable and f"{key}/{_file_name(unreadable)}"
+        file = f"{key}/{_file_name(unreadable)}" if unreadable else None
     return f"{file}, {kind}" if file else kind
 
 

@@ -20,6 +20,7 @@ check: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/installed
 	$(RUN) -m ruff check --fix .

@@ -24,7 +24,6 @@ DEATHS = 2
 
 START_LIMIT_S = 120.0
 _DOING = {"read": "reading", "map": "mapping", "features": "computing", "write": "writing"}
-_MODULE = "shared.isolation.main"
 _PIECE_BYTES = 65536
 
 _logger = get_logger("isolation")
@@ -105,11 +104,14 @@ class Child:
         if self._does_not_start:
             raise TransientError("the process for isolated chunks does not start")
         if self._process is None:
+            # imported for its name: what is not imported is not part of the function's package
+            from shared.isolation import main
+
             root = str(Path(shared.__file__).parents[1])
             path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
             try:
                 self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                    [sys.executable, "-m", _MODULE],
+                    [sys.executable, "-m", main.__name__],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env={**os.environ, "PYTHONPATH": path},

@@ -39,7 +39,7 @@ INGEST_THREADS = 4
 
 
 @dataclass(frozen=True)
-class GraphSource:
+class ServedGraph:
     """What the stand-in graph server serves.
 
     Attributes:
@@ -75,7 +75,7 @@ class LocalStack:
         self,
         state: Path,
         config: Path | None = None,
-        graph: GraphSource | None = None,
+        graph: ServedGraph | None = None,
         workers: int | None = None,
         backing: Backing = embedded,
     ) -> None:
@@ -165,7 +165,7 @@ class LocalStack:
         file.write_text(json.dumps(ports))
         return ports
 
-    def _write_config(self, graph: GraphSource, services: Services) -> None:
+    def _write_config(self, graph: ServedGraph, services: Services) -> None:
         dataset = {
             "cv_path": f"graphene://{self.graph_url}/segmentation/table/{graph.name}",
             "l2cache_id": f"l2cache_{graph.name}_v1",
@@ -195,7 +195,7 @@ class LocalStack:
         }
         return [replace(child, environment={**environment, **child.environment}) for child in children]
 
-    def _graph_server(self, graph: GraphSource, bus: str) -> ChildSpec:
+    def _graph_server(self, graph: ServedGraph, bus: str) -> ChildSpec:
         port = ("--port", str(self.ports["graph"]), "--bus", bus)
         ready = f"{self.graph_url}/segmentation/table/{graph.name}/info"
         return ChildSpec("graph", ("infra.standin.graph.server", *graph.arguments, *port), ready_url=ready)
@@ -252,7 +252,7 @@ def main(config: Path | None, world: Path | None, state: Path, workers: int | No
     """Runs the three functions on this machine until Ctrl-C."""
     if (config is None) == (world is None):
         raise click.UsageError("give either --config (make stack CONFIG=datasets.yaml) or --world")
-    graph = None if world is None else GraphSource(WORLD_TABLE, ("--world", str(world)))
+    graph = None if world is None else ServedGraph(WORLD_TABLE, ("--world", str(world)))
     try:
         if emulators and config is not None:
             refuse_graph_tables(config)

@@ -189,7 +189,7 @@ class ComputeService:
         layout = source.geometry.layout
         return [map_chunk(graph_id, chunk, part, layout) for chunk, part in zip(loaded, parts, strict=True)]
 
-    def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
         """Features of the nodes that hold a chunk's supervoxels (the step `features`).
 
         Args:

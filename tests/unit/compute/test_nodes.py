@@ -357,7 +357,7 @@ def compute_chunk(cache: SmallCache, coordinate: Triple) -> int:
     loaded = cache.service.load_chunk(GRAPH_ID, coordinate, steps)
     (mapped,) = cache.service.map_chunks(GRAPH_ID, [loaded], datetime(2026, 1, 1, tzinfo=UTC), steps)
     assert isinstance(mapped, MappedChunk)
-    features = cache.service.chunk_features(GRAPH_ID, loaded, mapped.nodes, steps)
+    features = cache.service.compute_features(GRAPH_ID, loaded, mapped.nodes, steps)
     cache.service.write_rows(GRAPH_ID, [features], steps)
     return len(features)
 

@@ -5,8 +5,8 @@ POST /...      a delivery of the bus, at any other path: an edit or a miss, as C
 GET  /healthz
 
 The bus and the queue deliver again whatever is not answered with a 2xx. So what was done is answered with 200 or 204,
-and what can never succeed as well, after it was logged as an error; what may succeed later is answered with 503. A
-fault of our own is neither: it becomes a 500, is delivered again, and ends among the dead letters. What comes to
+and what can never succeed as well, after it was logged as an error; what may succeed later is answered with 503. An
+unexpected error is neither: it becomes a 500, is delivered again, and ends among the dead letters. What comes to
 another path than `/` and is no delivery of the bus may be a task of another version, during a roll-out: it is answered
 with 404, so that the queue delivers it again.
 """

@@ -55,7 +55,7 @@ def create_app(settings: Settings, service: IngestService) -> flask.Flask:
         try:
             new_tasks = service.expand(read_body(flask.request, settings.max_body_bytes))
         except PermanentError as error:
-            # Delivering it again would not mend it.
+            # Delivering it again would not help.
             reason, kind = str(error), type(error).__name__
             event(_logger, logging.ERROR, "expand task can never succeed", reason=reason, error=kind)
             return flask.Response(status=204)

@@ -1,4 +1,4 @@
-"""Messages of the bus: which concern us, what is done for them, and whether the bus should deliver them again."""
+"""Messages of the bus: which are handled here, how, and whether the bus should deliver them again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _logger = get_logger("compute")
 _LOGGED_IDS = 20
 _LOGGED_CHUNKS = 20
 
-DEATHS_TOGETHER = 2
+DEATHS_BEFORE_ISOLATION = 2
 """After so many deliveries without an answer, the chunks of a message are computed by a process of their own."""
 
 
@@ -47,7 +47,7 @@ class Verdict(StrEnum):
     DONE = "done"
     """Its nodes have their rows; ids that cannot exist or that the graph does not know were reported."""
     NOT_OURS = "not ours"
-    """It is about a dataset, or a cache table, that is not configured here."""
+    """It is for a dataset, or a cache table, that is not configured here."""
     FAILED = "failed"
     """It can never succeed."""
     RETRY = "retry"
@@ -161,7 +161,7 @@ class MessageHandler:
         except TransientError as error:
             verdict = self._failed_for_now(delivery, error)
         except MemoryError:
-            delivery.is_answered = False  # as good as a death
+            delivery.is_answered = False  # counts as a death
             verdict = self._failed_for_now(delivery, OutOfMemoryError("memory ran out while chunks were computed"))
         else:
             level = logging.DEBUG if verdict is Verdict.NOT_OURS else logging.INFO
@@ -184,7 +184,7 @@ class MessageHandler:
         return self._count(Verdict.RETRY)
 
     def _gave_up_chunk(self, delivery: _Delivery, error: ChunkFaultError) -> Verdict:
-        """Another try would end in the same way: the message goes where it can be replayed once the chunk is mended."""
+        """Another try would end in the same way: the message can be replayed once the chunk is repaired."""
         reason = _reason(delivery, error)
         if self._dead_letters is not None and self._dead_letters.give_up(delivery.message, str(error)):
             event(_logger, logging.ERROR, "message was given up", **delivery.fields, **reason)
@@ -221,7 +221,7 @@ class MessageHandler:
         return self._count(Verdict.DONE)
 
     def _compute(self, graph_id: str, l2_ids: UInt64Array, deaths: int, *, is_edit: bool) -> NodesOutcome:
-        if self._isolation is None or deaths < DEATHS_TOGETHER:
+        if self._isolation is None or deaths < DEATHS_BEFORE_ISOLATION:
             return self._service.compute_nodes(graph_id, l2_ids, is_edit)
         with self._isolation() as isolation:
             return self._service.compute_nodes(graph_id, l2_ids, is_edit, isolation)

@@ -1,4 +1,4 @@
-"""The parent's side: a child process, asked one job at a time, and what became of a job whose process died."""
+"""The parent's side: a child process, asked one job at a time, and the outcome of a job whose process died."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _logger = get_logger("isolation")
 
 
 class JobEndedError(Exception):
-    """The process did not answer a job, or it answered that something happened which nobody foresaw; says what."""
+    """The process did not answer a job, or it reported an unexpected error; says what."""
 
 
 class Child:
@@ -65,7 +65,7 @@ class Child:
         """The result of a job.
 
         Raises:
-          ChunkFaultError: if the process died at it, again and again, or what else came of it that nobody foresaw.
+          ChunkFaultError: if the process died at it repeatedly, or it ended unexpectedly in another way.
           TransientError: if no process can be started.
           L2CacheError: what the job raised.
         """

@@ -1,4 +1,4 @@
-"""Word of missing ids to the compute function, each id at most once in a while."""
+"""Publishing missing ids to the compute function, each at most once within a pause."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Publication:
 
     Args:
       parts: for each message whether the bus took it, once that is known.
-      circuit: is told of messages that take too long.
+      circuit: counts messages that take too long.
       wait_s: longest to wait for them.
       counts: ids that are not on their way.
       successes: what the circuit had counted before the first of them went out.
@@ -110,7 +110,7 @@ class Publication:
                 message.release()
             elif taken.done() and taken.result():
                 published += len(message.ids)
-        # A bus that takes other messages meanwhile is slow, and not away.
+        # A bus that takes other messages meanwhile is slow, not unavailable.
         if late and self._circuit.successes == self._successes:
             for message, taken in self._parts:
                 if taken in late and message.judge():

@@ -31,7 +31,7 @@ _MAX_ID = 2**64 - 1
 
 @dataclass(frozen=True, eq=False)
 class EditMessage:
-    """Tells of an edit of the graph.
+    """Announces an edit of the graph.
 
     Attributes:
       graph_id: the graph that was edited.
@@ -46,7 +46,7 @@ class EditMessage:
 
 @dataclass(frozen=True, eq=False)
 class MissMessage:
-    """Tells of ids that were asked for and are not cached.
+    """Lists ids that were asked for and are not cached.
 
     Attributes:
       graph_id: the graph that the ids belong to.

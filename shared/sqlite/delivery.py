@@ -59,7 +59,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Lease:
-    """A delivery that whoever asked for it is to make now; `attempt` counts from 1."""
+    """A delivery that the leaseholder is to make now; `attempt` counts from 1."""
 
     id: int
     kind: Kind

@@ -52,7 +52,7 @@ def _unreadable(volume: Any, mip: int, boxes: list[Box]) -> Box | None:
             volume.download(Bbox(box.start, box.stop), mip=mip)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001  # the one that is reported was raised before
+        except Exception:  # noqa: BLE001  # the error that is reported was raised before
             return box
     return None
 

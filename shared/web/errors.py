@@ -40,7 +40,7 @@ _logger = get_logger("web")
 
 @dataclass(frozen=True)
 class ErrorAnswer:
-    """What a client hears of an error: the status, and a text in place of the error's own message if there is one."""
+    """What a client is told of an error: the status, and a text in place of the error's own message if there is one."""
 
     status: int
     text: str | None = None
@@ -75,7 +75,7 @@ _HTTP_TEXTS = {404: "there is nothing at this path", 405: "this path does not un
 
 
 def answer_of(error: BaseException) -> ErrorAnswer:
-    """What a client hears of `error`: by its class or the nearest class above it; 500 if it is none of ours."""
+    """What a client is told of `error`: by its class or the nearest class above it; 500 if it is none of ours."""
     for kind in type(error).__mro__:
         if issubclass(kind, L2CacheError) and kind in STATUSES:
             return STATUSES[kind]

@@ -24,6 +24,7 @@ check: $(VENV)/installed
 	$(RUN) -m pytest --quiet --doctest-modules shared
 	$(RUN) -m mkdocs build --strict --quiet
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/installed
 	$(RUN) -m ruff check --fix .

@@ -73,13 +73,13 @@ class BadMessageError(PermanentError):
 
 
 class GraphResponseError(PermanentError):
-    """The graph server answered what no retry will mend: an unknown table, a request that it refuses."""
+    """The graph server answered with an error that no retry fixes: an unknown table, a request that it refuses."""
 
 
 class ChunkFaultError(PermanentError):
-    """A chunk ends its process, exhausts the memory, takes far too long or fails in a way that nobody foresaw.
+    """A chunk ends its process, exhausts the memory, takes far too long or fails unexpectedly.
 
-    It was computed in a process of its own, twice; once more would end in the same way: something has to be mended.
+    It was computed in a process of its own, twice; another try would end in the same way: something has to be repaired.
     """
 
 
@@ -99,10 +99,17 @@ class StorageUnavailableError(TransientError):
     """The cache store, the bus or the queue cannot be reached or timed out."""
 
 
+class SchemaMismatchError(StorageUnavailableError):
+    """An SQLite file has tables of another shape; the message names table and column.
+
+    What is to be done waits until an operator has brought file and code together.
+    """
+
+
 class GraphUnavailableError(TransientError):
     """The graph server cannot be reached, timed out, is overloaded, answers nonsense, or refuses the token.
 
-    A token is the operator's to mend; until then messages wait, or go where they can be replayed.
+    The operator has to replace a refused token; until then messages wait, or go where they can be replayed.
     """
 
 
@@ -125,7 +132,7 @@ class DeadlineError(TransientError):
 class AuthenticationUnavailableError(TransientError):
     """The authentication service cannot be reached, timed out, is overloaded, or answers nonsense.
 
-    `retry_after_s` is its own wish when to be asked again, if it has one.
+    `retry_after_s` is the delay that it asks for, if it asks for one.
     """
 
     def __init__(self, message: str, retry_after_s: int | None = None) -> None:

@@ -5,12 +5,15 @@ POST /...      a delivery of the bus, at any other path: an edit or a miss, as C
 GET  /health   200, and the messages counted by what became of them
 
 The bus and the queue deliver again whatever is not answered with a 2xx. So what was done is answered with 200 or 204,
-and what can never succeed as well, after it was logged as an error; what may succeed later is answered with 503. A
-fault of our own is neither: it becomes a 500, is delivered again, and ends among the dead letters.
+and what can never succeed as well, after it was logged as an error; what may succeed later is answered with 503. An
+unexpected error is neither: it becomes a 500, is delivered again, and ends among the dead letters. What comes to
+another path than `/` and is no delivery of the bus may be a task of another version, during a roll-out: it is answered
+with 404, so that the queue delivers it again.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import asdict
 from functools import partial
@@ -24,7 +27,7 @@ from shared.bus.open import open_dead_letters
 from shared.compute.messages import MessageHandler, Verdict
 from shared.compute.setup import open_compute_service
 from shared.config.settings import Settings
-from shared.errors import PermanentError, TransientError
+from shared.errors import BadMessageError, PermanentError, TransientError
 from shared.ingest.leaf.service import LeafOutcome, LeafService
 from shared.ingest.task import LEAF_PATH
 from shared.isolation.compute import isolated
@@ -32,17 +35,19 @@ from shared.messages.cloud_events import PushedMessage, parse_push
 from shared.messages.messages import TRACE_ATTRIBUTE
 from shared.once import Once
 from shared.tasks.open import open_queue
-from shared.telemetry.log import configure, get_logger, never_succeeds
+from shared.telemetry.log import configure, event, get_logger, never_succeeds
 from shared.telemetry.trace import trace_of
 from shared.telemetry.web_trace import trace_id
 from shared.web.answers import acknowledged, json_response
 from shared.web.body import read_body
 from shared.web.dispatch import HostedApp
-from shared.web.errors import answer_errors
+from shared.web.errors import answer_errors, error_response
 from shared.web.health import answer_health
 
+_TASK_NAME = "X-CloudTasks-TaskName"
 _RETRY_COUNT = "X-CloudTasks-TaskRetryCount"
 _MOST_DIGITS = 9
+_LONGEST_PATH = 100
 _logger = get_logger("compute")
 
 
@@ -67,19 +72,31 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
         except PermanentError as error:
             never_succeeds(_logger, "chunk task", error)
             return acknowledged()
+        except TransientError as error:
+            reason, kind = str(error), type(error).__name__
+            fields = {"reason": reason, "error": kind, "attempt": _attempt()}
+            event(_logger, logging.WARNING, "chunk task is to be delivered again", **fields)
+            return error_response(error, settings.retry_after_s)
         return json_response(asdict(done))
 
     @app.post("/")
-    @app.post("/<path:_path>")
-    def message(_path: str = "") -> flask.Response:
+    @app.post("/<path:path>")
+    def message(path: str = "") -> flask.Response:
         headers = dict(flask.request.headers.items())
         try:
+            if _TASK_NAME in flask.request.headers:
+                raise BadMessageError("a task of the queue is no delivery of the bus")
             delivered = parse_push(headers, read_body(flask.request, settings.max_body_bytes))
         except PermanentError as error:
+            if path:
+                fields = {"path": path[:_LONGEST_PATH], "reason": str(error)}
+                event(_logger, logging.WARNING, "there is nothing at this path", **fields)
+                flask.abort(404)
             messages.reject(error)
             return acknowledged()
         if messages.handle(delivered, _trace(delivered)) is Verdict.RETRY:
-            raise TransientError("the message is to be delivered again")
+            # the handler has logged why
+            return error_response(TransientError("the message is to be delivered again"), settings.retry_after_s)
         return acknowledged()
 
     return app

@@ -42,7 +42,7 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
     datasets = Datasets.from_file(settings.datasets_file)
     authorize = middle_auth(environment)
 
-    # Whoever asks is waiting: a graph server that is away is told soon. It is asked once per dataset and instance.
+    # The caller is waiting: an unavailable graph server is reported soon. It is asked once per dataset and instance.
     graph_settings = replace(
         settings,
         graph_timeout_s=min(settings.graph_timeout_s, _GRAPH_TIMEOUT_S),

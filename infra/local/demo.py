@@ -22,7 +22,7 @@ from tqdm import tqdm
 from infra.local import kernels
 from infra.local.processes import ChildFailedError
 from infra.local.snippet import root_to_table
-from infra.local.stack import GraphSource, LocalStack, StackInUseError, wait_for_interrupt
+from infra.local.stack import LocalStack, ServedGraph, StackInUseError, wait_for_interrupt
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
 
@@ -140,7 +140,7 @@ def main(end_at_once: bool, state: Path, workers: int | None) -> None:
     """Shows the whole loop on a made brain, from the beginning each time."""
     seconds: dict[str, float] = {}
     try:
-        stack = LocalStack(state, graph=GraphSource(TABLE, ("--world", str(state / "world"))), workers=workers)
+        stack = LocalStack(state, graph=ServedGraph(TABLE, ("--world", str(state / "world"))), workers=workers)
         for old in state.glob("*.db*"):
             old.unlink()
         world = _timed(seconds, "Build the brain", lambda: build(state / "world", WorldParameters()))

@@ -85,7 +85,7 @@ def dispatch(
 @click.option("--ingest", required=True, help="Base address of the ingest function.")
 @click.option("--workers", type=click.IntRange(min=1), required=True, help="Chunk tasks at a time.")
 @click.option("--edit-workers", type=click.IntRange(min=1), required=True, help="Urgent messages at a time.")
-@click.option("--deadline-s", type=float, default=30.0, show_default=True, help="Patience with a locked file.")
+@click.option("--deadline-s", type=float, default=30.0, show_default=True, help="Longest wait for a locked file.")
 def main(path: Path, compute: str, edits: str, ingest: str, workers: int, edit_workers: int, deadline_s: float) -> None:
     """Delivers until SIGTERM."""
     configure("INFO")

@@ -65,7 +65,7 @@ def create_topics(
     Args:
       endpoint: of the Pub/Sub emulator.
       push_urls: topics, and what gets a POST per message.
-      dead_letters: gets what was pushed again and again in vain.
+      dead_letters: gets the messages whose deliveries all failed.
       least_pause: before a message is pushed again for the first time.
 
     Raises:

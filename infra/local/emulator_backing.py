@@ -27,7 +27,7 @@ class EmulatorBacking:
 
     Attributes:
       graph_table: name of a table in the Bigtable emulator that the dataset of a stand-in graph server names as its
-        graph table. Somebody else has to fill it; nothing reads it before the first chunk.
+        graph table. It has to be filled by other means; nothing reads it before the first chunk.
     """
 
     graph_table: str | None = None

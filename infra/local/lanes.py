@@ -1,4 +1,4 @@
-"""Lanes: threads that deliver one kind of delivery each, and go on when the file of deliveries was away."""
+"""Lanes: threads that deliver one kind of delivery each, and continue after the file of deliveries was unavailable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _logger = get_logger("dispatch")
 
 
 class DeliveriesFile:
-    """The file of deliveries as one dispatcher uses it: whatever cannot be done while it is away is done later.
+    """The file of deliveries as one dispatcher uses it: what cannot be done while it is unavailable is done later.
 
     All methods raise StorageUnavailableError only while the dispatcher is stopping; what could not be written down then
     is delivered again by the next one.
@@ -41,12 +41,14 @@ class DeliveriesFile:
 
     def release(self) -> None:
         """Gives back what the dispatcher before had leased."""
-        self._wait_out(self._deliveries.release_leases)
+        self._retry_until_available(self._deliveries.release_leases)
 
     def next(self, kind: Kind) -> Lease | None:
         """Waits for a delivery of that kind; it is leased until it is settled. None when the dispatcher is stopping."""
         while not self._stopping.is_set():
-            leases = self._wait_out(lambda: self._deliveries.lease(1, time.time(), [kind], self._all_held()))
+            leases = self._retry_until_available(
+                lambda: self._deliveries.lease(1, time.time(), [kind], self._all_held())
+            )
             if leases:
                 with self._lock:
                     self._held.add(leases[0].id)
@@ -57,22 +59,22 @@ class DeliveriesFile:
     def settle(self, lease: Lease, failure: Failure | None) -> None:
         """Writes down how a delivery ended, as soon as the file takes it."""
         if failure is None:
-            self._wait_out(lambda: self._deliveries.acknowledge([lease.id]))
+            self._retry_until_available(lambda: self._deliveries.acknowledge([lease.id]))
         else:
-            self._wait_out(lambda: self._deliveries.retry([failure], time.time()))
+            self._retry_until_available(lambda: self._deliveries.retry([failure], time.time()))
         with self._lock:
             self._held.discard(lease.id)
 
     def renew(self) -> None:
         """Renews the leases of all that is not settled yet."""
-        self._wait_out(lambda: self._deliveries.renew(self._all_held(), time.time()))
+        self._retry_until_available(lambda: self._deliveries.renew(self._all_held(), time.time()))
 
     def _all_held(self) -> list[int]:
         with self._lock:
             return list(self._held)
 
-    def _wait_out(self, work: Callable[[], T]) -> T:
-        """What `work` gives, done again and again while the file is away. The log is told when it goes and is back."""
+    def _retry_until_available(self, work: Callable[[], T]) -> T:
+        """What `work` gives, retried while the file is unavailable; begin and end of that are logged."""
         away_since_s: float | None = None
         while True:
             try:
@@ -122,7 +124,7 @@ class Lane:
             slot.join()
 
     def _serve(self) -> None:
-        # while stopping, and only then, the file may be away: what it could not take is delivered again
+        # while stopping, and only then, the file may be unavailable: what it could not take is delivered again
         with suppress(StorageUnavailableError):
             while (lease := self._next()) is not None:
                 self._file.settle(lease, post(lease, self._receivers.url(lease)))

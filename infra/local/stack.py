@@ -39,7 +39,7 @@ INGEST_THREADS = 4
 
 
 @dataclass(frozen=True)
-class GraphSource:
+class ServedGraph:
     """What the stand-in graph server serves.
 
     Attributes:
@@ -78,7 +78,7 @@ class LocalStack:
         self,
         state: Path,
         config: Path | None = None,
-        graph: GraphSource | None = None,
+        graph: ServedGraph | None = None,
         workers: int | None = None,
         backing: Backing = embedded,
         port: int | None = None,
@@ -163,7 +163,7 @@ class LocalStack:
             raise StackInUseError(f"a stack already runs on {self.state}") from None
         return lock
 
-    def _write_config(self, graph: GraphSource, services: Services) -> None:
+    def _write_config(self, graph: ServedGraph, services: Services) -> None:
         dataset = {
             "cv_path": f"graphene://{self.graph_url}/segmentation/table/{graph.name}",
             "l2cache_id": f"l2cache_{graph.name}_v1",
@@ -193,7 +193,7 @@ class LocalStack:
         }
         return [replace(child, environment={**environment, **child.environment}) for child in children]
 
-    def _graph_server(self, graph: GraphSource, bus: str) -> ChildSpec:
+    def _graph_server(self, graph: ServedGraph, bus: str) -> ChildSpec:
         port = ("--port", str(self.ports["graph"]), "--bus", bus)
         ready = f"{self.graph_url}/segmentation/table/{graph.name}/info"
         return ChildSpec("graph", ("infra.standin.graph.server", *graph.arguments, *port), ready_url=ready)
@@ -261,7 +261,7 @@ def main(
     if (config is None) == (world is None):
         raise click.UsageError("give either --config (make stack CONFIG=datasets.yaml) or --world")
     try:
-        graph = None if world is None else GraphSource(graph_name(world), ("--world", str(world)))
+        graph = None if world is None else ServedGraph(graph_name(world), ("--world", str(world)))
         if emulators and config is not None:
             refuse_graph_tables(config)
         if config is not None and not no_graph_check:

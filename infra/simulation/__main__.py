@@ -17,7 +17,7 @@ GRIDS = {
     "10^6": (256, 170, 23),
     "minnie65": (752, 512, 26),
 }
-MISHAPS = {
+FAULTS = {
     "none": (0.0, 0.0),
     "1 % of tries and deliveries fail": (0.01, 0.0),
     "1 % of leaves' workers die": (0.0, 0.01),
@@ -58,7 +58,7 @@ def main(workers: int, queues: int, chunk_s: float) -> None:
     click.echo("|" + "---|" * (_HEAD.count("|") - 1))
     start_s = time.perf_counter()
     for grid in GRIDS.values():
-        for mishap, (failures, deaths) in MISHAPS.items():
+        for mishap, (failures, deaths) in FAULTS.items():
             cloud = Cloud(workers, queues=queues, chunk_s=chunk_s, failures=failures, deaths=deaths)
             click.echo(line(mishap, SimulatedIngest(grid, cloud).run()))
     click.echo(f"\nsimulated in {time.perf_counter() - start_s:.0f} s", err=True)

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from infra.simulation.world import Cloud, Marks, NotedQueue, Timeline
+from infra.simulation.world import Cloud, Marks, RecordedQueue, Timeline
 from shared.config.datasets import Dataset, Datasets
 from shared.config.settings import Settings
 from shared.geometry.grid import GraphGeometry
@@ -99,7 +99,7 @@ class SimulatedIngest:
     def __init__(self, grid: Triple, cloud: Cloud, seed: int = 1) -> None:
         self._cloud = cloud
         self._chance = np.random.default_rng(seed)
-        self._timeline, self._noted, self.marks = Timeline(), NotedQueue(), Marks()
+        self._timeline, self._noted, self.marks = Timeline(), RecordedQueue(), Marks()
         self._service = simulated_service(grid, self._noted, cast(Any, self.marks), self._timeline)
         self._queues = [_Queue() for _ in range(cloud.queues)]
         self._free = {"compute": cloud.workers, "ingest": cloud.expanders}
@@ -239,7 +239,9 @@ class SimulatedIngest:
             self._dispatch(other)
 
 
-def simulated_service(grid: Triple, queue: NotedQueue, store: CacheStore, clock: Callable[[], float]) -> IngestService:
+def simulated_service(
+    grid: Triple, queue: RecordedQueue, store: CacheStore, clock: Callable[[], float]
+) -> IngestService:
     """The ingest service of a dataset of that many chunks along x, y, z, of which there is nothing but its geometry."""
     dataset = Dataset(DATASET, f"graphene://https://server/segmentation/table/{DATASET}", TABLE)
     info = {

@@ -78,7 +78,7 @@ class Timeline:
             call()
 
 
-class NotedQueue:
+class RecordedQueue:
     """A `TaskQueue` that keeps what it is given, each name once, until it is taken over by the simulation."""
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Dead letters with their reason: what becomes of a message that fails at its last delivery.
+"""Dead letters with their reason: messages that failed at their last delivery.
 
-Pub/Sub moves what it delivered in vain to a dead-letter topic by itself, but knows no reason. So whoever handles a
-message publishes it there at the last attempt, with the reason as an attribute, and acknowledges it. What Pub/Sub still
-has to move is what ended without an answer: a killed instance, a fault of our own.
+Pub/Sub moves a message whose deliveries all failed to a dead-letter topic by itself, but knows no reason. So the
+handler of a message publishes it there at the last attempt, with the reason as an attribute, and acknowledges it. What
+Pub/Sub still has to move is what ended without an answer: a killed instance, an unexpected error.
 """
 
 from __future__ import annotations

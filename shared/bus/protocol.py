@@ -17,4 +17,4 @@ class Publisher(Protocol):
         """
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Closes the connections."""

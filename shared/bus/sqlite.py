@@ -28,7 +28,7 @@ class SQLitePublisher:
 
 
 class SQLiteDeadLetters:
-    """The `Publisher` of a file's dead letters: what `DeadLetterBox` publishes stays until somebody replays it."""
+    """The `Publisher` of a file's dead letters: what `DeadLetterBox` publishes stays until it is replayed."""
 
     def __init__(self, path: Path) -> None:
         """Nothing is opened before the first use."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from shared.errors import DeadlineError
 
-SHORTEST_QUESTION_S = 10.0
+SHORTEST_REQUEST_TIMEOUT_S = 10.0
 
 
 class Budget:
@@ -35,6 +35,6 @@ class Budget:
             raise DeadlineError(f"after {self._budget_s:g} s {left} are left for another try")
         self._begun = True
 
-    def for_a_question(self) -> float:
-        """Seconds that a question to another service may take, all tries together: those left, but not absurdly few."""
-        return max(self._end_s - self._clock(), SHORTEST_QUESTION_S)
+    def request_timeout_s(self) -> float:
+        """Seconds that a request to another service may take, all tries together: those left, or a minimum."""
+        return max(self._end_s - self._clock(), SHORTEST_REQUEST_TIMEOUT_S)

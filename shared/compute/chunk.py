@@ -44,7 +44,7 @@ class LoadedChunk:
 
 
 class FilledChunks:
-    """Chunks that are known to have supervoxels, which they keep for ever. May be used by many threads.
+    """Chunks that are known to have supervoxels, which never changes. May be used by many threads.
 
     Args:
       capacity: so many are remembered; the one that was of no use for longest is forgotten first.

@@ -15,7 +15,7 @@ from shared.telemetry.log import event, get_logger
 FOREIGN_SHARE = 0.01
 """Share of a chunk's supervoxels up to which the graph may give them to other chunks..."""
 
-A_HANDFUL = 10
+FEW_SUPERVOXELS = 10
 """... and so many in any case. Of more than so many, one at least must have a node."""
 
 _logger = get_logger("compute")
@@ -26,7 +26,8 @@ def map_chunk(
 ) -> MappedChunk | GraphDisagreementError:
     """The nodes of a chunk's supervoxels.
 
-    A supervoxel that the graph gives to another chunk, or to what is no node, has no node here: a row would be wrong.
+    A supervoxel that the graph gives to another chunk, or to an id that is no node, has no node here: a row would be
+    wrong.
 
     Args:
       graph_id: the dataset.
@@ -41,11 +42,11 @@ def map_chunk(
     first, last = l2_id_range(loaded.coordinate, layout)
     is_own = (mapping.l2_ids >= np.uint64(first)) & (mapping.l2_ids <= np.uint64(last))
     n, n_foreign = len(loaded.supervoxels), int((mapping.impossible | ~is_own & (mapping.l2_ids != 0)).sum())
-    if n_foreign > max(FOREIGN_SHARE * n, A_HANDFUL):
+    if n_foreign > max(FOREIGN_SHARE * n, FEW_SUPERVOXELS):
         return GraphDisagreementError(
             f"the graph gives {n_foreign} of the chunk's {n} supervoxels to other chunks, or to what is no node"
         )
-    if n > A_HANDFUL and not is_own.any() and not mapping.not_yet.any():
+    if n > FEW_SUPERVOXELS and not is_own.any() and not mapping.not_yet.any():
         return GraphDisagreementError(f"the graph gives none of the chunk's {n} supervoxels to a node of the chunk")
     if n_foreign:
         fields = {"dataset": graph_id, "chunk": loaded.coordinate, "supervoxels": n_foreign}

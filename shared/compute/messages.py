@@ -1,4 +1,4 @@
-"""Messages of the bus: which concern us, what is done for them, and whether the bus should deliver them again."""
+"""Messages of the bus: which are handled here, how, and whether the bus should deliver them again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 
 import numpy as np
 
@@ -34,8 +35,9 @@ from shared.types import UInt64Array
 
 _logger = get_logger("compute")
 _LOGGED_IDS = 20
+_LOGGED_CHUNKS = 20
 
-DEATHS_TOGETHER = 2
+DEATHS_BEFORE_ISOLATION = 2
 """After so many deliveries without an answer, the chunks of a message are computed by a process of their own."""
 
 
@@ -45,7 +47,7 @@ class Verdict(StrEnum):
     DONE = "done"
     """Its nodes have their rows; ids that cannot exist or that the graph does not know were reported."""
     NOT_OURS = "not ours"
-    """It is about a dataset, or a cache table, that is not configured here."""
+    """It is for a dataset, or a cache table, that is not configured here."""
     FAILED = "failed"
     """It can never succeed."""
     RETRY = "retry"
@@ -158,7 +160,7 @@ class MessageHandler:
         except TransientError as error:
             verdict = self._failed_for_now(delivery, error)
         except MemoryError:
-            delivery.is_answered = False  # as good as a death
+            delivery.is_answered = False  # counts as a death
             verdict = self._failed_for_now(delivery, OutOfMemoryError("memory ran out while chunks were computed"))
         else:
             level = logging.DEBUG if verdict is Verdict.NOT_OURS else logging.INFO
@@ -180,7 +182,7 @@ class MessageHandler:
         return self._count(Verdict.RETRY)
 
     def _gave_up_chunk(self, delivery: _Delivery, error: ChunkFaultError) -> Verdict:
-        """Another try would end in the same way: the message goes where it can be replayed once the chunk is mended."""
+        """Another try would end in the same way: the message can be replayed once the chunk is repaired."""
         reason = _reason(delivery, error)
         if self._dead_letters is not None and self._dead_letters.give_up(delivery.message, str(error)):
             event(_logger, logging.ERROR, "message was given up", **delivery.fields, **reason)
@@ -206,7 +208,7 @@ class MessageHandler:
         outcome = self._compute(graph_id, l2_ids, deaths, is_edit=is_edit)
         fields.update(_fields(outcome))
         if outcome.refused or outcome.unknown_ids:
-            self._report_ids(outcome, fields)
+            _report_ids(outcome, fields)
         if len(outcome.refused) == len(l2_ids):
             raise BadMessageError("none of its ids can exist")
         transient = outcome.transient_failure
@@ -217,20 +219,23 @@ class MessageHandler:
         return self._count(Verdict.DONE)
 
     def _compute(self, graph_id: str, l2_ids: UInt64Array, deaths: int, *, is_edit: bool) -> NodesOutcome:
-        if self._isolation is None or deaths < DEATHS_TOGETHER:
+        if self._isolation is None or deaths < DEATHS_BEFORE_ISOLATION:
             return self._service.compute_nodes(graph_id, l2_ids, is_edit)
         with self._isolation() as isolation:
             return self._service.compute_nodes(graph_id, l2_ids, is_edit, isolation)
-
-    def _report_ids(self, outcome: NodesOutcome, fields: dict[str, object]) -> None:
-        refused = dict(list(outcome.refused.items())[:_LOGGED_IDS])
-        unknown = list(outcome.unknown_ids[:_LOGGED_IDS])
-        event(_logger, logging.ERROR, "ids without a node", **fields, refused_ids=refused, unknown_ids=unknown)
 
     def _count(self, verdict: Verdict) -> Verdict:
         with self._lock:
             self._counts[verdict.value] += 1
         return verdict
+
+
+def _report_ids(outcome: NodesOutcome, fields: dict[str, object]) -> None:
+    """Says which ids have no node: anybody may ask for any, so that none of them is an error of ours."""
+    level = logging.WARNING if outcome.refused else logging.INFO
+    refused = dict(islice(outcome.refused.items(), _LOGGED_IDS))
+    unknown = list(outcome.unknown_ids[:_LOGGED_IDS])
+    event(_logger, level, "ids without a node", **fields, refused_ids=refused, unknown_ids=unknown)
 
 
 def _reason(delivery: _Delivery, error: L2CacheError) -> dict[str, object]:
@@ -243,9 +248,11 @@ def _is_for_another_table(message: PushedMessage, dataset: Dataset) -> bool:
 
 
 def _fields(outcome: NodesOutcome) -> dict[str, object]:
+    failed = {str(chunk): str(error) for chunk, error in islice(outcome.failures.items(), _LOGGED_CHUNKS)}
     return {
         "chunks": len(outcome.chunks),
         "chunks_failed": len(outcome.failures),
+        **({"failed_chunks": failed} if failed else {}),
         "nodes": outcome.n_nodes,
         "voxelless": outcome.n_voxelless,
         "cached": outcome.n_cached,

@@ -71,5 +71,5 @@ class NodesOutcome:
 
     @property
     def transient_failure(self) -> TransientError | None:
-        """A failure for which asking for the same nodes again is worth while, if there is one."""
+        """A failure after which asking for the same nodes again may succeed, if there is one."""
         return next((error for error in self.failures.values() if isinstance(error, TransientError)), None)

@@ -63,7 +63,7 @@ class NodesIsolation(Protocol):
         """As `ComputeService.compute_nodes`, for nodes of one chunk.
 
         Raises:
-          ChunkFaultError: if the chunk kills its process, or ends it in another way that nobody foresaw.
+          ChunkFaultError: if the chunk kills its process, or ends it unexpectedly in another way.
         """
 
 
@@ -102,7 +102,7 @@ class ComputeService:
     ) -> NodesOutcome:
         """Computes the rows of some nodes, current or superseded, reading each of their chunks once.
 
-        Nodes that have a row are left alone, since it is true for ever: so a message that took too long goes on from
+        Nodes that have a row are left alone, since a row never changes: so a message that took too long goes on from
         where it stopped when it is delivered again. A chunk that fails does not keep the others from being computed.
         Once `budget_s` is over nothing further is begun, which is one failure, a `DeadlineError`. An id that the graph
         does not know is remembered as such, for all instances, and left alone for `UNKNOWN_FOR_S`.
@@ -110,8 +110,8 @@ class ComputeService:
         Args:
           graph_id: the dataset.
           l2_ids: uint64[n], any order, duplicates and ids that cannot exist allowed.
-          is_edit: whether an edit names them: then they exist, or will in a moment, although somebody may have asked
-            for them before. The graph is asked for remembered ids all the same, and none is remembered as unknown.
+          is_edit: whether an edit names them: then they exist, or will in a moment, although they may have been asked
+            for before. The graph is asked for remembered ids all the same, and none is remembered as unknown.
           isolation: computes each chunk's nodes elsewhere, if given.
 
         Raises:
@@ -180,7 +180,7 @@ class ComputeService:
 
         Raises:
           GraphUnavailableError: if the graph cannot be asked just now.
-          GraphResponseError: if it answers what no retry will mend.
+          GraphResponseError: if it answers with an error that no retry fixes.
         """
         source = self._source(graph_id)
         supervoxels = np.concatenate([_NO_IDS, *(chunk.supervoxels for chunk in loaded)])
@@ -192,7 +192,7 @@ class ComputeService:
         layout = source.geometry.layout
         return [map_chunk(graph_id, chunk, part, layout) for chunk, part in zip(loaded, parts, strict=True)]
 
-    def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
         """Features of the nodes that hold a chunk's supervoxels (the step `features`).
 
         Args:
@@ -241,12 +241,8 @@ class ComputeService:
                 parts.append(self._compute_some(request, coordinate, some, loaded, steps))
         except StorageUnavailableError:
             raise
-        except DeadlineError as error:
-            failure = error
         except L2CacheError as error:
             failure = error
-            fields = {"dataset": source.dataset.graph_id, "chunk": coordinate, "reason": str(error)}
-            event(_logger, logging.WARNING, "chunk failed", **fields)
         if not parts:
             return None, failure
         return self._logged(source, coordinate, ChunkOutcome.of_parts(parts, steps.milliseconds)), failure
@@ -270,7 +266,7 @@ class ComputeService:
                 return ChunkOutcome(0, len(l2_ids))
             self.filled.add(graph_id, coordinate)
         with steps.step("map"):
-            members = source.graph.supervoxels_of(l2_ids, request.budget.for_a_question())
+            members = source.graph.supervoxels_of(l2_ids, request.budget.request_timeout_s())
         known = {l2_id: supervoxels for l2_id, supervoxels in members.items() if len(supervoxels)}
         unknown = tuple(l2_id for l2_id in members if l2_id not in known)
         if unknown and not request.is_edit:

@@ -1,1 +1,1 @@
-"""What a deployment is told: settings from the environment, the datasets, addresses, and the version."""
+"""Configuration of a deployment: settings from the environment, the datasets, addresses, and the version."""

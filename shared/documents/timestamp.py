@@ -36,7 +36,7 @@ def parse_utc(text: str) -> datetime:
 
 
 def requested_moment(text: str, now: datetime) -> datetime:
-    """The moment that somebody asks for.
+    """The moment that is asked for.
 
     Raises:
       BadRequestError: if it cannot be understood, or lies in the future or before every graph; the message names it.

@@ -157,7 +157,7 @@ def _children_cell(row_key: bytes, cells: RowCells) -> ChildrenCell:
 
 @contextmanager
 def _graph_errors(address: TableAddress) -> Iterator[None]:
-    """Says of Bigtable's errors whether another try may mend them."""
+    """Turns Bigtable's errors into ours, by whether another try may succeed."""
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
 
@@ -168,6 +168,6 @@ def _graph_errors(address: TableAddress) -> Iterator[None]:
     except (exceptions.InvalidArgument, exceptions.FailedPrecondition, exceptions.MethodNotImplemented) as error:
         raise GraphResponseError(f"Bigtable refuses to read the graph's table {address.table}") from error
     except (exceptions.GoogleAPIError, GoogleAuthError, StorageUnavailableError) as error:
-        # Refused credentials too: an operator can mend them, and nothing must be lost until then.
+        # Refused credentials too: an operator can grant them, and nothing must be lost until then.
         reason = type(error).__name__
         raise GraphUnavailableError(f"the graph's table {address.table} cannot be read just now ({reason})") from error

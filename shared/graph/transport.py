@@ -39,7 +39,7 @@ _logger = get_logger("graph")
 
 
 class WorthRetryingError(GraphUnavailableError):
-    """A request that failed in a way that another try may mend; `retry_after_s` is the server's own wish, or 0."""
+    """A request that another try may get answered; `retry_after_s` is the delay that the server asks for, or 0."""
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
@@ -138,7 +138,7 @@ class GraphTransport:
         return self._with_retries(attempt, retry_faults, within_s)
 
     def _with_retries(self, attempt: Callable[[float], T], retry_faults: bool, within_s: float) -> T:
-        """The value of the first of several tries that succeeds; each is told how long it may wait for the server."""
+        """The value of the first of several tries that succeeds; each is given the time it may wait for the server."""
         left_s = countdown(within_s)
 
         def once() -> T:
@@ -185,7 +185,7 @@ def _failure(response: requests.Response) -> GraphUnavailableError | GraphRespon
     if status in _OVERLOADED:
         return WorthRetryingError(f"the graph server answered with status {status}", _retry_after_s(response))
     if status in _REFUSED:
-        # Not retried here, but by whoever asked: an operator can mend a token, and nothing must be lost until then.
+        # Not retried here, but by the caller: an operator can replace a token, and nothing must be lost until then.
         return GraphUnavailableError(f"the graph server refused the token (status {status})")
     lasting = any(fault in words.lower() for fault in _LASTING_FAULTS)
     if status >= 500 and not lasting:

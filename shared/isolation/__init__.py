@@ -1,7 +1,7 @@
 """Computing chunks in a process of their own, for those that may kill the process that computes them.
 
 A file of the volume can be damaged in such a way that its decoder crashes, or unpack to more than there is memory. The
-process that computes such a chunk ends without a word; whoever sent the work sends it again, and it ends again. So work
-that comes again and again is done by a child process, which says which step of which chunk it begins: when it dies, its
-parent knows at what.
+process that computes such a chunk dies without an answer; the work is delivered again, and the next process dies as
+well. So work that is delivered repeatedly is done by a child process, which reports the step of the chunk that it
+begins: when it dies, its parent knows at which.
 """

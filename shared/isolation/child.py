@@ -1,4 +1,4 @@
-"""The parent's side: a child process, asked one job at a time, and what became of a job whose process died."""
+"""The parent's side: a child process, asked one job at a time, and the outcome of a job whose process died."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ DEATHS = 2
 
 START_LIMIT_S = 120.0
 _DOING = {"read": "reading", "map": "mapping", "features": "computing", "write": "writing"}
-_MODULE = "shared.isolation.main"
 _PIECE_BYTES = 65536
 
 _logger = get_logger("isolation")
 
 
 class JobEndedError(Exception):
-    """The process did not answer a job, or it answered that something happened which nobody foresaw; says what."""
+    """The process did not answer a job, or it reported an unexpected error; says what."""
 
 
 class Child:
@@ -66,7 +65,7 @@ class Child:
         """The result of a job.
 
         Raises:
-          ChunkFaultError: if the process died at it, again and again, or what else came of it that nobody foresaw.
+          ChunkFaultError: if the process died at it repeatedly, or it ended unexpectedly in another way.
           TransientError: if no process can be started.
           L2CacheError: what the job raised.
         """
@@ -105,11 +104,14 @@ class Child:
         if self._does_not_start:
             raise TransientError("the process for isolated chunks does not start")
         if self._process is None:
+            # imported for its name: what is not imported is not part of the function's package
+            from shared.isolation import main
+
             root = str(Path(shared.__file__).parents[1])
             path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
             try:
                 self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                    [sys.executable, "-m", _MODULE],
+                    [sys.executable, "-m", main.__name__],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env={**os.environ, "PYTHONPATH": path},

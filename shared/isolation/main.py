@@ -1,7 +1,7 @@
 """The child's side: `python -m shared.isolation.main`, started by `shared.isolation.child`.
 
-Jobs come on standard input, what is told of them goes to standard output; whatever else is printed there goes to
-standard error. The process ends when its input is closed.
+Jobs come on standard input, reports on them go to standard output; whatever else is printed there goes to standard
+error. The process ends when its input is closed.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def answer(service: ComputeService, job: dict[str, Any], tell: Callable[..., None]) -> None:
-    """Does a job and tells what came of it.
+    """Does a job and reports the outcome.
 
     Args:
-      service: computes; its timer of steps tells of each step that begins.
+      service: computes; its timer of steps reports each step that begins.
       job: see `shared.isolation.wire`.
-      tell: is given what is told, and its fields.
+      tell: is given the kind of report, and its fields.
     """
     try:
         tell("result", result=_JOBS[job["job"]](service, job))

@@ -1,4 +1,4 @@
-"""What parent and child say to each other: a line of JSON for each job, and for each thing that is told of it.
+"""The protocol between parent and child: a line of JSON for each job, and for each report on it.
 
 parent  {"job": "chunk", "run": {...}, "chunk": [x, y, z]}
         {"job": "nodes", "graph_id": "...", "l2_ids": [...], "is_edit": false}

@@ -1,1 +1,1 @@
-"""The look-up: attributes of L2 ids from the cache, and word of the ids that are not in it."""
+"""The look-up: attributes of L2 ids from the cache, and messages about the ids that are not in it."""

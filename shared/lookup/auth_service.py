@@ -1,8 +1,8 @@
 """How the authentication service is asked on behalf of a look-up: within a time, and with an eye on what it answers.
 
-`middle-auth-client` asks through one session of `requests`. By itself it waits for ever for a user's permissions, takes
-every status but 200 for a token that is not valid, keeps that for minutes, trusts whatever JSON it is given, and shares
-a cache without a lock among threads.
+`middle-auth-client` asks through one session of `requests`. By itself it waits without limit for a user's permissions,
+takes every status but 200 for a token that is not valid, keeps that for minutes, trusts whatever JSON it is given, and
+shares a cache without a lock among threads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNTIL_S: ContextVar[float] = ContextVar("until", default=math.inf)
 
 
 class UnusableAnswerError(RequestException):
-    """The service answered that it cannot, or nonsense; `retry_after_s` is its wish when to be asked again."""
+    """The service answered that it cannot, or nonsense; `retry_after_s` is the delay that it asks for."""
 
     def __init__(self, reason: str, retry_after_s: int | None = None) -> None:
         super().__init__(reason)
@@ -92,7 +92,7 @@ class _LockedUsers:
 
 
 class ServiceAdapter(HTTPAdapter):
-    """Sends requests to the service, again if it is away for a moment; answers that cannot be used are errors.
+    """Sends requests to the service, again if it is unavailable for a moment; answers that cannot be used are errors.
 
     An error reaches the caller before middle-auth-client can take the answer for something else and keep it.
     """

@@ -1,4 +1,4 @@
-"""Word of missing ids to the compute function, each id at most once in a while."""
+"""Publishing missing ids to the compute function, each at most once within a pause."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class _Message:
     """A message on its way to the bus.
 
     Attributes:
-      ids: the ids in it, which are claimed in the ledger.
-      ledger: of their table.
+      ids: the ids in it, which are claimed in `recent`.
+      recent: misses of their table that were published a short while ago.
       attributes: of the message.
       data: of the message.
       trial: whether it goes although the circuit is open.
     """
 
     ids: UInt64Array
-    ledger: PublishedMisses
+    recent: PublishedMisses
     attributes: dict[str, str]
     data: bytes
     trial: bool
@@ -69,7 +69,7 @@ class _Message:
 
     def release(self) -> None:
         """Has the ids published again when they are next asked for."""
-        self.ledger.release(self.ids)
+        self.recent.release(self.ids)
 
 
 class Publication:
@@ -77,7 +77,7 @@ class Publication:
 
     Args:
       parts: for each message whether the bus took it, once that is known.
-      circuit: is told of messages that take too long.
+      circuit: counts messages that take too long.
       wait_s: longest to wait for them.
       counts: ids that are not on their way.
       successes: what the circuit had counted before the first of them went out.
@@ -110,7 +110,7 @@ class Publication:
                 message.release()
             elif taken.done() and taken.result():
                 published += len(message.ids)
-        # A bus that takes other messages meanwhile is slow, and not away.
+        # A bus that takes other messages meanwhile is slow, not unavailable.
         if late and self._circuit.successes == self._successes:
             for message, taken in self._parts:
                 if taken in late and message.judge():
@@ -148,12 +148,12 @@ class MissPublisher:
         self._shares = MinuteShares(per_minute, clock=clock)
         self._circuit = CircuitBreaker(clock)
         self._lock = threading.Lock()
-        self._ledgers: dict[str, PublishedMisses] = {}
+        self._by_table: dict[str, PublishedMisses] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="misses")
 
     def due(self, dataset: Dataset, l2_ids: UInt64Array) -> UInt64Array:
         """Those of `l2_ids` (ascending, distinct) that were not published just now: uint64[m], ascending."""
-        return self._ledger(dataset.l2cache_id).due(l2_ids)
+        return self._recent(dataset.l2cache_id).due(l2_ids)
 
     def start(self, dataset: Dataset, l2_ids: UInt64Array, caller: str) -> Publication:
         """Publishes those of `l2_ids` that were not published just now, as far as the caller's share goes.
@@ -163,33 +163,33 @@ class MissPublisher:
           l2_ids: uint64[n], ascending, distinct, able to exist.
           caller: who asked for them.
         """
-        ledger = self._ledger(dataset.l2cache_id)
-        due = ledger.due(l2_ids)
+        recent = self._recent(dataset.l2cache_id)
+        due = recent.due(l2_ids)
         permit = self._circuit.permit() if due.size else Permit.NONE
         tried = {Permit.ALL: due, Permit.TRIAL: due[: self._message_bytes // _ID_BYTES], Permit.NONE: due[:0]}[permit]
         granted = self._shares.take(caller, len(tried))
-        claimed = ledger.claim(tried[:granted])
+        claimed = recent.claim(tried[:granted])
         counts = MissCounts(unpublished=len(due) - len(tried), withheld=len(tried) - granted)
         parts, successes, trace = [], self._circuit.successes, current_trace()
         for attributes, data in encode_misses(dataset.graph_id, dataset.l2cache_id, claimed, self._message_bytes):
             if trace:
                 attributes[TRACE_ATTRIBUTE] = traceparent(trace)
             ids = np.frombuffer(data, dtype="<u8")
-            message = _Message(ids, ledger, attributes, data, trial=permit is Permit.TRIAL)
+            message = _Message(ids, recent, attributes, data, trial=permit is Permit.TRIAL)
             parts.append((message, self._threads.submit(self._publish, message)))
         return Publication(parts, self._circuit, self._wait_s, counts, successes)
 
     def close(self) -> None:
-        """Waits for what is under way, and lets go of the bus."""
+        """Waits for what is under way, and closes the bus."""
         self._threads.shutdown()
         self._publisher.close()
 
-    def _ledger(self, table_id: str) -> PublishedMisses:
+    def _recent(self, table_id: str) -> PublishedMisses:
         with self._lock:
-            ledger = self._ledgers.get(table_id)
-            if ledger is None:
-                ledger = self._ledgers[table_id] = PublishedMisses(self._pause_s, clock=self._clock)
-            return ledger
+            recent = self._by_table.get(table_id)
+            if recent is None:
+                recent = self._by_table[table_id] = PublishedMisses(self._pause_s, clock=self._clock)
+            return recent
 
     def _publish(self, message: _Message) -> bool:
         if self._circuit.is_open and not message.trial:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from shared.types import BoolArray, UInt64Array
 
-_LEDGER_IDS = 1_000_000
+_CAPACITY_IDS = 1_000_000
 
 
 class PublishedMisses:
@@ -22,7 +22,7 @@ class PublishedMisses:
     """
 
     def __init__(
-        self, pause_s: float, capacity: int = _LEDGER_IDS, clock: Callable[[], float] = time.monotonic
+        self, pause_s: float, capacity: int = _CAPACITY_IDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._pause_s = pause_s
         self._capacity = capacity

@@ -1,4 +1,4 @@
-"""The look-up service: read the cache, answer, send word of what is missing. Knows nothing of HTTP."""
+"""The look-up service: read the cache, answer, publish what is missing. It does not depend on HTTP."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class LookupService:
         )
 
     def close(self) -> None:
-        """Lets go of the store and the bus."""
+        """Closes the store and the bus."""
         self._misses.close()
         self._store.close()
 

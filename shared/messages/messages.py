@@ -1,8 +1,7 @@
 """The messages of the bus that the compute function knows: edits and misses, read and written.
 
 An edit comes from the chunked graph server after each merge or split; its data is a pickle, or JSON with the same keys.
-A miss comes from the look-up function; its data is the raw ids. A miss carries `l2_cache_id`, an edit does
-not.
+A miss comes from the look-up function; its data is the raw ids. A miss carries `l2_cache_id`, an edit does not.
 """
 
 from __future__ import annotations
@@ -20,7 +19,11 @@ from shared.safe_pickle.decoder import DEFAULT_LIMITS, loads
 from shared.types import UInt64Array
 
 GRAPH_ATTRIBUTE = "table_id"
+"""On the wire `table_id` is the graph: `graph_id` everywhere in the code, where `table_id` is a cache table."""
+
 CACHE_ATTRIBUTE = "l2_cache_id"
+"""The cache table: `l2cache_id` in a dataset, `table_id` where tables are read and written."""
+
 PRIORITY_ATTRIBUTE = "remesh_priority"
 TRACE_ATTRIBUTE = "googclient_traceparent"
 """Where Google's clients put the trace that a message was published in, as a W3C `traceparent`."""
@@ -31,7 +34,7 @@ _MAX_ID = 2**64 - 1
 
 @dataclass(frozen=True, eq=False)
 class EditMessage:
-    """Tells of an edit of the graph.
+    """Announces an edit of the graph.
 
     Attributes:
       graph_id: the graph that was edited.
@@ -46,7 +49,7 @@ class EditMessage:
 
 @dataclass(frozen=True, eq=False)
 class MissMessage:
-    """Tells of ids that were asked for and are not cached.
+    """Lists ids that were asked for and are not cached.
 
     Attributes:
       graph_id: the graph that the ids belong to.

@@ -1,1 +1,1 @@
-"""Reading pickles of plain data that strangers made, without executing anything."""
+"""Reading pickles of plain data from untrusted senders, without executing anything."""

@@ -1,8 +1,8 @@
-"""Reads pickles of plain data that strangers made, and executes nothing.
+"""Reads pickles of plain data from untrusted senders, and executes nothing.
 
 Edit messages and the meta of cache tables are pickles. `pickle.Unpickler` is no place for them: even with a strict
-`find_class` it calls what it was allowed to find with the stranger's arguments, allocates what the stranger claims to
-need and hashes what the stranger nested. Here `pickletools.genops` only cuts the bytes into opcodes; the little machine
+`find_class` it calls what it was allowed to find with the sender's arguments, allocates what the sender claims to
+need and hashes what the sender nested. Here `pickletools.genops` only cuts the bytes into opcodes; the little machine
 below knows those opcodes that plain data needs, and where a pickle names a callable it gets an inert stand-in of
 `shared.safe_pickle.inert_values`.
 """

@@ -1,9 +1,10 @@
 """Deliveries in a SQLite file: the durable heart of the embedded bus and queue.
 
 Producers `add`; a dispatcher takes what is due with `lease`, posts it, and tells the outcome with `acknowledge` or
-`retry`. A lease ends by itself after a while unless it is renewed: what somebody had leased who died, or who could not
-write the outcome down, is leased again. So everything is delivered at least once. A dispatcher that starts need not
-wait for that: `release_leases` ends the leases of the one before. The name of a task stays taken after it is done.
+`retry`. A lease ends by itself after a while unless it is renewed: what was leased by a process that died, or that
+could not write the outcome down, is leased again. So everything is delivered at least once. A dispatcher that starts
+need not wait for that: `release_leases` ends the leases of the one before. The name of a task stays taken after it is
+done.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from shared.sqlite.delivery import Counts, DeadLetter, Delivery, Failure, Kind, 
 from shared.sqlite.file import SQLiteFile
 
 LEASE_S = 60.0
-"""How long a lease lasts if nobody says otherwise."""
+"""How long a lease lasts by default."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL,
   attributes TEXT NOT NULL, body BLOB NOT NULL, state TEXT NOT NULL, attempt INTEGER NOT NULL, due_s REAL NOT NULL,
-  reason TEXT NOT NULL
+  reason TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (state, kind, due_s);
 CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -102,7 +103,7 @@ class Deliveries:
         kinds: Sequence[Kind] = ("edit", "message", "ingest", "compute"),
         held: Collection[int] = (),
     ) -> list[Lease]:
-        """Takes up to `limit` deliveries that are due; nobody else gets them until they are retried or the lease ends.
+        """Takes up to `limit` deliveries that are due; they are exclusive until they are retried or the lease ends.
 
         Args:
           limit: most deliveries to take.

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.tasks.protocol import Target
-
 MessageKind = Literal["edit", "message"]
-Kind = MessageKind | Target
-"""What a delivery is: an urgent message of the bus (`shared.messages.is_urgent`), any other one, or a task."""
+Kind = MessageKind | Literal["compute", "ingest"]
+"""What a delivery is: an urgent message of the bus (`shared.messages.messages.is_urgent`), any other one, or a task."""
 
 MESSAGE_KINDS: tuple[MessageKind, ...] = ("edit", "message")
 
@@ -61,7 +59,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Lease:
-    """A delivery that whoever asked for it is to make now; `attempt` counts from 1."""
+    """A delivery that the leaseholder is to make now; `attempt` counts from 1."""
 
     id: int
     kind: Kind

@@ -13,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from shared.errors import ConfigurationError, StorageUnavailableError
+from shared.sqlite.schema import bring_up_to_date
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ class SQLiteFile:
 
         Args:
           path: the file; made on first use.
-          schema: statements that make what is not there yet (`CREATE TABLE IF NOT EXISTS ...`).
+          schema: statements that make what is not there yet (`CREATE TABLE IF NOT EXISTS ...`); see
+            `bring_up_to_date` for files that were made with another one.
           deadline_s: how long a read or write waits for others before it fails.
         """
         self._path = path
@@ -68,6 +70,7 @@ class SQLiteFile:
 
         Raises:
           StorageUnavailableError: if SQLite fails, or the file stays locked beyond the deadline.
+          SchemaMismatchError: if the file has other tables than the schema's.
         """
         return self._transaction("BEGIN", work)
 
@@ -79,6 +82,7 @@ class SQLiteFile:
 
         Raises:
           StorageUnavailableError: if SQLite fails, or the file stays locked beyond the deadline.
+          SchemaMismatchError: if the file has other tables than the schema's.
         """
         return self._transaction("BEGIN IMMEDIATE", work)
 
@@ -95,7 +99,10 @@ class SQLiteFile:
                 return self._attempt(begin, work)
             except sqlite3.Error as error:
                 if not _is_busy(error) or time.monotonic() + pause_s > give_up_at:
-                    raise StorageUnavailableError(f"storage is not available ({type(error).__name__})") from error
+                    # SQLite's own words, "disk I/O error" for example, name no file
+                    raise StorageUnavailableError(
+                        f"storage is not available ({type(error).__name__}: {error})"
+                    ) from error
             time.sleep(pause_s * random.uniform(0.5, 1))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -124,7 +131,7 @@ class SQLiteFile:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -16384")
             if not self._has_schema:
-                connection.executescript(f"BEGIN IMMEDIATE;\n{self._schema}\nCOMMIT;")
+                bring_up_to_date(connection, self._schema)
                 self._has_schema = True
         except BaseException:
             connection.close()

@@ -123,4 +123,4 @@ class CacheStore(Protocol):
         """
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Closes the connections."""

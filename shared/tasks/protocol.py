@@ -57,4 +57,4 @@ class TaskQueue(Protocol):
         """
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Closes the connections."""

@@ -1,1 +1,1 @@
-"""What is told of the work: structured records, traces, the time of steps."""
+"""Telemetry: structured records, traces, the time of steps."""

@@ -10,6 +10,7 @@ import numpy as np
 from shared.errors import ConfigurationError, VolumeUnavailableError
 from shared.geometry.grid import GraphGeometry
 from shared.types import Triple, UInt64Array
+from shared.volume.failures import cause_of
 from shared.volume.protocol import SupervoxelVolume
 
 
@@ -38,7 +39,10 @@ class CloudVolumeReader:
         except Exception as error:
             # Whatever the storage's client raises, and there are many clients: the volume opened well, so it is worth
             # another try.
-            raise VolumeUnavailableError(f"chunk {coordinate} of the volume cannot be read just now") from error
+            cause = cause_of(volume, self._geometry, coordinate, error)
+            raise VolumeUnavailableError(
+                f"chunk {coordinate} of the volume cannot be read just now ({cause})"
+            ) from error
         return np.asarray(voxels)[..., 0].astype(np.uint64, order="F", copy=False)
 
     def _opened(self) -> Any:
@@ -83,11 +87,13 @@ def _open(geometry: GraphGeometry) -> Any:
             parallel=1,
         )
     except unusable as error:
-        raise ConfigurationError("the data_dir in the graph's info is no volume that can be read") from error
+        raise ConfigurationError(
+            f"the data_dir in the graph's info is no volume that can be read ({type(error).__name__})"
+        ) from error
     except MemoryError:
         raise
     except Exception as error:
-        raise VolumeUnavailableError("the volume's info cannot be read just now") from error
+        raise VolumeUnavailableError(f"the volume's info cannot be read just now ({type(error).__name__})") from error
     if volume.num_channels != 1 or np.dtype(volume.dtype).kind != "u":
         raise ConfigurationError("the volume that data_dir names holds no supervoxels")
     return volume

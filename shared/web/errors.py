@@ -22,6 +22,7 @@ from shared.errors import (
     RateLimitedError,
     RegistrationRefusedError,
     RunConflictError,
+    SchemaMismatchError,
     SlowBodyError,
     StorageUnavailableError,
     TableNotFoundError,
@@ -40,7 +41,7 @@ _logger = get_logger("web")
 
 @dataclass(frozen=True)
 class ErrorAnswer:
-    """What a client hears of an error: the status, and a text in place of the error's own message if there is one."""
+    """What a client is told of an error: the status, and a text in place of the error's own message if there is one."""
 
     status: int
     text: str | None = None
@@ -64,6 +65,7 @@ STATUSES: Mapping[type[L2CacheError], ErrorAnswer] = {
     GraphResponseError: ErrorAnswer(502, "the graph server's answer cannot be used"),
     RegistrationRefusedError: ErrorAnswer(502),
     StorageUnavailableError: ErrorAnswer(503, "the storage cannot be reached just now"),
+    SchemaMismatchError: ErrorAnswer(503),
     GraphUnavailableError: ErrorAnswer(503, "the graph server cannot be reached just now"),
     VolumeUnavailableError: ErrorAnswer(503, "the segmentation cannot be read just now"),
     AuthenticationUnavailableError: ErrorAnswer(503, "the authentication service cannot be reached just now"),
@@ -75,7 +77,7 @@ _HTTP_TEXTS = {404: "there is nothing at this path", 405: "this path does not un
 
 
 def answer_of(error: BaseException) -> ErrorAnswer:
-    """What a client hears of `error`: by its class or the nearest class above it; 500 if it is none of ours."""
+    """What a client is told of `error`: by its class or the nearest class above it; 500 if it is none of ours."""
     for kind in type(error).__mro__:
         if issubclass(kind, L2CacheError) and kind in STATUSES:
             return STATUSES[kind]

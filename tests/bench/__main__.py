@@ -5,18 +5,30 @@ import sys
 from pathlib import Path
 
 
-def main(chosen: list[str]) -> int:
-    """Runs benchmarks one after the other; the exit status is that of the first that failed, else 0."""
-    known = sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
+def main(chosen: list[str], folder: Path = Path(__file__).parent) -> int:
+    """Runs benchmarks one after the other, all of them even if some fail.
+
+    Args:
+      chosen: their names; none means all.
+      folder: holds them, as files `bench_NAME.py`.
+
+    Returns:
+      The exit status: 0 if all succeeded, 1 if one failed, 2 if there is none of a name.
+    """
+    known = {path.stem.removeprefix("bench_"): path for path in sorted(folder.glob("bench_*.py"))}
     for name in chosen:
         if name not in known:
             print(f"no benchmark {name!r}; there are {', '.join(known)}", file=sys.stderr)
             return 2
-    failed = 0
+    failed = []
     for name in chosen or known:
         print(f"\n=== {name}", flush=True)
-        failed = failed or subprocess.run([sys.executable, "-m", f"tests.bench.bench_{name}"], check=False).returncode
-    return failed
+        module = f"{folder.parent.name}.{folder.name}.{known[name].stem}"
+        if subprocess.run([sys.executable, "-m", module], cwd=folder.parents[1], check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 
 from infra.local.backing import Backing, embedded
 from infra.local.emulator_backing import EmulatorBacking
-from infra.local.stack import GraphSource, LocalStack
+from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
 from tests.support.graph.made_worlds import l2_ids_of
@@ -87,7 +87,7 @@ def main() -> None:
             world, state = Path(folder) / "world", Path(folder) / "state"
             description = build(world, WorldParameters())
             take_free_ports(state)
-            graph = GraphSource(TABLE, ("--world", str(world)))
+            graph = ServedGraph(TABLE, ("--world", str(world)))
             with (
                 LocalStack(state, graph=graph, backing=STACKS[name]) as stack,
                 patch.dict(os.environ, stack.services.environment),

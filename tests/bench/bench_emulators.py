@@ -29,7 +29,7 @@ from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import IdLayout, chunk_coordinates, node_key
 from shared.google.bigtable.address import TableAddress
 from shared.types import UInt64Array
-from tests.support.data.real_stack import GRAPH, N_CHUNKS, TABLE, graph_dump, graph_source
+from tests.support.data.real_stack import GRAPH, N_CHUNKS, TABLE, graph_dump, served_graph
 from tests.support.data.recorded_rows import recorded_rows
 from tests.support.stack.client import look_up, start_ingest, status, wait_until
 
@@ -144,7 +144,7 @@ def main() -> None:
     backing = EmulatorBacking(graph_table=GRAPH)
     with (
         tempfile.TemporaryDirectory() as state,
-        LocalStack(Path(state), graph=graph_source(options.data), backing=backing) as stack,
+        LocalStack(Path(state), graph=served_graph(options.data), backing=backing) as stack,
     ):
         os.environ.update(stack.services.environment)
         restore_dump(graph_dump(options.data), TableAddress.parse(str(stack.services.graph_table)))

@@ -23,8 +23,8 @@ from shared.store.open import open_store
 from shared.store.protocol import TableMeta
 from shared.types import Triple, UInt64Array
 from shared.volume.cloudvolume import CloudVolumeReader
-from tests.conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZES: tuple[Triple, ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256), (256, 256, 512))
 RESOLUTION_NM = (16, 16, 40)
 

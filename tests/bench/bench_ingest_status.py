@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from infra.local.emulators import bigtable_emulator
 from infra.simulation.ingest import DATASET, MOMENT, TABLE, SimulatedIngest, simulated_service
-from infra.simulation.world import Cloud, NotedQueue
+from infra.simulation.world import Cloud, RecordedQueue
 from shared.store.open import open_store
 from shared.store.protocol import CacheStore, TableMeta
 
@@ -67,7 +67,7 @@ def main() -> None:
         for name, store in opened.items():
             store.create_table(TABLE, TableMeta(DATASET, "graphene://server", MOMENT))
             store.write_marks(TABLE, marks)
-            ingest = simulated_service(GRID, NotedQueue(), store, time.time)
+            ingest = simulated_service(GRID, RecordedQueue(), store, time.time)
             status = ingest.status(DATASET)
             if not status.finished:
                 raise AssertionError(f"the marks are not those of a finished run: {status}")

@@ -28,7 +28,7 @@ from infra.standin.graph.table import Cell, read_dump
 from shared.geometry.ids import node_key
 from shared.google.bigtable.address import TableAddress
 from shared.types import UInt64Array
-from tests.support.data.real_stack import GRAPH, TABLE, graph_source
+from tests.support.data.real_stack import GRAPH, TABLE, served_graph
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE_DUMP = "tables/cache_ingested.ndjson.gz"
@@ -133,7 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as state,
-        LocalStack(Path(state), graph=graph_source(options.data), workers=1, backing=EmulatorBacking()) as stack,
+        LocalStack(Path(state), graph=served_graph(options.data), workers=1, backing=EmulatorBacking()) as stack,
     ):
         os.environ.update(stack.services.environment)
         report(stack, fill_table(options.data / CACHE_DUMP, max(SIZES)), options.rounds)

@@ -195,6 +195,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "cache.db", deadline_s=0.1)
     with pytest.raises(StorageUnavailableError) as caught:
         store.read_meta("cache")
+    assert "file is not a database" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -72,24 +74,57 @@ def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
         reached(tmp_path, {"main.py": "import shared.nowhere"})
 
 
-def test_the_look_up_reaches_neither_engine_nor_volume_nor_ingest() -> None:
-    modules = {path.as_posix() for path in reachable_modules(ENTRIES["lookup"], ROOT)}
-    assert "shared/lookup/service.py" in modules
-    assert not [name for name in modules if name.startswith(("shared/features/", "shared/compute/", "shared/ingest/"))]
-    assert "shared/volume/cloudvolume.py" not in modules
+def modules_of(function: str) -> set[str]:
+    return {path.relative_to("shared").as_posix() for path in reachable_modules(ENTRIES[function], ROOT)}
+
+
+@pytest.mark.parametrize(
+    ("function", "has", "lacks"),
+    [
+        (
+            "lookup",
+            "lookup/service.py",
+            ["features/", "compute/", "isolation/", "volume/", "ingest/", "tasks/", "store/delivery_counts.py"],
+        ),
+        ("compute", "ingest/leaf/service.py", ["ingest/control/", "lookup/"]),
+        (
+            "ingest",
+            "ingest/control/service.py",
+            ["ingest/leaf/", "lookup/", "compute/", "isolation/", "volume/", "bus/", "messages/", "features/[!r]"],
+        ),
+    ],
+)
+def test_a_function_reaches_its_own_rooms_and_none_of_the_others(function: str, has: str, lacks: list[str]) -> None:
+    modules = modules_of(function)
+    assert has in modules
+    assert [name for name in modules for room in lacks if fnmatch(name, f"{room}*")] == []
+
+
+def test_the_compute_function_reaches_the_program_that_it_starts_for_isolated_chunks() -> None:
+    assert "isolation/main.py" in modules_of("compute")
 
 
 def test_the_compute_function_reaches_the_whole_engine() -> None:
-    modules = set(reachable_modules(ENTRIES["compute"], ROOT))
-    engine = {path.relative_to(ROOT) for path in (ROOT / "shared" / "features").glob("*.py")}
+    engine = {path.relative_to(ROOT / "shared").as_posix() for path in (ROOT / "shared" / "features").glob("*.py")}
     # what a chunk costs is for those who plan, not for the function
-    assert engine - modules == {Path("shared/features/memory.py")}
+    assert engine - modules_of("compute") == {"features/memory.py"}
 
 
-def test_the_ingest_function_reaches_no_engine() -> None:
-    modules = {path.as_posix() for path in reachable_modules(ENTRIES["ingest"], ROOT)}
-    assert "shared/ingest/control/service.py" in modules
-    assert not [name for name in modules if name.startswith("shared/features/") and name != "shared/features/result.py"]
+def test_packages_say_what_they_are_and_import_nothing() -> None:
+    statements = {
+        file.relative_to(ROOT).as_posix(): ast.parse(file.read_bytes()).body
+        for folder in ("shared", "functions", "infra", "l2cache", "tests")
+        for file in (ROOT / folder).rglob("__init__.py")
+    }
+    assert len(statements) > 40
+    # the engine's own names are there at the package's, and loaded when they are asked for
+    lazy = {"shared/features/__init__.py"}
+    others = {file for file, body in statements.items() if not all(map(is_docstring, body)) or len(body) > 1}
+    assert others == lazy
+
+
+def is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.stack import LocalStack
-from tests.support.data.real_stack import GRAPH, graph_source
+from tests.support.data.real_stack import GRAPH, served_graph
 from tests.support.data.recorded_rows import Row, recorded_rows
 from tests.support.stack.client import start_ingest, status, wait_until
 
@@ -14,7 +14,7 @@ from tests.support.stack.client import start_ingest, status, wait_until
 @pytest.fixture(scope="session")
 def real_stack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack over the graph as it is after the merge; the moment before the merge is ingested."""
-    with LocalStack(tmp_path_factory.mktemp("real"), graph=graph_source(shared_data)) as stack:
+    with LocalStack(tmp_path_factory.mktemp("real"), graph=served_graph(shared_data)) as stack:
         start_ingest(stack.ingest_url, GRAPH)
         wait_until(lambda: status(stack.ingest_url, GRAPH)["finished"], "the ingest of 128 chunks")
         yield stack

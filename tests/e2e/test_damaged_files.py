@@ -19,7 +19,7 @@ import requests
 
 from infra.local.backing import embedded
 from infra.local.emulator_backing import DEAD_LETTERS, REPLAY, EmulatorBacking
-from infra.local.stack import GraphSource, LocalStack
+from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
 from l2cache.deadletters.commands import open_box
@@ -64,7 +64,7 @@ def stack(
     file_of(world, PARAMETERS, CRASHING).write_bytes(crashing())
     file_of(world, PARAMETERS, BURSTING).write_bytes(bursting(MEMORY_BYTES))
     take_free_ports(tmp_path / "state")
-    graph = GraphSource(TABLE, ("--world", str(world)))
+    graph = ServedGraph(TABLE, ("--world", str(world)))
     with contextlib.ExitStack() as running:
         with skipping_without_emulators():
             stack = running.enter_context(LocalStack(tmp_path / "state", graph=graph, workers=2, backing=backing))

@@ -16,7 +16,7 @@ import pytest
 
 from infra.local.backing import Backing, embedded
 from infra.local.emulator_backing import EmulatorBacking
-from infra.local.stack import GraphSource, LocalStack
+from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
 from tests.support.graph.made_worlds import l2_ids_of
@@ -67,7 +67,7 @@ def test_edits_are_served_although_no_miss_is(
     take_free_ports(tmp_path / "state")
     with ExitStack() as running:
         with skipping_without_emulators():
-            graph = GraphSource(TABLE, ("--world", str(folder)))
+            graph = ServedGraph(TABLE, ("--world", str(folder)))
             stack = running.enter_context(LocalStack(tmp_path / "state", graph=graph, workers=1, backing=backing))
         for name, value in stack.services.environment.items():
             monkeypatch.setenv(name, value)

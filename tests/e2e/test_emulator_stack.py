@@ -25,7 +25,7 @@ from tests.support.data.real_stack import (
     TABLE,
     assert_same_but_for_ties,
     graph_dump,
-    graph_source,
+    served_graph,
     stored,
 )
 from tests.support.data.recorded_rows import Row
@@ -39,7 +39,7 @@ EVERY = 250
 @pytest.fixture(scope="module")
 def stack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack on the emulators, the real graph's table in one of them; Google's clients here are sent to them too."""
-    source, backing = graph_source(shared_data), EmulatorBacking(graph_table=GRAPH)
+    source, backing = served_graph(shared_data), EmulatorBacking(graph_table=GRAPH)
     with ExitStack() as running, pytest.MonkeyPatch.context() as environment:
         with skipping_without_emulators():
             stack = running.enter_context(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra.local.stack import GraphSource, LocalStack, StackInUseError
+from infra.local.stack import LocalStack, ServedGraph, StackInUseError
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
 from tests.support.graph.made_worlds import l2_ids_of
@@ -61,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, bytes]]:
     """The rows of an ingest that nothing disturbs."""
-    with LocalStack(tmp_path_factory.mktemp("undisturbed"), graph=GraphSource(TABLE, ("--world", str(world)))) as stack:
+    with LocalStack(tmp_path_factory.mktemp("undisturbed"), graph=ServedGraph(TABLE, ("--world", str(world)))) as stack:
         start_ingest(stack.ingest_url, TABLE)
         wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "an undisturbed ingest")
         return rows(stack.services.store, L2CACHE_ID, l2_ids_of(world))
@@ -146,7 +146,7 @@ def test_a_function_that_dies_is_started_again(world: Path, tmp_path: Path) -> N
 
 
 def test_two_stacks_do_not_share_a_state_folder(world: Path, tmp_path: Path) -> None:
-    graph = GraphSource(TABLE, ("--world", str(world)))
+    graph = ServedGraph(TABLE, ("--world", str(world)))
     first = LocalStack(tmp_path, graph=graph)
     with pytest.raises(StackInUseError, match=str(tmp_path)):
         LocalStack(tmp_path, graph=graph)

@@ -190,9 +190,39 @@ def test_a_body_that_is_no_delivery_is_acknowledged(rig: Rig, body: bytes) -> No
     assert answer.status_code == 204
 
 
+@pytest.mark.parametrize("path", ["/tasks", "/chunks/", "/v2/chunks"])
+@pytest.mark.parametrize("body", [b"{}", b"no JSON", b'{"run": {}, "block": [[0, 0, 0], [1, 1, 1]]}'])
+def test_a_task_at_a_path_of_another_version_is_left_to_the_queue(rig: Rig, path: str, body: bytes) -> None:
+    assert requests.post(f"{rig.compute.url}{path}", data=body, timeout=30).status_code == 404
+
+
+def test_whatever_the_queue_sends_to_an_unknown_path_is_left_to_it(rig: Rig) -> None:
+    delivery = json.dumps({"message": {"attributes": {"table_id": "elsewhere"}}})
+    headers = {"X-CloudTasks-TaskName": "of-another-version"}
+    assert requests.post(f"{rig.compute.url}/any/path", data=delivery, timeout=30).status_code == 204
+    assert requests.post(f"{rig.compute.url}/any/path", data=delivery, headers=headers, timeout=30).status_code == 404
+
+
+def test_each_retry_leaves_one_record_below_an_error(rig: Rig) -> None:
+    rig.graph.plan = lambda _: Response(status=503)
+    run = Run(TABLE, rig.compute.table_id, SETTLED, Box((0, 0, 0), (3, 3, 3)), 64, 0.0)
+    task = BlockTask(run, Box((2, 1, 1), (3, 2, 2))).to_task()
+    wanted = rig.fresh()
+    before = len(rig.compute.records())
+    assert rig.compute.miss(*wanted).status_code == 503
+    assert requests.post(f"{rig.compute.url}{task.path}", data=task.body, timeout=60).status_code == 503
+    # beside them, each request that the graph server refuses is one of the graph's own
+    records = [record for record in rig.compute.records()[before:] if record["logger"] != "l2cache.graph"]
+    message, chunk_task = records
+    assert (message["severity"], message["message"]) == ("WARNING", "message is to be delivered again")
+    assert message["reason"] == "the graph server answered with status 503"
+    assert (chunk_task["severity"], chunk_task["message"]) == ("WARNING", "chunk task is to be delivered again")
+    assert (chunk_task["error"], chunk_task["attempt"]) == ("WorthRetryingError", 1)
+
+
 def test_other_methods_are_refused(rig: Rig) -> None:
     assert requests.get(f"{rig.compute.url}/", timeout=5).status_code == 405
-    assert requests.post(f"{rig.compute.url}/health", timeout=5).status_code in (204, 405)
+    assert requests.post(f"{rig.compute.url}/health", timeout=5).status_code in (404, 405)
 
 
 def test_a_chunk_task_computes_its_block(rig: Rig, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.stack import GraphSource, LocalStack
+from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
 from tests.support.documentation import ROOT
@@ -71,7 +71,7 @@ def reader_of_made_brain(folder: Path, parameters: WorldParameters) -> Iterator[
     secrets = folder / "home" / ".cloudvolume" / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "cave-secret.json").write_text(json.dumps({"token": "some-token"}))
-    with LocalStack(folder / "stack", graph=GraphSource(TABLE, ("--world", str(folder / "world")))) as stack:
+    with LocalStack(folder / "stack", graph=ServedGraph(TABLE, ("--world", str(folder / "world")))) as stack:
         start_ingest(stack.ingest_url, TABLE)
         wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "the ingest of the made brain")
         resolution_nm = list(parameters.resolution_nm)

@@ -209,7 +209,7 @@ def create_app(table: str, graph: ChunkedGraph, editor: Editor) -> Flask:
     def finish(response: Response) -> Response:
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
-        return wire.zipped_if_wanted(request, response)
+        return wire.gzip_if_accepted(request, response)
 
     return app
 

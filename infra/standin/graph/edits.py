@@ -29,7 +29,7 @@ class EditRefusedError(BadRequestError):
 
 @dataclass(frozen=True)
 class Edit:
-    """A finished edit: what the graph's message tells of it, and the cells it writes."""
+    """A finished edit: what the graph's message says of it, and the cells it writes."""
 
     operation_id: int
     new_lvl2_ids: tuple[int, ...]

@@ -59,7 +59,7 @@ class History:
         first = np.where(place > 0, self.ends[place - 1], 0)
         cell = self.ends[place] - 1
         if time_ms is not None:
-            # Few nodes have more than a handful of cells: stepping back all of them at once is fastest.
+            # Few nodes have more than a few cells: stepping back all of them at once is fastest.
             while (late := known & (self.times_ms[cell] > time_ms)).any():
                 cell[late] -= 1
                 known &= cell >= first

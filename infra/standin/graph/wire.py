@@ -182,7 +182,7 @@ def error_answer(message: str, status: int = 500) -> Response:
     return json_answer({"code": status, "duration": 0.0, "message": message, "timestamp": stamp}, status)
 
 
-def zipped_if_wanted(request: Request, response: Response) -> Response:
+def gzip_if_accepted(request: Request, response: Response) -> Response:
     """The response, gzipped where the client accepts that, however short it is: so does the graph server."""
     body = response.get_data()
     if not body or request.accept_encodings["gzip"] == 0:

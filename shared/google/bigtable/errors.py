@@ -26,7 +26,8 @@ def storage_errors(table_id: str) -> Iterator[None]:
     except (GoogleAPICallError, RetryError, GoogleAuthError, MutationsExceptionGroup, RetryExceptionGroup) as error:
         if is_absent(error):
             raise TableNotFoundError(f"there is no cache table {table_id}") from error
-        raise StorageUnavailableError(f"storage is not available ({type(error).__name__})") from error
+        kinds = dict.fromkeys(type(cause).__name__ for cause in _causes(error))
+        raise StorageUnavailableError(f"storage is not available ({', '.join(kinds)})") from error
 
 
 def is_absent(error: BaseException) -> bool:

@@ -155,7 +155,7 @@ def mutate_rows(
 
 
 def _raise_worst(failures: Collection[tuple[int, str]]) -> None:
-    """Raises one of the rows' errors: one that no retry mends, if there is one."""
+    """Raises one of the rows' errors: one that no retry fixes, if there is one."""
     from google.api_core.exceptions import from_grpc_status
 
     errors = [from_grpc_status(code, message) for code, message in failures]

@@ -44,7 +44,7 @@ class ChunkComputer(Protocol):
     ) -> list[MappedChunk | L2CacheError]:
         """The nodes of the chunks' supervoxels at a moment of the graph; of a chunk where it goes wrong, the error."""
 
-    def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
         """Features of the chunk's nodes."""
 
     def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
@@ -172,7 +172,7 @@ class _Work:
             return chunk
         coordinate = chunk.loaded.coordinate
         try:
-            features = self.computer.chunk_features(self.run.graph_id, chunk.loaded, chunk.mapped.nodes, self.steps)
+            features = self.computer.compute_features(self.run.graph_id, chunk.loaded, chunk.mapped.nodes, self.steps)
         except L2CacheError as error:
             return ChunkResult(coordinate, error=error)
         return _Computed(coordinate, features, chunk.mapped.n_foreign)

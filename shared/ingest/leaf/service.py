@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _logger = get_logger("ingest")
 ATTEMPTS_IN_LEAF = 3
 ATTEMPTS_OF_TASK = 8
-DEATHS_TOGETHER = 2
+DEATHS_BEFORE_ISOLATION = 2
 """After so many deliveries without an answer, the chunks of a task are computed by a process of their own."""
 
 BACK_OFF_S = 0.5
@@ -99,7 +99,7 @@ class LeafService:
         A failing chunk does not fail its block: it is tried again, then written down with its reason. Only where
         nothing works at all (every chunk failed for a transient reason) is the whole task left to the queue's back-off,
         a limited number of times. What cannot be done in time is handed on as a new task. A task whose chunks are done,
-        or whose run was cancelled or resumed with new tasks, costs a look at the marks.
+        or whose run was cancelled or resumed with new tasks, costs one read of the marks.
 
         A process that dies takes nothing with it but the last seconds. If that happened twice to a task, its chunks are
         computed one after the other in a process of their own, so that one that kills its process can be written down
@@ -130,7 +130,7 @@ class LeafService:
             deliveries.answer()
             raise
         except MemoryError as error:
-            # as good as a death: it is not counted as an answer
+            # counts as a death, not as an answer
             raise OutOfMemoryError("memory ran out while chunks were computed") from error
         outcome = self._finish(task, progress, len(numbers), steps)
         if attempt > 1:
@@ -149,7 +149,7 @@ class LeafService:
     ) -> None:
         end_s = self.elapsed() + self.budget_s
         chunks = [chunk_at(task.block, number) for number in numbers]
-        isolated = self.isolation if deaths >= DEATHS_TOGETHER else None
+        isolated = self.isolation if deaths >= DEATHS_BEFORE_ISOLATION else None
         with isolated() if isolated and chunks else nullcontext() as isolation:
             batch_chunks = max(1, min(task.run.batch_chunks, len(numbers) // BATCHES_IN_LEAF))
             compute: Compute = partial(compute_chunks, self.computer, task.run, steps=steps, batch_chunks=batch_chunks)
@@ -207,7 +207,7 @@ def _fields(task: BlockTask) -> dict[str, object]:
 
 
 def _raise_if_retryable(progress: LeafProgress, attempt: int) -> None:
-    """Leaves a task to the queue if that may mend it.
+    """Leaves a task to the queue if another delivery may succeed.
 
     Raises:
       TransientError: the reason.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import requests
 
-from infra.local.stack import GraphSource, LocalStack
+from infra.local.stack import LocalStack, ServedGraph
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import chunk_coordinates
 from shared.types import Triple, UInt64Array
@@ -25,10 +25,10 @@ def graph_dump(data: Path) -> Path:
     return data / "tables" / "graph_after_merge.ndjson.gz"
 
 
-def graph_source(data: Path) -> GraphSource:
+def served_graph(data: Path) -> ServedGraph:
     """The stand-in graph server over it."""
     files = ("--dump", str(graph_dump(data)), "--info", str(data / "graphene_info.json"))
-    return GraphSource(GRAPH, (*files, "--watershed", str(data / "watershed")))
+    return ServedGraph(GRAPH, (*files, "--watershed", str(data / "watershed")))
 
 
 def stored(stack: LocalStack, l2_ids: Iterable[int]) -> dict[int, Row]:

@@ -19,7 +19,7 @@ from infra.standin.graph.app import create_app
 from infra.standin.graph.server import GraphFiles, load
 
 DATA = Path(os.environ.get("L2CACHE_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data is not here: {DATA}")
 
 Wsgi = Callable[[dict[str, Any], Any], Any]
 Plan = Callable[[Request], Wsgi | None]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.skips import NotPermitted
+
 _REFILL_S = 0.005
 _BLOCKS = (1 << 20, 1 << 16, 1 << 12, 1)
 
@@ -25,7 +27,7 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
     except FileNotFoundError:
         pytest.skip("a small disk needs the command mount")
     if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+        raise NotPermitted(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     try:
         yield folder
     finally:

@@ -16,7 +16,7 @@ import requests
 
 from infra.local.backing import Backing
 from infra.local.emulator_backing import INSTANCE, PROJECT
-from infra.local.stack import GraphSource, LocalStack
+from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.parameters import TABLE
 from shared.store.sqlite import SQLiteStore
 from tests.support.stack.client import start_ingest, status, wait_until
@@ -58,7 +58,7 @@ def ingest(
       fault: entered as soon as the first chunks are computed, and left when the ingest has ended.
     """
     take_free_ports(state)
-    graph = GraphSource(TABLE, ("--world", str(world)))
+    graph = ServedGraph(TABLE, ("--world", str(world)))
     with LocalStack(state, graph=graph, workers=workers, backing=backing) as stack:
         start_ingest(stack.ingest_url, TABLE, test=True)
         _wait(stack.ingest_url)

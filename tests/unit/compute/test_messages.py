@@ -46,11 +46,11 @@ class Rig:
         return self.handle(pickle.dumps(edit), user_id="0", remesh="true", remesh_priority="true")
 
     def logged(self, level: int) -> list[dict[str, Any]]:
-        """Fields of the records of that level or above, except those about single chunks."""
+        """Fields of the records of that level or above, except those about computed chunks."""
         return [
             {"message": record.getMessage(), **vars(record).get("fields", {})}
             for record in self._caplog.records
-            if record.levelno >= level and not record.getMessage().startswith("chunk")
+            if record.levelno >= level and record.getMessage() != "chunk computed"
         ]
 
 
@@ -124,7 +124,9 @@ def test_ids_that_cannot_exist_are_reported_and_the_others_computed(rig: Rig) ->
     node, outside = rig.cache.graph.add(A, 1, {1}), node_id(2, (9, 9, 9), 1)
     assert rig.miss(node, outside) is Verdict.DONE
     assert set(rig.cache.rows()) == {node}
-    (record,) = rig.logged(logging.ERROR)
+    assert rig.logged(logging.ERROR) == []
+    (record,) = rig.logged(logging.WARNING)
+    assert (record["refused"], record["unknown"]) == (1, 0)
     assert record["refused_ids"] == {outside: "its chunk lies outside the volume"}
 
 
@@ -136,7 +138,9 @@ def test_a_message_of_nothing_but_impossible_ids_can_never_succeed(rig: Rig) -> 
 def test_ids_that_the_graph_does_not_know_are_reported_and_not_retried(rig: Rig) -> None:
     unknown = node_id(2, A, 7)
     assert rig.miss(unknown) is Verdict.DONE
-    (record,) = rig.logged(logging.ERROR)
+    assert rig.logged(logging.WARNING) == rig.logged(logging.ERROR) == []
+    (record,) = [record for record in rig.logged(logging.INFO) if "unknown_ids" in record]
+    assert (record["refused"], record["unknown"]) == (0, 1)
     assert record["unknown_ids"] == [unknown]
 
 
@@ -147,6 +151,8 @@ def test_what_may_pass_is_retried_and_then_done(rig: Rig, part: str) -> None:
     getattr(rig.cache, part).fail = failing(error, A)
     assert rig.edit(*made) is Verdict.RETRY
     assert set(rig.cache.rows()) == {made[1]}
+    (record,) = rig.logged(logging.WARNING)
+    assert (record["chunks_failed"], record["failed_chunks"]) == (1, {str(A): "away"})
     getattr(rig.cache, part).fail = lambda _: None
     assert rig.edit(*made) is Verdict.DONE
     assert set(rig.cache.rows()) == set(made)

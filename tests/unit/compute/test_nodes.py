@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.attributes import VOXELLESS_SIZE, feature_cells
-from shared.compute.budget import SHORTEST_QUESTION_S
+from shared.compute.budget import SHORTEST_REQUEST_TIMEOUT_S
 from shared.compute.chunk import FilledChunks, MappedChunk
 from shared.compute.service import NODES_AT_ONCE, ComputeService
 from shared.errors import (
@@ -238,7 +238,7 @@ def test_the_graph_is_given_the_time_that_is_left_for_a_question(tmp_path: Path)
     cache = SmallCache(tmp_path, budget_s=300.0, clock=lambda: next(now_s))
     made = [cache.graph.add(coordinate, 1, {1}) for coordinate in (A, B, C)]
     cache.service.compute_nodes(GRAPH_ID, ids(*made))
-    assert cache.graph.given_s == [200.0, SHORTEST_QUESTION_S, SHORTEST_QUESTION_S]
+    assert cache.graph.given_s == [200.0, SHORTEST_REQUEST_TIMEOUT_S, SHORTEST_REQUEST_TIMEOUT_S]
     cache.store.close()
 
 
@@ -357,7 +357,7 @@ def compute_chunk(cache: SmallCache, coordinate: Triple) -> int:
     loaded = cache.service.load_chunk(GRAPH_ID, coordinate, steps)
     (mapped,) = cache.service.map_chunks(GRAPH_ID, [loaded], datetime(2026, 1, 1, tzinfo=UTC), steps)
     assert isinstance(mapped, MappedChunk)
-    features = cache.service.chunk_features(GRAPH_ID, loaded, mapped.nodes, steps)
+    features = cache.service.compute_features(GRAPH_ID, loaded, mapped.nodes, steps)
     cache.service.write_rows(GRAPH_ID, [features], steps)
     return len(features)
 

@@ -13,7 +13,7 @@ from shared.errors import ChunkFaultError, OutOfMemoryError, TransientError, Vol
 from shared.geometry.grid import Box
 from shared.ingest.leaf.pipeline import ChunkResult, compute_chunks
 from shared.ingest.leaf.progress import SAVE_CHUNKS
-from shared.ingest.leaf.service import ATTEMPTS_OF_TASK, DEATHS_TOGETHER
+from shared.ingest.leaf.service import ATTEMPTS_OF_TASK, DEATHS_BEFORE_ISOLATION
 from shared.ingest.ledger import Ledger
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
@@ -154,13 +154,13 @@ def test_a_process_of_its_own_is_for_tasks_that_come_again_and_again(site: Site)
     isolated = Isolated(site)
     leaf, body = replace(site.leaf, isolation=isolated), one_leaf(site)
     site.cache.volume.fail = dying_at((0, 0, 0))
-    for attempt in range(1, DEATHS_TOGETHER + 1):
+    for attempt in range(1, DEATHS_BEFORE_ISOLATION + 1):
         with pytest.raises(Died):
             leaf.compute_block(body, attempt)
     assert not isolated.chunks
-    assert leaf.compute_block(body, DEATHS_TOGETHER + 1).failed == 1
+    assert leaf.compute_block(body, DEATHS_BEFORE_ISOLATION + 1).failed == 1
     assert len(isolated.chunks) == CHUNKS
-    leaf.compute_block(body, DEATHS_TOGETHER + 2)
+    leaf.compute_block(body, DEATHS_BEFORE_ISOLATION + 2)
     assert len(isolated.chunks) == CHUNKS
 
 
@@ -168,12 +168,12 @@ def test_memory_that_runs_out_is_worth_another_try_and_then_a_process_of_its_own
     isolated = Isolated(site)
     leaf, body = replace(site.leaf, isolation=isolated), one_leaf(site)
     site.cache.volume.fail = dying_at(BAD, error=MemoryError)
-    for attempt in range(1, DEATHS_TOGETHER + 1):
+    for attempt in range(1, DEATHS_BEFORE_ISOLATION + 1):
         with pytest.raises(OutOfMemoryError):
             leaf.compute_block(body, attempt)
     assert not isolated.chunks
     site.cache.volume.fail = dying_at(BAD)
-    assert leaf.compute_block(body, DEATHS_TOGETHER + 1).failed == 1
+    assert leaf.compute_block(body, DEATHS_BEFORE_ISOLATION + 1).failed == 1
 
 
 def test_deliveries_that_were_answered_are_no_deaths(site: Site) -> None:
@@ -204,10 +204,10 @@ def test_a_process_that_does_not_start_ends_as_failed_chunks_and_not_as_a_run_wi
 
     leaf, body = replace(site.leaf, isolation=Broken(site)), one_leaf(site)
     site.cache.volume.fail = dying_at((0, 0, 0))
-    for attempt in range(1, DEATHS_TOGETHER + 1):
+    for attempt in range(1, DEATHS_BEFORE_ISOLATION + 1):
         with pytest.raises(Died):
             leaf.compute_block(body, attempt)
-    for attempt in range(DEATHS_TOGETHER + 1, ATTEMPTS_OF_TASK):
+    for attempt in range(DEATHS_BEFORE_ISOLATION + 1, ATTEMPTS_OF_TASK):
         with pytest.raises(TransientError, match="does not start"):
             leaf.compute_block(body, attempt)
     assert leaf.compute_block(body, ATTEMPTS_OF_TASK).failed == CHUNKS
@@ -228,6 +228,6 @@ def drain(site: Site) -> None:
                 site.deliver(replace(leases[0], attempt=attempt))
                 break
             except Died:
-                assert attempt <= DEATHS_TOGETHER
+                assert attempt <= DEATHS_BEFORE_ISOLATION
         site.deliveries.acknowledge([leases[0].id])
     raise AssertionError("the queue does not run empty")

@@ -58,9 +58,9 @@ class Watched:
         self._begin("map", [chunk.coordinate for chunk in loaded])
         return self.inner.map_chunks(graph_id, loaded, timestamp, steps)
 
-    def chunk_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
         self._begin("features", [loaded.coordinate])
-        return self.inner.chunk_features(graph_id, loaded, nodes, steps)
+        return self.inner.compute_features(graph_id, loaded, nodes, steps)
 
     def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
         ids = np.concatenate([part.node_ids for part in parts]) if parts else np.empty(0, np.uint64)
@@ -91,7 +91,7 @@ def test_rows_and_results_do_not_depend_on_the_batches(cache: SmallCache, tmp_pa
         loaded = alone.service.load_chunk(GRAPH_ID, coordinate, StepTimer())
         (mapped,) = alone.service.map_chunks(GRAPH_ID, [loaded], MOMENT, StepTimer())
         assert isinstance(mapped, MappedChunk)
-        features = alone.service.chunk_features(GRAPH_ID, loaded, mapped.nodes, StepTimer())
+        features = alone.service.compute_features(GRAPH_ID, loaded, mapped.nodes, StepTimer())
         alone.service.write_rows(GRAPH_ID, [features], StepTimer())
     results = computed(Watched(cache.service), batch_chunks)
     assert [result.chunk for result in results] == ALL

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from shared.errors import ConfigurationError, OutsideVolumeError, VolumeUnavaila
 from shared.geometry.grid import GraphGeometry
 from shared.types import Triple
 from shared.volume.cloudvolume import CloudVolumeReader, Volumes
+from shared.volume.failures import cause_of
 from tests.support.graph.servers import DATA, needs_data
 
 OFFSET: Triple = (5, -3, 7)
@@ -100,15 +102,42 @@ def test_a_chunk_outside_the_grid_is_refused(stored: str) -> None:
         CloudVolumeReader(geometry(stored)).read_chunk((3, 0, 0))
 
 
-def test_a_file_that_is_broken_makes_the_chunk_unavailable_and_leaves_the_others(tmp_path: Path) -> None:
-    address = store_volume(tmp_path, supervoxels())
-    (broken,) = tmp_path.rglob("5-13_-3-5_7-11*")
-    broken.write_bytes(b"\x1f\x8b not gzip")
-    reader = CloudVolumeReader(geometry(address))
+def damage(folder: Path, content: bytes) -> None:
+    (damaged,) = folder.rglob("5-13_-3-5_7-11*")
+    damaged.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x1f\x8b not gzip", "DeflateError"),
+        (b"", "DecompressionError"),
+        (gzip.compress(b"odd"), "ValueError"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [STORED, SIZE], ids=["one file a chunk", "many files a chunk"])
+def test_a_file_that_is_broken_is_named_and_the_others_are_read(
+    tmp_path: Path, content: bytes, kind: str, chunk: Triple
+) -> None:
+    address = store_volume(tmp_path, supervoxels(), "raw")
+    damage(tmp_path, content)
+    reader = CloudVolumeReader(geometry(address, chunk))
     with pytest.raises(VolumeUnavailableError) as caught:
         reader.read_chunk((0, 0, 0))
+    assert f"(8_8_40/5-13_-3-5_7-11, {kind})" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
-    assert reader.read_chunk((1, 0, 0)).any()
+    assert CloudVolumeReader(geometry(address)).read_chunk((1, 0, 0)).any()
+
+
+def test_of_a_signed_address_only_the_file_is_told() -> None:
+    class Refused:
+        class meta:  # noqa: N801  # as CloudVolume calls it
+            key = staticmethod(lambda _: "8_8_40")
+            scale = staticmethod(lambda _: {"sharding": {}})
+
+    url = "https://host.example/bucket/8_8_40/5-13_-3-5_7-11?X-Goog-Signature=secret"
+    told = cause_of(Refused, geometry("file:///nowhere"), (0, 0, 0), OSError(f"403 Forbidden for {url}"))
+    assert told == "8_8_40/5-13_-3-5_7-11, OSError"
 
 
 @pytest.mark.parametrize(

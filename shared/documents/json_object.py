@@ -77,7 +77,10 @@ def whole_triple_field(document: Mapping[str, Any], name: str, least: int, most:
 def number_field(document: Mapping[str, Any], name: str, least: float, most: float) -> float:
     """A field that is a number from `least` to `most`."""
     value = document.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise BadRequestError(f"{name} must be a number, not {_shown(value)}")
+    # Whole numbers may be too large for `math.isfinite`, and are compared as they are.
+    if isinstance(value, float) and not math.isfinite(value):
         raise BadRequestError(f"{name} must be a number, not {_shown(value)}")
     if not least <= value <= most:
         raise BadRequestError(f"{name} must be from {least:g} to {most:g}, not {_shown(value)}")

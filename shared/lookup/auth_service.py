@@ -159,7 +159,7 @@ def _check(response: Response) -> None:
         return  # redirects, and what middle-auth-client takes for a refusal
     try:
         value = response.json() if status == 200 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnusableAnswerError("an answer that is no JSON") from None
     if response.url.endswith(_DATASET_PATH):
         if not isinstance(value, str) or not value:

@@ -71,7 +71,13 @@ def text(body: str, status: int = 200, mimetype: str = "text/html", **headers: s
     return lambda: flask.Response(body, status, headers, mimetype=mimetype)
 
 
-NO_JSON = [text("<html>welcome</html>"), text('{"id": 1', mimetype="application/json"), text("\xff", 204), text("")]
+NO_JSON = [
+    text("<html>welcome</html>"),
+    text('{"id": 1', mimetype="application/json"),
+    text("\xff", 204),
+    text(""),
+    text("[" * 100_000),
+]
 NO_USER = [
     json(value)
     for value in (

@@ -44,6 +44,8 @@ def forged(**fields: Any) -> bytes:
         (forged(started_s=float("inf")), "JSON"),
         (forged(started_s=float("nan")), "JSON"),
         (forged(started_s=1e300), "started_s"),
+        (forged(started_s=10**400), "started_s"),
+        (forged(resumed_s=-(10**400)), "resumed_s"),
         (forged(resumed_s=-1), "resumed_s"),
         (forged(generation=-1), "generation"),
         (forged(generation=10**40), "generation"),

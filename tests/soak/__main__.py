@@ -56,7 +56,7 @@ def run_soak(
     minutes: float, round_s: float, on: str, seed: int, keep: bool, only: tuple[str, ...], without: tuple[str, ...]
 ) -> bool:
     """Soaks on one backing or on both; whether all came right."""
-    from tests.soak.faults import FAULTS
+    from tests.soak.faults.every import FAULTS
     from tests.soak.run import Plan, soak
 
     names = chosen([fault.name for fault in FAULTS], only, without)

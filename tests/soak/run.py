@@ -19,10 +19,10 @@ from infra.local.emulator_backing import EDITS, MISSES, REPLAY
 from infra.local.processes import free_port
 from infra.standin.world.parameters import TABLE
 from shared.types import Triple
-from tests.soak.faults import Fault
+from tests.soak.faults.base import Fault
 from tests.soak.faults.clock import Clock
 from tests.soak.injection import inject
-from tests.soak.load import Load
+from tests.soak.load.users import Load
 from tests.soak.schedule import planned
 from tests.soak.settle import settle
 from tests.soak.site import Site

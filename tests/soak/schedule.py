@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.soak.faults import Fault
+from tests.soak.faults.base import Fault
 
 SHORTEST_S = 0.5
 MOST_AT_ONCE = 3

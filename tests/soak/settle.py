@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from l2cache.deadletters.letter import Letter
 from tests.soak.checks import row_complaints, unexplained
-from tests.soak.load import Load
+from tests.soak.load.users import Load
 from tests.soak.site import Site
 
 WITHOUT_PROGRESS_S = 180.0

@@ -14,9 +14,9 @@ from infra.local.emulator_backing import DEAD_LETTERS, INSTANCE, LOCATION, PROJE
 from l2cache.deadletters.embedded import EmbeddedLetterBox
 from l2cache.deadletters.letter import Letter, LetterBox
 from l2cache.deadletters.pubsub import PubSubLetterBox
+from shared.geometry.ids import node_key
 from shared.sqlite.deliveries import Deliveries
 from shared.store.sqlite import SQLiteStore
-from shared.store.table_format import node_key
 from tests.soak.stack.published import Published
 from tests.soak.stack.relay import Relay
 from tests.soak.world import L2CACHE_ID, Row

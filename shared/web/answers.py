@@ -29,12 +29,17 @@ def acknowledged() -> flask.Response:
 
 def enable_gzip(app: flask.Flask) -> None:
     """Makes `app` gzip each answer that has a body when the client accepts it."""
-    app.after_request(packed)
+    app.after_request(_pack)
+
+
+def _pack(response: flask.Response) -> flask.Response:
+    # Late, so that it joins what the CORS headers say the answer varies by.
+    response.vary.add("Accept-Encoding")
+    return packed(response)
 
 
 def packed(response: flask.Response) -> flask.Response:
     """The response, gzipped if the request's client accepts that and it has a body that is not packed yet."""
-    response.vary.add("Accept-Encoding")
     # `quality` is 0 for `gzip;q=0` and for clients that do not name it.
     if flask.request.accept_encodings.quality("gzip") <= 0 or "Content-Encoding" in response.headers:
         return response

@@ -102,7 +102,7 @@ def test_a_chunk_of_an_ingest_fills_it_in(tmp_path: Path, before: SmallCache) ->
     loaded = cache.service.load_chunk(GRAPH_ID, A, steps)
     (mapped,) = cache.service.map_chunks(GRAPH_ID, [loaded], None, steps)
     assert isinstance(mapped, MappedChunk)
-    cache.service.write_rows(GRAPH_ID, [cache.service.chunk_features(GRAPH_ID, loaded, mapped.nodes, steps)], steps)
+    cache.service.write_rows(GRAPH_ID, [cache.service.compute_features(GRAPH_ID, loaded, mapped.nodes, steps)], steps)
     assert ask(client, [old]) == {str(old): {**eight, BOX.name: box_nm(cache, old)}}
     cache.store.close()
 

@@ -61,7 +61,7 @@ def test_a_new_operation_is_one_entry(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["operations", "expand", "healthz"])
+@pytest.mark.parametrize("name", ["operations", "expand", "health"])
 def test_an_operation_cannot_take_the_place_of_another_route(tmp_path: Path, name: str) -> None:
     taken = Operation(name, "", (), lambda _service, _values: {}, reads_only=True)
     with pytest.raises(AssertionError, match=name), serve(Site(tmp_path).ingest, tmp_path, known=(taken,)):

@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from infra.local.emulators import Emulator
 from tests.support.graph.servers import serving
 
 PATIENCE_S = 120.0
+MESSAGES = (b"first", b"second", b"third")
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def pull(subscriber: SubscriberClient, subscription: str) -> Any:
         with contextlib.suppress(DeadlineExceeded):
             answer = subscriber.pull(subscription=subscription, max_messages=1, timeout=PATIENCE_S)
             for received in answer.received_messages:
+                subscriber.acknowledge(subscription=subscription, ack_ids=[received.ack_id])
                 return received.message
     raise AssertionError(f"no message within {PATIENCE_S:g} s")
 
@@ -51,22 +52,23 @@ def unused(kind: str) -> Topic:
     return Topic("l2cache-test", f"{kind}-{uuid.uuid4().hex[:12]}")
 
 
-def test_a_message_that_is_refused_again_and_again_becomes_a_dead_letter(
+def test_all_messages_that_are_refused_again_and_again_become_dead_letters(
     pubsub_environment: Emulator, picky_server: tuple[str, list[bytes]]
 ) -> None:
     url, bodies = picky_server
     topic, dead = unused("topic"), unused("dead")
-    create_topics(pubsub_environment.endpoint, {topic: url}, dead, least_pause=timedelta(milliseconds=50))
+    create_topics(pubsub_environment.endpoint, {topic: url}, dead)
     publisher = PublisherClient()
-    publisher.publish(topic.path, b"12345678", table_id="graph").result(timeout=30)
+    for data in MESSAGES:
+        publisher.publish(topic.path, data, table_id="graph").result(timeout=30)
     publisher.transport.close()
     with SubscriberClient() as subscriber:
-        message = pull(subscriber, dead.subscription)
+        messages = [pull(subscriber, dead.subscription) for _ in MESSAGES]
         for subscription in (topic.subscription, dead.subscription):
             subscriber.delete_subscription(subscription=subscription)
-    assert message.data == b"12345678"
-    assert message.attributes["table_id"] == "graph"
-    assert len(bodies) >= ATTEMPTS_BEFORE_DEAD
+    assert sorted(message.data for message in messages) == sorted(MESSAGES)
+    assert {message.attributes["table_id"] for message in messages} == {"graph"}
+    assert len(bodies) >= ATTEMPTS_BEFORE_DEAD * len(MESSAGES)
 
 
 def test_what_waits_in_one_topic_holds_no_other_up(

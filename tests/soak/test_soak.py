@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED = "11"
+SEED = "37"  # one whose short round has all four faults
 WITHIN_S = 600
 
 
@@ -25,9 +25,9 @@ def output_of(*arguments: str) -> str:
 
 
 def test_everything_comes_right_after_kills_a_full_disk_and_locked_files() -> None:
-    faults = ("kill", "kill-stack", "full-disk", "locked-file", "repetitions")
+    faults = ("kill", "full-disk", "locked-file", "repetitions")
     only = [argument for name in faults for argument in ("--only", name)]
-    printed = output_of("--on", "embedded", "--minutes", "0.1", "--round-s", "15", *only)
+    printed = output_of("--on", "embedded", "--minutes", "0.1", "--round-s", "10", *only)
     assert "came right" in printed
     assert "processes killed" in printed
     assert "an ingest is finished" in printed

@@ -63,7 +63,7 @@ class LastingNoise(NoiseInFiles):
 
     name = "lasting-noise"
     longest_s = 1.0
-    share = 0.02  # each of its chunks kills several processes before it is given up
+    share = 0.01  # each of its chunks kills several processes before it is given up
 
     def inject(self, site: Site, chance: random.Random) -> str:
         """See `Fault.inject`."""

@@ -6,16 +6,13 @@ here refuses to work, so that no real table is ever written to.
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from infra.standin.graph.table import Cell, parse_cell
+from infra.standin.graph.table import Cell, read_dump_as
 from shared.errors import ConfigurationError
 from shared.google.bigtable import admin
 from shared.google.bigtable.address import TableAddress
@@ -77,20 +74,15 @@ def restore_dump(path: Path, address: TableAddress) -> int:
     """Makes a table and fills it with a dump; returns the number of rows.
 
     Args:
-      path: a dump: a line `{"table": name, "families": {family: rule}}`, then a line per cell; gzipped.
+      path: a dump, as `read_dump_as` reads it.
       address: where the table is made, whatever its name in the dump.
 
     Raises:
       ConfigurationError: if the file is no dump, or as `create_table`.
     """
-    with gzip.open(path) as file:
-        lines = file.read().splitlines()
-    try:
-        families = dict(orjson.loads(lines[0])["families"])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ConfigurationError(f"{path.name} is no table dump") from error
+    families, cells = read_dump_as(path, lambda head: dict(head["families"]))
     create_table(address, families)
-    return write_cells(address, map(parse_cell, lines[1:]))
+    return write_cells(address, cells)
 
 
 def _entry(key: str, row: Iterator[Cell]) -> Any:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 import yaml
 
-from infra.standin.graph.server import GraphFiles, graph_name, make_graph_server
+from infra.standin.graph.server import (
+    GraphFiles,
+    graph_name,
+    make_graph_server,
+    open_publisher,
+    serve_until_interrupted,
+)
 from shared.errors import ConfigurationError
 
 
@@ -26,11 +30,7 @@ def main(world: Path, host: str, port: int, bus: str | None, datasets: Path | No
     """Serves the graph in the folder OUT of infra.standin.build until Ctrl-C. Edits are kept there."""
     try:
         name = graph_name(world)
-        publisher = None
-        if bus is not None:
-            from shared.bus.open import open_bus
-
-            publisher = open_bus(bus)
+        publisher = open_publisher(bus)
         server = make_graph_server(GraphFiles.of_world(world), host, port, publisher)
     except ConfigurationError as error:
         sys.exit(str(error))
@@ -40,25 +40,12 @@ def main(world: Path, host: str, port: int, bus: str | None, datasets: Path | No
     document = yaml.safe_dump(
         {name: {"cv_path": f"graphene://{address}/segmentation/table/{name}", "l2cache_id": f"l2cache_{name}_v1"}}
     )
-    click.echo(f"{address}  (Ctrl-C stops)")
     if datasets is None:
-        click.echo(f"datasets.yaml of `make stack CONFIG=datasets.yaml`:\n{document}", nl=False)
+        how = f"datasets.yaml of `make stack CONFIG=datasets.yaml`:\n{document.rstrip()}"
     else:
         datasets.write_text(document)
-        click.echo(f"Run everything on it: make stack CONFIG={datasets}")
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
-    finally:
-        server.server_close()
-        if publisher is not None:
-            publisher.close()
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+        how = f"Run everything on it: make stack CONFIG={datasets}"
+    serve_until_interrupted(server, publisher, f"{address}  (Ctrl-C stops)\n{how}")
 
 
 if __name__ == "__main__":

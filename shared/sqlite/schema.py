@@ -10,7 +10,7 @@ from shared.errors import SchemaMismatchError
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """A column as SQLite describes it; `key` is its place in the primary key, 0 if it is not part of it."""
 
     name: str
@@ -46,7 +46,7 @@ def bring_up_to_date(connection: sqlite3.Connection, schema: str) -> None:
     # what is made in an empty database is what the schema describes
     with closing(sqlite3.connect(":memory:")) as described:
         described.executescript(schema)
-        expected = {table: _columns(described, table) for table in _tables(described)}
+        expected = {table: columns_of(described, table) for table in _tables(described)}
     connection.execute("BEGIN IMMEDIATE")
     there = _tables(connection)
     for table in expected.keys() & there:
@@ -57,8 +57,8 @@ def bring_up_to_date(connection: sqlite3.Connection, schema: str) -> None:
     connection.execute("COMMIT")
 
 
-def _amend(connection: sqlite3.Connection, table: str, expected: dict[str, _Column]) -> None:
-    found = _columns(connection, table)
+def _amend(connection: sqlite3.Connection, table: str, expected: dict[str, Column]) -> None:
+    found = columns_of(connection, table)
     for column in expected.values():
         present = found.get(column.name)
         if present is None:
@@ -80,12 +80,13 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _columns(connection: sqlite3.Connection, table: str) -> dict[str, _Column]:
+def columns_of(connection: sqlite3.Connection, table: str) -> dict[str, Column]:
+    """The columns of a table by their names, in its order; none if there is no such table."""
     rows = connection.execute(
         'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?) ORDER BY cid', (table,)
     )
-    return {row[0]: _Column(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows}
+    return {row[0]: Column(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows}
 
 
-def _described(column: _Column) -> str:
+def _described(column: Column) -> str:
     return f"{column.kind or 'of no type'}{f', number {column.key} of the key' if column.key else ''}"

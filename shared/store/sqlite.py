@@ -22,6 +22,7 @@ from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, AttributeTable, 
 from shared.errors import TableNotFoundError
 from shared.geometry.ids import node_key
 from shared.sqlite.file import SQLiteFile
+from shared.sqlite.schema import columns_of
 from shared.store.protocol import CachedCells, NodeState, TableMeta
 from shared.store.states import STATE_DAYS, since_ms
 from shared.store.table_format import (
@@ -108,7 +109,7 @@ class SQLiteStore:
 
         def work(connection: sqlite3.Connection) -> list[tuple[int, *tuple[bytes, ...]]]:
             rows = _rows(connection, table_id)
-            there = _columns(connection, rows)
+            there = columns_of(connection, rows)
             columns = "".join(f", ifnull(\"{name}\", x'')" if name in there else ", x''" for name in names)
             # CROSS JOIN makes the ids the outer loop: rows come in their order, each by one step in the B-tree
             return connection.execute(
@@ -223,7 +224,7 @@ class SQLiteStore:
 
         def work(connection: sqlite3.Connection) -> list[Cell]:
             number, rows = _number(connection, table_id), _rows(connection, table_id)
-            names = [name for name in _columns(connection, rows) if name not in _BESIDE]
+            names = [name for name in columns_of(connection, rows) if name not in _BESIDE]
             others = connection.execute(
                 "SELECT row_key, family, qualifier, timestamp_us, value FROM cells WHERE table_number = ?", (number,)
             )
@@ -293,11 +294,6 @@ def _rows(connection: sqlite3.Connection, table_id: str) -> str:
     return f"rows_{_number(connection, table_id)}"
 
 
-def _columns(connection: sqlite3.Connection, rows: str) -> list[str]:
-    """The columns that a table of nodes' rows has."""
-    return [name for _, name, *_ in connection.execute(f"PRAGMA table_info({rows})")]
-
-
 def _listed(names: Iterable[str]) -> str:
     """The names of columns for a statement; quoted, since an attribute may be called as a word of SQL."""
     return ", ".join(f'"{name}"' for name in names)
@@ -316,7 +312,7 @@ def _put_rows(
 ) -> None:
     """Sets the cells of those names, leaving the others of a row; `rows` are (id, microseconds, *values)."""
     table = _rows(connection, table_id)
-    for name in sorted(set(names).difference(_columns(connection, table))):
+    for name in sorted(set(names).difference(columns_of(connection, table))):
         connection.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" BLOB')
     connection.executemany(
         f"INSERT INTO {table} (l2_id, written_us, {_listed(names)}) "  # noqa: S608  # our own names

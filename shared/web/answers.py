@@ -23,7 +23,7 @@ def json_response(value: Any, status: int = 200) -> flask.Response:
 
 
 def acknowledged() -> flask.Response:
-    """The answer to a delivery that needs none but that it is not to be made again."""
+    """Tells the bus or the queue not to deliver again; there is nothing else to say."""
     return flask.Response(status=204)
 
 

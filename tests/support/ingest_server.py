@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import util
@@ -10,11 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
-from werkzeug.serving import make_server
-
 from shared.config.settings import Settings
 from shared.ingest.control.operations import OPERATIONS, Operation
 from shared.ingest.control.service import IngestService
+from tests.support.graph.servers import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,15 +29,8 @@ def serve(service: IngestService, folder: Path, known: tuple[Operation, ...] = O
     }
     with mock.patch.dict("os.environ", environment):
         app = _function().create_app(Settings.from_environment(environment), service, known)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(app) as address:
+        yield address
 
 
 def _function() -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 import sys
@@ -115,6 +116,28 @@ def make_graph_server(files: GraphFiles, host: str, port: int, publisher: Publis
     return make_server(host, port, create_app(*load(files, publisher)), threaded=True, request_handler=QuietHandler)
 
 
+def open_publisher(bus: str | None) -> Publisher | None:
+    """What announces edits on the bus at an address; None without one."""
+    if not bus:
+        return None
+    from shared.bus.open import open_bus
+
+    return open_bus(bus)
+
+
+def serve_until_interrupted(server: BaseWSGIServer, publisher: Publisher | None, announcement: str) -> None:
+    """Prints that the server is there and serves until Ctrl-C or SIGTERM; then closes it, and the publisher."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    print(announcement, flush=True)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    finally:
+        server.server_close()
+        if publisher is not None:
+            publisher.close()
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A stand-in for the graph server of a chunked graph.")
     parser.add_argument("--world", type=Path, help="folder of a made world")
@@ -140,29 +163,14 @@ def main(arguments: Sequence[str]) -> int:
         files = GraphFiles.of_world(options.world)
     else:
         files = GraphFiles(options.dump, options.info, options.watershed, journal=options.journal)
-    publisher = _open_bus(options.bus) if options.bus else None
+    publisher = open_publisher(options.bus)
     server = make_graph_server(files, options.host, options.port, publisher)
-    signal.signal(signal.SIGTERM, _interrupt)
-    print(f"http://{options.host}:{server.server_port}", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        _logger.info("stopped")
-    finally:
-        server.server_close()
-        if publisher:
-            publisher.close()
+    serve_until_interrupted(server, publisher, f"http://{options.host}:{server.server_port}")
     return 0
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _open_bus(address: str) -> Publisher:
-    from shared.bus.open import open_bus
-
-    return open_bus(address)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -15,6 +15,8 @@ import zstandard
 from shared.errors import ConfigurationError
 from shared.geometry.ids import node_key
 from shared.types import UInt64Array
+
+T = TypeVar("T")
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 TREE_FAMILY = "0"
@@ -81,13 +83,26 @@ def read_dump(path: Path) -> tuple[str, Iterator[Cell]]:
     Raises:
       ConfigurationError: if the file is no table dump.
     """
+    return read_dump_as(path, lambda head: str(head["table"]))
+
+
+def read_dump_as(path: Path, of_head: Callable[[Any], T]) -> tuple[T, Iterator[Cell]]:
+    """What is wanted of the head of a dump, and its cells, in the order of the file.
+
+    Args:
+      path: a dump: a line `{"table": name, "families": {family: rule}}`, then a line per cell; gzipped.
+      of_head: makes it of the first line's document.
+
+    Raises:
+      ConfigurationError: if the file is no table dump.
+    """
     with gzip.open(path) as file:
         lines = file.read().splitlines()
     try:
-        table = str(orjson.loads(lines[0])["table"])
+        wanted = of_head(orjson.loads(lines[0]))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ConfigurationError(f"{path.name} is no table dump") from error
-    return table, map(parse_cell, lines[1:])
+    return wanted, map(parse_cell, lines[1:])
 
 
 def write_dump(path: Path, table: str, cells: Iterable[Cell]) -> None:

@@ -27,7 +27,7 @@ from shared.errors import (
 )
 from shared.messages.cloud_events import PushedMessage
 from shared.messages.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, EditMessage, decode
-from shared.store.delivery_counts import DeliveryCounts
+from shared.store.delivery_counts import DEATHS_BEFORE_ISOLATION, DeliveryCounts
 from shared.store.protocol import CacheStore
 from shared.telemetry.log import StepTimer, event, get_logger, never_succeeds
 from shared.telemetry.trace import in_trace
@@ -36,9 +36,6 @@ from shared.types import UInt64Array
 _logger = get_logger("compute")
 _LOGGED_IDS = 20
 _LOGGED_CHUNKS = 20
-
-DEATHS_BEFORE_ISOLATION = 2
-"""After so many deliveries without an answer, the chunks of a message are computed by a process of their own."""
 
 
 class Verdict(StrEnum):

@@ -13,6 +13,9 @@ from hashlib import sha256
 
 from shared.store.protocol import CacheStore
 
+DEATHS_BEFORE_ISOLATION = 2
+"""After so many deliveries without an answer, its chunks are computed by a process of their own."""
+
 _NAME_DIGITS = 32
 
 

@@ -18,7 +18,7 @@ from shared.ingest.leaf.progress import LeafProgress
 from shared.ingest.ledger import Ledger
 from shared.ingest.progress import open_numbers
 from shared.ingest.task import BlockTask
-from shared.store.delivery_counts import DeliveryCounts
+from shared.store.delivery_counts import DEATHS_BEFORE_ISOLATION, DeliveryCounts
 from shared.telemetry.log import StepTimer, event, get_logger
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 _logger = get_logger("ingest")
 ATTEMPTS_IN_LEAF = 3
 ATTEMPTS_OF_TASK = 8
-DEATHS_BEFORE_ISOLATION = 2
-"""After so many deliveries without an answer, the chunks of a task are computed by a process of their own."""
-
 BACK_OFF_S = 0.5
 BATCHES_IN_LEAF = 4
 """So many batches at least, that their steps overlap."""

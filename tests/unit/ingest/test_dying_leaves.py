@@ -13,10 +13,11 @@ from shared.errors import ChunkFaultError, OutOfMemoryError, TransientError, Vol
 from shared.geometry.grid import Box
 from shared.ingest.leaf.pipeline import ChunkResult, compute_chunks
 from shared.ingest.leaf.progress import SAVE_CHUNKS
-from shared.ingest.leaf.service import ATTEMPTS_OF_TASK, DEATHS_BEFORE_ISOLATION
+from shared.ingest.leaf.service import ATTEMPTS_OF_TASK
 from shared.ingest.ledger import Ledger
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
+from shared.store.delivery_counts import DEATHS_BEFORE_ISOLATION
 from shared.telemetry.log import StepTimer
 from shared.types import Triple
 from tests.support.graph.small import GEOMETRY, GRAPH_ID, META, TABLE_ID, failing

@@ -27,7 +27,7 @@ from infra.standin.world.parameters import TABLE, WorldParameters
 from tests.support.graph.made_worlds import l2_ids_of
 from tests.support.stack.client import start_ingest, status, wait_until
 from tests.support.stack.edits_and_misses import edits, publish_misses, seconds_until_served, unknown_ids
-from tests.support.stack.kills import take_free_ports
+from tests.support.stack.ports import take_free_ports
 
 GOAL_P95_S = 5.0
 STACKS: dict[str, Backing] = {"embedded": embedded, "emulators": EmulatorBacking()}

@@ -9,12 +9,13 @@ from infra.local.stack import LocalStack
 from tests.support.data.real_stack import GRAPH, served_graph
 from tests.support.data.recorded_rows import Row, recorded_rows
 from tests.support.stack.client import start_ingest, status, wait_until
+from tests.support.stack.ports import take_free_ports
 
 
 @pytest.fixture(scope="session")
 def real_stack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack over the graph as it is after the merge; the moment before the merge is ingested."""
-    with LocalStack(tmp_path_factory.mktemp("real"), graph=served_graph(shared_data)) as stack:
+    with LocalStack(take_free_ports(tmp_path_factory.mktemp("real")), graph=served_graph(shared_data)) as stack:
         start_ingest(stack.ingest_url, GRAPH)
         wait_until(lambda: status(stack.ingest_url, GRAPH)["finished"], "the ingest of 128 chunks")
         yield stack

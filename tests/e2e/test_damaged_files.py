@@ -32,8 +32,9 @@ from shared.types import Triple, UInt64Array
 from tests.support.graph.damaged_volumes import bursting, crashing, file_of
 from tests.support.graph.made_worlds import l2_ids_of
 from tests.support.stack.client import answer, rows, start_ingest, status, wait_until
-from tests.support.stack.kills import function_processes, take_free_ports
+from tests.support.stack.kills import function_processes
 from tests.support.stack.missing_emulators import skipping_without_emulators
+from tests.support.stack.ports import take_free_ports
 from tests.support.stack.whole_ingest import L2CACHE_ID
 
 PARAMETERS = WorldParameters(size_voxels=(96, 64, 64), chunk_size_voxels=(32, 32, 32))

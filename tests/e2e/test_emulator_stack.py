@@ -31,6 +31,7 @@ from tests.support.data.real_stack import (
 from tests.support.data.recorded_rows import Row
 from tests.support.stack.client import look_up, start_ingest, status, wait_until
 from tests.support.stack.missing_emulators import skipping_without_emulators
+from tests.support.stack.ports import take_free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 250
@@ -43,7 +44,7 @@ def stack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with ExitStack() as running, pytest.MonkeyPatch.context() as environment:
         with skipping_without_emulators():
             stack = running.enter_context(
-                LocalStack(tmp_path_factory.mktemp("emulators"), graph=source, backing=backing)
+                LocalStack(take_free_ports(tmp_path_factory.mktemp("emulators")), graph=source, backing=backing)
             )
         for name, value in stack.services.environment.items():
             environment.setenv(name, value)

@@ -17,6 +17,7 @@ from infra.standin.world.parameters import TABLE, WorldParameters
 from tests.support.documentation import ROOT
 from tests.support.processes.cave import cave_deployment
 from tests.support.stack.client import start_ingest, status, wait_until
+from tests.support.stack.ports import take_free_ports
 
 DATASTACK = "my_datastack"
 """As the documentation calls it."""
@@ -71,7 +72,8 @@ def reader_of_made_brain(folder: Path, parameters: WorldParameters) -> Iterator[
     secrets = folder / "home" / ".cloudvolume" / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "cave-secret.json").write_text(json.dumps({"token": "some-token"}))
-    with LocalStack(folder / "stack", graph=ServedGraph(TABLE, ("--world", str(folder / "world")))) as stack:
+    state = take_free_ports(folder / "stack")
+    with LocalStack(state, graph=ServedGraph(TABLE, ("--world", str(folder / "world")))) as stack:
         start_ingest(stack.ingest_url, TABLE)
         wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "the ingest of the made brain")
         resolution_nm = list(parameters.resolution_nm)

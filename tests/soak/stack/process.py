@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak.stack.child import PLACES_FILE, StackSpec
-from tests.support.stack.kills import take_free_ports
+from tests.support.stack.ports import take_free_ports
 
 READY_WITHIN_S = 120.0
 _EMULATORS = {"bigtable": "cbtemulator", "pubsub": "cloud-pubsub-emulator", "tasks": "tasks_emulator.py"}

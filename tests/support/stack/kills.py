@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-
-from infra.local.ports import PREFERRED_PORTS
 
 
 def function_processes(pid: int, *targets: str) -> dict[int, bool]:
@@ -29,12 +26,6 @@ def function_processes(pid: int, *targets: str) -> dict[int, bool]:
 def serving_processes(pid: int) -> list[int]:
     """The processes below a process that serve requests of the compute and ingest functions."""
     return [child for child, serves in function_processes(pid, "compute", "ingest").items() if serves]
-
-
-def take_free_ports(state: Path) -> None:
-    """Has a stack on this folder take free ports: another one must not answer in its place while it is down."""
-    state.mkdir(parents=True, exist_ok=True)
-    (state / "ports.json").write_text(json.dumps(dict.fromkeys(PREFERRED_PORTS, 0)))
 
 
 @contextlib.contextmanager

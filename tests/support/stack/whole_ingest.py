@@ -20,7 +20,8 @@ from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.parameters import TABLE
 from shared.store.sqlite import SQLiteStore
 from tests.support.stack.client import start_ingest, status, wait_until
-from tests.support.stack.kills import random_kills, take_free_ports
+from tests.support.stack.kills import random_kills
+from tests.support.stack.ports import take_free_ports
 
 L2CACHE_ID = f"l2cache_{TABLE}_v1"
 LOOK_S = 0.25

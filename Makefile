@@ -1,4 +1,5 @@
-# Everything from a fresh clone: the first target that needs Python makes .venv and installs requirements.txt into it.
+# Everything from a fresh clone: the first target that needs Python makes .venv and installs requirements.txt into it, by
+# uv, which takes a quarter of pip's time. It reads a mirror's address from UV_DEFAULT_INDEX.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -56,5 +57,6 @@ clean:
 $(VENV)/installed: requirements.txt $(wildcard functions/*/requirements.txt)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed (make PYTHON=python3.12 ...)" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.txt)"
+	$(RUN) -m uv pip install --quiet --compile-bytecode --python $(RUN) -r requirements.txt
 	touch $@

@@ -20,7 +20,7 @@ from shared.tasks.open import open_queue
 from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID, SmallCache
 
 STARTS = 16
-ROUNDS = 100
+ROUNDS = 40
 
 
 @pytest.fixture(params=["sqlite", "bigtable"])

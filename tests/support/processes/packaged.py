@@ -94,8 +94,9 @@ def _interpreter(name: str, requirements: Path) -> Path:
     if not (place / "installed").exists():
         for stale in _ENVIRONMENTS.glob(f"{name}-*"):
             shutil.rmtree(stale)
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"]
+        uv = [sys.executable, "-m", "uv"]
+        subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(place)], check=True)
+        install = [*uv, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(python)]
         subprocess.run([*install, "-r", str(requirements)], check=True)
         (place / "installed").touch()
     return python

@@ -71,7 +71,7 @@ def _prefixed(settings: Settings, path: str) -> str:
 def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, attributes: AttributeTable) -> None:
     """What needs no token: name and version, the attributes, the datasets, and whether the function is alive."""
     types = {attribute.name: attribute.type_name for attribute in attributes}
-    mapping = {d.graph_id: {"cv_path": d.cv_path, "l2cache_id": d.l2cache_id} for d in datasets.by_graph_id.values()}
+    mapping = datasets.mapping()
 
     def index() -> flask.Response:
         return flask.Response(TITLE, mimetype="text/plain")
@@ -97,10 +97,12 @@ def _add_attributes_route(
     def look_up(dataset: str) -> flask.Response:
         steps: StepTimer = flask.g.steps
         # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
-        known = datasets.get(dataset)
+        known = datasets.named(dataset)
         flask.g.fields["dataset"] = known.graph_id
+        if dataset != known.graph_id:
+            flask.g.fields["alias"] = dataset
         with steps.step("authorize"):
-            refusal = authorize(known.graph_id)
+            refusal = authorize(dataset)
         if refusal is not None:
             return refusal
         caller = caller_of_request()

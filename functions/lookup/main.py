@@ -42,7 +42,8 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
     datasets = Datasets.from_file(settings.datasets_file)
     authorize = middle_auth(environment)
 
-    # The caller is waiting: an unavailable graph server is reported soon. It is asked once per dataset and instance.
+    # The graph's description is asked for once per dataset and instance, beside the requests that wait for it: these
+    # end when their own time does (`L2CACHE_ANSWER_S`).
     graph_settings = replace(
         settings,
         graph_timeout_s=min(settings.graph_timeout_s, _GRAPH_TIMEOUT_S),

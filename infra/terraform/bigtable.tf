@@ -2,7 +2,8 @@
 # infrastructure, and a `terraform destroy` shall not know of them.
 
 locals {
-  datasets = yamldecode(file(var.datasets_file))
+  # Without the aliases, which are further names of datasets: {table_id: dataset}.
+  datasets = { for name, entry in yamldecode(file(var.datasets_file)) : name => entry if try(entry.table_id, null) == null }
 
   bigtable_instance = var.bigtable_instance == "" ? google_bigtable_instance.this[0].name : var.bigtable_instance
   tables_path       = "projects/${var.project}/instances/${local.bigtable_instance}/tables"

@@ -31,7 +31,7 @@ variable "labels" {
 # --- what ------------------------------------------------------------------------------------------------------------
 
 variable "datasets_file" {
-  description = "Path of the datasets' YAML: {graph id: {cv_path, l2cache_id[, graph_table]}}. It becomes a version of a secret, which the functions mount."
+  description = "Path of the datasets' YAML: {graph id: {cv_path, l2cache_id[, graph_table]}}, and {alias: {table_id: graph id}}. It becomes a version of a secret, which the functions mount."
   type        = string
 }
 

@@ -3,12 +3,15 @@
 The file is PCGL2Cache's: YAML of `{dataset: {cv_path: graphene://..., l2cache_id: ...}}`, with two fields of our
 own that may be left out, `graph_table` and `cave_auth`. The dataset's name is the
 graph's id, as edit and miss messages carry it in `table_id`.
+
+An entry `{alias: {table_id: dataset}}` is a further name of a dataset, which PCGL2Cache calls a virtual table: who may
+view it is asked for the alias, and everything else is the dataset's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +23,7 @@ from shared.errors import ConfigurationError, UnknownDatasetError
 from shared.google.bigtable.address import TableAddress
 
 _KNOWN_KEYS = {"cv_path", "l2cache_id", "graph_table", "cave_auth"}
+_ALIAS_KEY = "table_id"
 _AUTH_KEYS = {"host", "dataset", "service"}
 
 
@@ -61,9 +65,15 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Datasets:
-    """All configured datasets, by graph id."""
+    """All configured datasets.
+
+    Attributes:
+      by_graph_id: the datasets by their own names.
+      aliases: the dataset's name by each further name; none of these is in `by_graph_id`.
+    """
 
     by_graph_id: Mapping[str, Dataset]
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def from_yaml(cls, text: str) -> Datasets:
@@ -78,8 +88,10 @@ class Datasets:
             raise ConfigurationError(f"the datasets' file is not YAML: {error}") from error
         if not isinstance(document, dict):
             raise ConfigurationError("the datasets' file must map each dataset to its cv_path and l2cache_id")
-        parsed = [_dataset(graph_id, entry) for graph_id, entry in document.items()]
-        return cls(MappingProxyType({dataset.graph_id: dataset for dataset in parsed}))
+        further = {name: entry for name, entry in document.items() if isinstance(entry, dict) and _ALIAS_KEY in entry}
+        own = {name: _dataset(name, entry) for name, entry in document.items() if name not in further}
+        aliases = {name: _aliased(name, entry, own, further) for name, entry in further.items()}
+        return cls(MappingProxyType(own), MappingProxyType(aliases))
 
     @classmethod
     def from_file(cls, path: Path) -> Datasets:
@@ -94,20 +106,55 @@ class Datasets:
             raise ConfigurationError(f"L2CACHE_DATASETS names a file that cannot be read: {error}") from error
 
     def get(self, graph_id: str) -> Dataset:
-        """The dataset of that name.
+        """The dataset of that name, which must be its own.
 
         Raises:
-          UnknownDatasetError: if none is configured.
+          UnknownDatasetError: if none is configured; it says so if the name is an alias.
         """
         dataset = self.by_graph_id.get(graph_id)
         if dataset is None:
-            raise UnknownDatasetError(f"dataset {graph_id} does not have an L2 cache")
+            alias = f": it is another name of {self.aliases[graph_id]}" if graph_id in self.aliases else ""
+            raise UnknownDatasetError(f"dataset {graph_id} does not have an L2 cache{alias}")
         return dataset
+
+    def named(self, name: str) -> Dataset:
+        """The dataset that a client means, by its own name or by an alias.
+
+        Raises:
+          UnknownDatasetError: if there is neither.
+        """
+        return self.get(self.aliases.get(name, name))
+
+    def mapping(self) -> dict[str, dict[str, str]]:
+        """What `table_mapping` answers: the datasets, then their aliases, each with the dataset's fields."""
+        names = {**{graph_id: graph_id for graph_id in self.by_graph_id}, **self.aliases}
+        datasets = {name: self.by_graph_id[graph_id] for name, graph_id in names.items()}
+        return {name: {"cv_path": one.cv_path, "l2cache_id": one.l2cache_id} for name, one in datasets.items()}
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"a dataset's name must be text: {name!r}")
+
+
+def _aliased(alias: Any, entry: dict[Any, Any], own: Mapping[str, Dataset], aliases: Mapping[Any, Any]) -> str:
+    """The name of the dataset that an alias stands for; a dataset's own, so that no alias leads to itself."""
+    _check_name(alias)
+    others = sorted(str(key) for key in entry if key != _ALIAS_KEY)
+    if others:
+        raise ConfigurationError(f"alias {alias}: it has {_ALIAS_KEY} only, not {', '.join(others)}")
+    graph_id = entry[_ALIAS_KEY]
+    if not isinstance(graph_id, str) or not graph_id:
+        raise ConfigurationError(f"alias {alias}: {_ALIAS_KEY} must be the name of a dataset, as text")
+    if graph_id in aliases:
+        raise ConfigurationError(f"alias {alias}: {graph_id} is an alias itself; name a dataset")
+    if graph_id not in own:
+        raise ConfigurationError(f"alias {alias}: there is no dataset {graph_id}")
+    return graph_id
 
 
 def _dataset(graph_id: Any, entry: Any) -> Dataset:
-    if not isinstance(graph_id, str) or not graph_id:
-        raise ConfigurationError(f"a dataset's name must be text: {graph_id!r}")
+    _check_name(graph_id)
     if not isinstance(entry, dict):
         raise ConfigurationError(f"dataset {graph_id}: cv_path and l2cache_id are needed")
     unknown = sorted(str(key) for key in entry if key not in _KNOWN_KEYS)

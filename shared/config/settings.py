@@ -58,6 +58,15 @@ class Settings:
             "L2CACHE_BODY_TIMEOUT_S", "a request's body must have arrived within this time, 408 beyond", least=0.001
         ),
     ] = 30.0
+    answer_s: Annotated[
+        float,
+        Setting(
+            "L2CACHE_ANSWER_S",
+            "a look-up of up to 10,000 ids is answered within this time after its body has arrived, 503 beyond; of "
+            "more ids in proportion",
+            least=0.001,
+        ),
+    ] = 4.5
     max_ids: Annotated[int, Setting("L2CACHE_MAX_IDS", "most ids in one look-up", least=1)] = 100_000
     requests_per_minute: Annotated[
         int,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -20,6 +19,7 @@ from shared.graph.countdown import TimeLeft, countdown
 from shared.graph.members import check_members
 from shared.graph.moment import unix_ms
 from shared.graph.protocol import L2Mapping
+from shared.graph.single_flight import SingleFlight
 from shared.graph.transport import GraphTransport, ServerFaultError
 from shared.types import BoolArray, Triple, UInt64Array
 
@@ -44,15 +44,14 @@ class GraphServer:
         self._address = address
         self._transport = transport
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="graph")
-        self._lock = threading.Lock()
-        self._geometry: GraphGeometry | None = None
+        self._geometry = SingleFlight(self._ask_for_geometry, "the graph's description")
 
     def geometry(self) -> GraphGeometry:
         """See `Graph.geometry`."""
-        with self._lock:
-            if self._geometry is None:
-                self._geometry = GraphGeometry.from_info(self._transport.get(self._address.info_url, _json_object))
-            return self._geometry
+        return self._geometry()
+
+    def _ask_for_geometry(self) -> GraphGeometry:
+        return GraphGeometry.from_info(self._transport.get(self._address.info_url, _json_object))
 
     def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> L2Mapping:
         """See `Graph.l2_of_supervoxels`."""

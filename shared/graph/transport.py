@@ -22,6 +22,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from shared.deadline import time_left_s
 from shared.errors import GraphResponseError, GraphUnavailableError
 from shared.graph.countdown import countdown
 from shared.telemetry.log import event, get_logger
@@ -139,6 +140,7 @@ class GraphTransport:
 
     def _with_retries(self, attempt: Callable[[float], T], retry_faults: bool, within_s: float) -> T:
         """The value of the first of several tries that succeeds; each is given the time it may wait for the server."""
+        within_s = time_left_s(within_s)
         left_s = countdown(within_s)
 
         def once() -> T:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,14 +24,14 @@ from requests.exceptions import ConnectionError as RequestConnectionError
 from requests.exceptions import Timeout
 from urllib3.util import create_urllib3_context
 
+from shared.deadline import time_left_s, within
+
 _IN_ALL_S = 9.5
 _ATTEMPT_S = 5.0
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8)
 _LONGEST_RETRY_AFTER_S = 300
 _OVERLOADED = (408, 429)
 _DATASET_PATH = "/dataset"
-
-_UNTIL_S: ContextVar[float] = ContextVar("until", default=math.inf)
 
 
 class UnusableAnswerError(RequestException):
@@ -46,11 +45,8 @@ class UnusableAnswerError(RequestException):
 @contextmanager
 def asking(limit_s: float = _IN_ALL_S) -> Iterator[None]:
     """Bounds all that this thread asks the service inside the block; a block inside it does not extend the time."""
-    token = _UNTIL_S.set(min(_UNTIL_S.get(), time.monotonic() + limit_s))
-    try:
+    with within(limit_s):
         yield
-    finally:
-        _UNTIL_S.reset(token)
 
 
 def bound(session: Session) -> None:
@@ -114,7 +110,7 @@ class ServiceAdapter(HTTPAdapter):
           RequestException: if there is none.
         """
         for pause_s in (*_PAUSES_S, math.inf):
-            last = time.monotonic() + pause_s >= _UNTIL_S.get()
+            last = pause_s >= time_left_s()
             try:
                 response = self._attempt(request, *arguments, **options)
             except (RequestConnectionError, Timeout):
@@ -129,7 +125,7 @@ class ServiceAdapter(HTTPAdapter):
 
     def _attempt(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
         with asking(_ATTEMPT_S):
-            left_s = _UNTIL_S.get() - time.monotonic()
+            left_s = time_left_s()
             if left_s <= 0:
                 raise Timeout("there is no time left")
             # Connecting and shaking hands may each take as long as the first of these.
@@ -143,7 +139,7 @@ class _TimedSocket(ssl.SSLSocket):
     """A socket on which all that is received must come in time: a time-out alone begins anew with each byte."""
 
     def recv_into(self, *arguments: Any, **options: Any) -> int:
-        left_s = _UNTIL_S.get() - time.monotonic()
+        left_s = time_left_s()
         if left_s <= 0:
             raise TimeoutError("there is no time left")
         if left_s < math.inf:

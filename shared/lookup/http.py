@@ -14,6 +14,7 @@ from shared.attributes import ATTRIBUTES, AttributeTable
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
 from shared.config.version import TITLE
+from shared.deadline import prolong, uncounted, within
 from shared.errors import TooLargeError
 from shared.lookup.auth import Authorizer
 from shared.lookup.caller import RateLimiter, caller_of_request
@@ -28,6 +29,7 @@ from shared.web.health import HEALTH_ENDPOINT, answer_health
 
 ServiceSource: TypeAlias = Callable[[], LookupService]
 
+_IDS_IN_TIME = 10_000
 _PREFLIGHT_AGE_S = 3600
 _FITTING_SHARE = 0.9  # of the ids that fit on average: some nodes have more to say than others
 
@@ -71,7 +73,7 @@ def _prefixed(settings: Settings, path: str) -> str:
 def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, attributes: AttributeTable) -> None:
     """What needs no token: name and version, the attributes, the datasets, and whether the function is alive."""
     types = {attribute.name: attribute.type_name for attribute in attributes}
-    mapping = {d.graph_id: {"cv_path": d.cv_path, "l2cache_id": d.l2cache_id} for d in datasets.by_graph_id.values()}
+    mapping = datasets.mapping()
 
     def index() -> flask.Response:
         return flask.Response(TITLE, mimetype="text/plain")
@@ -94,22 +96,29 @@ def _add_attributes_route(
 ) -> None:
     limiter = RateLimiter(settings.requests_per_minute)
 
+    @within(settings.answer_s)
     def look_up(dataset: str) -> flask.Response:
         steps: StepTimer = flask.g.steps
         # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
-        known = datasets.get(dataset)
+        known = datasets.named(dataset)
         flask.g.fields["dataset"] = known.graph_id
+        if dataset != known.graph_id:
+            flask.g.fields["alias"] = dataset
         with steps.step("authorize"):
-            refusal = authorize(known.graph_id)
+            refusal = authorize(dataset)
         if refusal is not None:
             return refusal
         caller = caller_of_request()
         limiter.take(caller)
         with steps.step("parse"):
-            body = read_body(flask.request, settings.max_body_bytes)
+            with uncounted():
+                body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
-        found = service().look_up(known, query, steps, caller)
+        prolong(settings.answer_s * max(0.0, len(query.l2_ids) / _IDS_IN_TIME - 1))
+        with uncounted():
+            opened = service()
+        found = opened.look_up(known, query, steps, caller)
         flask.g.fields.update(
             ids=found.ids,
             impossible=found.impossible,

@@ -14,6 +14,7 @@ import numpy as np
 
 from shared.bus.protocol import Publisher
 from shared.config.datasets import Dataset
+from shared.deadline import time_left_s
 from shared.errors import L2CacheError
 from shared.lookup.circuit import CircuitBreaker, Permit
 from shared.lookup.published import PublishedMisses
@@ -78,7 +79,7 @@ class Publication:
     Args:
       parts: for each message whether the bus took it, once that is known.
       circuit: counts messages that take too long.
-      wait_s: longest to wait for them.
+      wait_s: longest to wait for them, unless the answer's deadline comes before.
       counts: ids that are not on their way.
       successes: what the circuit had counted before the first of them went out.
     """
@@ -103,15 +104,16 @@ class Publication:
         Messages that no thread has begun by then are given up. Those under way go on without anybody waiting; they
         count as unpublished.
         """
-        _, late = wait_for([taken for _, taken in self._parts], timeout=self._wait_s)
+        wait_s = time_left_s(self._wait_s)
+        _, late = wait_for([taken for _, taken in self._parts], timeout=wait_s)
         published = 0
         for message, taken in self._parts:
             if taken in late and taken.cancel():
                 message.release()
             elif taken.done() and taken.result():
                 published += len(message.ids)
-        # A bus that takes other messages meanwhile is slow, not unavailable.
-        if late and self._circuit.successes == self._successes:
+        # A bus that takes other messages meanwhile is slow, not unavailable; one that had less time may be neither.
+        if late and wait_s == self._wait_s and self._circuit.successes == self._successes:
             for message, taken in self._parts:
                 if taken in late and message.judge():
                     self._circuit.failed(f"not taken within {self._wait_s:g} s", trial=message.trial)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
+from shared.deadline import time_left_s
 from shared.errors import ConfigurationError, StorageUnavailableError
 from shared.sqlite.schema import bring_up_to_date
 
@@ -20,6 +21,7 @@ T = TypeVar("T")
 _BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.5
+_LONGEST_BUSY_S = 5.0
 _IDLE_CONNECTIONS = 8
 
 
@@ -51,7 +53,8 @@ class SQLiteFile:
           path: the file; made on first use.
           schema: statements that make what is not there yet (`CREATE TABLE IF NOT EXISTS ...`); see
             `bring_up_to_date` for files that were made with another one.
-          deadline_s: how long a read or write waits for others before it fails.
+          deadline_s: how long a read or write waits for others before it fails, unless the answer's deadline (see
+            `shared.deadline`) comes before.
         """
         self._path = path
         self._schema = schema
@@ -92,7 +95,7 @@ class SQLiteFile:
             connection.close()
 
     def _transaction(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        give_up_at = time.monotonic() + self._deadline_s
+        give_up_at = time.monotonic() + time_left_s(self._deadline_s)
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -109,6 +112,7 @@ class SQLiteFile:
     def _attempt(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection()
         try:
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy_timeout_s())}")
             connection.execute(begin)
             result = work(connection)
             connection.execute("COMMIT")
@@ -124,7 +128,7 @@ class SQLiteFile:
             if self._owner == os.getpid() and self._idle:
                 return self._idle.pop()
         connection = sqlite3.connect(
-            self._path, timeout=min(self._deadline_s, 5.0), isolation_level=None, check_same_thread=False
+            self._path, timeout=self._busy_timeout_s(), isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -137,6 +141,10 @@ class SQLiteFile:
             connection.close()
             raise
         return connection
+
+    def _busy_timeout_s(self) -> float:
+        """How long SQLite itself may wait for a lock."""
+        return time_left_s(min(self._deadline_s, _LONGEST_BUSY_S))
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:

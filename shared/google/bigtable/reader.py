@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from shared.deadline import carried, longest_wait_s, uncounted
+from shared.errors import StorageUnavailableError
 from shared.google.bigtable.rows import read_rows
 from shared.once import Once
 
@@ -50,12 +52,14 @@ class RowReader:
           read: `rows_of` or `merge_rows`.
 
         Raises:
-          See `read_rows`.
+          StorageUnavailableError: if no time is left.
+          See `read_rows` for all else.
         """
         from google.cloud.bigtable_v2.types import ReadRowsRequest
 
+        client = self._made_client()
         request = ReadRowsRequest(table_name=table_name, rows=rows, filter=row_filter)
-        return read_rows(self._client(), request, read, *self._timeouts_s)
+        return read_rows(client, request, read, *self._timeouts_s)
 
     def by_key(
         self,
@@ -72,8 +76,19 @@ class RowReader:
         def read_part(part: Sequence[bytes]) -> list[T]:
             return self.rows(table_name, RowSet(row_keys=part), row_filter, read)
 
-        answers = self._threads().map(read_part, parts) if len(parts) > 1 else map(read_part, parts)
+        if len(parts) <= 1:
+            return [row for part in parts for row in read_part(part)]
+        self._made_client()
+        try:
+            answers = list(self._threads().map(carried(read_part), parts, timeout=longest_wait_s()))
+        except TimeoutError:
+            raise StorageUnavailableError("storage did not answer in time") from None
         return [row for answer in answers for row in answer]
+
+    def _made_client(self) -> BigtableClient:
+        """The client. Loading its libraries, once in a process, is not what a request's time is for."""
+        with uncounted():
+            return self._client()
 
     def close(self) -> None:
         """Ends the threads."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from shared.deadline import time_left_s
 from shared.errors import StorageUnavailableError
 from shared.google.retry import transient_retry
 
@@ -82,16 +83,19 @@ def read_rows(
       client: of the instance.
       request: which rows.
       read: `rows_of` or `merge_rows`.
-      timeout_s: how long this is tried.
-      attempt_timeout_s: time-out of one stream.
+      timeout_s: how long this is tried, unless a deadline comes before.
+      attempt_timeout_s: time-out of one stream, likewise.
 
     Raises:
       google.api_core.exceptions.GoogleAPICallError: if the rows cannot be read.
       google.api_core.exceptions.RetryError: if transient errors do not end.
-      StorageUnavailableError: as `rows_of`.
+      StorageUnavailableError: as `rows_of`, or if there is no time left.
     """
 
     def attempt() -> list[T]:
-        return list(read(client.read_rows(request, retry=None, timeout=attempt_timeout_s)))
+        left_s = time_left_s(attempt_timeout_s)
+        if left_s <= 0:
+            raise StorageUnavailableError("there is no time left to read storage")
+        return list(read(client.read_rows(request, retry=None, timeout=left_s)))
 
-    return transient_retry(timeout_s)(attempt)()
+    return transient_retry(time_left_s(timeout_s))(attempt)()

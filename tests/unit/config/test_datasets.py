@@ -29,6 +29,43 @@ def test_an_unknown_dataset_is_named() -> None:
         Datasets.from_yaml(GOOD).get("nope")
 
 
+ALIASED = "minnie65_public: {table_id: minnie3_v1}\n" + GOOD
+
+
+def test_an_alias_is_another_name_of_a_dataset_for_clients_only() -> None:
+    datasets = Datasets.from_yaml(ALIASED)
+    assert datasets.named("minnie65_public") == datasets.named("minnie3_v1") == datasets.get("minnie3_v1")
+    assert list(datasets.by_graph_id) == ["minnie3_v1"]
+    with pytest.raises(UnknownDatasetError, match=r"minnie65_public .* another name of minnie3_v1"):
+        datasets.get("minnie65_public")
+    with pytest.raises(UnknownDatasetError, match="nope"):
+        datasets.named("nope")
+
+
+def test_the_mapping_has_the_datasets_and_then_their_aliases() -> None:
+    mapping = Datasets.from_yaml(ALIASED).mapping()
+    assert list(mapping) == ["minnie3_v1", "minnie65_public"]
+    assert mapping["minnie65_public"] == mapping["minnie3_v1"]
+    assert mapping["minnie3_v1"]["l2cache_id"] == "l2cache_minnie3_v1_v2"
+
+
+@pytest.mark.parametrize(
+    ("further", "named"),
+    [
+        ("a: {table_id: nope}", "alias a: there is no dataset nope"),
+        ("a: {table_id: b}\nb: {table_id: minnie3_v1}", "alias a: b is an alias itself"),
+        ("a: {table_id: a}", "alias a: a is an alias itself"),
+        ("a: {table_id: minnie3_v1, cv_path: 'graphene://x', l2cache_id: t}", "alias a: .* cv_path, l2cache_id"),
+        ("a: {table_id: [minnie3_v1]}", "alias a: table_id must be"),
+        ("a: {table_id: ''}", "alias a: table_id must be"),
+        ("1: {table_id: minnie3_v1}", "name must be text: 1"),
+    ],
+)
+def test_a_wrong_alias_is_refused_and_named(further: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        Datasets.from_yaml(f"{GOOD}\n{further}")
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

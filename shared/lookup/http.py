@@ -16,9 +16,13 @@ from shared.config.settings import Settings
 from shared.config.version import TITLE
 from shared.errors import TooLargeError
 from shared.lookup.auth import Authorizer
-from shared.lookup.caller import RateLimiter, caller_of_request
+from shared.lookup.caller import caller_of_request
+from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate_limits
 from shared.lookup.query import parse_query
+from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
+from shared.lookup.user_limits import UserLimits
+from shared.store.quota import QuotaCounters
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
 from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed
@@ -40,6 +44,7 @@ def create_app(
     authorize: Authorizer,
     settings: Settings,
     attributes: AttributeTable = ATTRIBUTES,
+    counters: Callable[[], QuotaCounters] | None = None,
 ) -> flask.Flask:
     """The app that answers the look-up API.
 
@@ -49,7 +54,12 @@ def create_app(
       authorize: asked before each look-up, before the body is read.
       settings: limits, the paths' prefix, the namespace at the authentication service.
       attributes: what can be asked for.
+      counters: gives the counters that all instances share, the same each time; without them each counts for itself.
+
+    Raises:
+      ConfigurationError: naming the setting of limits that is wrong.
     """
+    limiter = CallerLimiter(UserLimits.from_settings(settings), SharedCounters(counters))
     app = flask.Flask("lookup", static_folder=None)
     app.config["AUTH_SERVICE_NAMESPACE"] = settings.auth_service_namespace
     app.url_map.strict_slashes = False
@@ -58,9 +68,10 @@ def create_app(
     # Flask runs these in reverse: the CORS headers, packing, then the record of it all.
     _record_requests(app)
     enable_gzip(app)
-    CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
+    answer_rate_limits(app)
+    CORS(app, expose_headers=["WWW-Authenticate", "Retry-After", *RATE_LIMIT_HEADERS], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings, attributes)
-    _add_attributes_route(app, service, datasets, authorize, settings, attributes)
+    _add_attributes_route(app, service, datasets, authorize, limiter, settings, attributes)
     return app
 
 
@@ -89,11 +100,10 @@ def _add_attributes_route(
     service: ServiceSource,
     datasets: Datasets,
     authorize: Authorizer,
+    limiter: CallerLimiter,
     settings: Settings,
     attributes: AttributeTable,
 ) -> None:
-    limiter = RateLimiter(settings.requests_per_minute)
-
     def look_up(dataset: str) -> flask.Response:
         steps: StepTimer = flask.g.steps
         # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
@@ -104,11 +114,14 @@ def _add_attributes_route(
         if refusal is not None:
             return refusal
         caller = caller_of_request()
-        limiter.take(caller)
+        with steps.step("quota"):
+            limiter.take_request(caller)
         with steps.step("parse"):
             body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
+        with steps.step("quota"):
+            limiter.take_ids(caller, len(query.l2_ids))
         found = service().look_up(known, query, steps, caller)
         flask.g.fields.update(
             ids=found.ids,

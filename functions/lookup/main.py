@@ -14,13 +14,14 @@ import flask
 from shared.bus.open import open_bus
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
+from shared.google.bigtable.clients import DataClients
 from shared.graph.registry import Graphs
 from shared.lookup.auth import keep_queries_out_of_access_logs, middle_auth
 from shared.lookup.http import create_app
 from shared.lookup.misses import MissPublisher
 from shared.lookup.service import LookupService
 from shared.once import Once
-from shared.store.open import open_store
+from shared.store.open import open_counters, open_store
 from shared.telemetry import log
 from shared.web.dispatch import HostedApp
 
@@ -50,6 +51,8 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
         graph_attempts=min(settings.graph_attempts, _GRAPH_ATTEMPTS),
     )
 
+    clients = DataClients()
+
     def open_service() -> LookupService:
         misses = MissPublisher(
             open_bus(settings.bus),
@@ -58,9 +61,11 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
             wait_s=settings.publish_wait_s,
             per_minute=settings.misses_per_minute,
         )
-        return LookupService(open_store(settings.store), Graphs(graph_settings), misses)
+        store = open_store(settings.store, clients=clients)
+        return LookupService(store, Graphs(graph_settings), misses)
 
-    app = create_app(Once(open_service), datasets, authorize, settings)
+    counters = Once(lambda: open_counters(settings.store, clients))
+    app = create_app(Once(open_service), datasets, authorize, settings, counters=counters)
     return HostedApp(lambda: app, settings.body_timeout_s)
 
 

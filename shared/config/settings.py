@@ -72,11 +72,42 @@ class Settings:
         int,
         Setting(
             "L2CACHE_REQUESTS_PER_MINUTE",
-            "look-ups of one user (without authentication: of one address) that an instance answers in a minute, 429 "
-            "beyond; 0 for no limit",
+            "look-ups of one user (without authentication: of one address) that all instances together answer in a "
+            "minute, 429 beyond; 0 for no limit",
             least=0,
         ),
     ] = 600
+    ids_per_minute: Annotated[
+        int,
+        Setting(
+            "L2CACHE_IDS_PER_MINUTE",
+            "ids that one user may ask all instances together for in a minute, 429 beyond; 0 for no limit",
+            least=0,
+        ),
+    ] = 0
+    limiter_categories: Annotated[
+        str,
+        Setting(
+            "LIMITER_CATEGORIES",
+            'the same limits in the form of CAVE\'s services, `{"query": "600/minute", "ids": "5000000/minute"}`; they '
+            "go before the two above, other categories are left to other services",
+        ),
+    ] = ""
+    limiter_service_accounts: Annotated[
+        str,
+        Setting(
+            "LIMITER_SERVICE_ACCOUNT_CATEGORIES",
+            "limits of service accounts, in the same form; what it does not name is as for everybody",
+        ),
+    ] = ""
+    limiter_groups: Annotated[
+        str,
+        Setting(
+            "L2CACHE_LIMITER_GROUPS",
+            'limits of groups of users, `{"<group>": {"query": "6000/minute"}}`; of several that are for a user the '
+            "largest counts",
+        ),
+    ] = ""
     misses_per_minute: Annotated[
         int,
         Setting(

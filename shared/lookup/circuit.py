@@ -1,4 +1,4 @@
-"""Whether publishing is tried at all: not while it has only failed, save for a message now and then."""
+"""Whether something is tried at all: not while it has only failed, save for a trial now and then."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _logger = get_logger("lookup")
 
 
 class Permit(Enum):
-    """What may be published now."""
+    """What may be tried now: which messages may be published, for example."""
 
     ALL = "all"
     TRIAL = "trial"
@@ -27,17 +27,31 @@ class Permit(Enum):
 
 
 class CircuitBreaker:
-    """Stops publishing after failures in a row, and lets one message through after a pause that grows.
+    """Stops publishing, or what else it is for, after failures in a row, and lets one through after a growing pause.
 
-    The pause is 5 s, and doubles with each message that fails after it, up to 60 s; the first success ends it. What
-    opens and closes the circuit is logged, once each. May be used by many threads.
+    The pause doubles with each message that fails after it, up to 60 s; the first success ends it. What opens and
+    closes the circuit is logged, once each. May be used by many threads.
 
     Args:
       clock: seconds of a clock that never goes back.
+      most_failures: as many in a row open the circuit.
+      first_pause_s: the pause after them.
+      opened: what is logged when the circuit opens.
+      closed: what is logged when it closes.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        most_failures: int = _MOST_FAILURES,
+        first_pause_s: float = _FIRST_PAUSE_S,
+        opened: str = "publishing misses has stopped",
+        closed: str = "misses are published again",
+    ) -> None:
         self._clock = clock
+        self._most_failures, self._first_pause_s = most_failures, first_pause_s
+        self._opened, self._closed = opened, closed
         self._lock = threading.Lock()
         self._failures = 0
         self._successes = 0
@@ -67,14 +81,14 @@ class CircuitBreaker:
             return Permit.TRIAL
 
     def succeeded(self) -> None:
-        """Counts a message that came through."""
+        """Counts a message, or whatever it is, that came through."""
         with self._lock:
             self._successes += 1
             self._failures = 0
             opened_s, self._opened_s = self._opened_s, None
             now_s = self._clock()
         if opened_s is not None:
-            event(_logger, logging.WARNING, "misses are published again", stopped_s=round(now_s - opened_s, 1))
+            event(_logger, logging.WARNING, self._closed, stopped_s=round(now_s - opened_s, 1))
 
     def failed(self, reason: str, *, trial: bool = False) -> None:
         """Counts a message that did not come through."""
@@ -85,9 +99,9 @@ class CircuitBreaker:
                     self._trial_s = self._clock() + self._pause_s
                 return
             self._failures += 1
-            if self._failures < _MOST_FAILURES:
+            if self._failures < self._most_failures:
                 return
             self._opened_s = self._clock()
-            self._pause_s = _FIRST_PAUSE_S
+            self._pause_s = self._first_pause_s
             self._trial_s = self._opened_s + self._pause_s
-        event(_logger, logging.ERROR, "publishing misses has stopped", reason=reason, failures=_MOST_FAILURES)
+        event(_logger, logging.ERROR, self._opened, reason=reason, failures=self._most_failures)

@@ -17,9 +17,13 @@ from shared.config.version import TITLE
 from shared.deadline import prolong, uncounted, within
 from shared.errors import TooLargeError
 from shared.lookup.auth import Authorizer
-from shared.lookup.caller import RateLimiter, caller_of_request
+from shared.lookup.caller import caller_of_request
+from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate_limits
 from shared.lookup.query import parse_query
+from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
+from shared.lookup.user_limits import UserLimits
+from shared.store.quota import QuotaCounters
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
 from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed
@@ -42,6 +46,7 @@ def create_app(
     authorize: Authorizer,
     settings: Settings,
     attributes: AttributeTable = ATTRIBUTES,
+    counters: Callable[[], QuotaCounters] | None = None,
 ) -> flask.Flask:
     """The app that answers the look-up API.
 
@@ -51,7 +56,12 @@ def create_app(
       authorize: asked before each look-up, before the body is read.
       settings: limits, the paths' prefix, the namespace at the authentication service.
       attributes: what can be asked for.
+      counters: gives the counters that all instances share, the same each time; without them each counts for itself.
+
+    Raises:
+      ConfigurationError: naming the setting of limits that is wrong.
     """
+    limiter = CallerLimiter(UserLimits.from_settings(settings), SharedCounters(counters))
     app = flask.Flask("lookup", static_folder=None)
     app.config["AUTH_SERVICE_NAMESPACE"] = settings.auth_service_namespace
     app.url_map.strict_slashes = False
@@ -60,9 +70,10 @@ def create_app(
     # Flask runs these in reverse: the CORS headers, packing, then the record of it all.
     _record_requests(app)
     enable_gzip(app)
-    CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
+    answer_rate_limits(app)
+    CORS(app, expose_headers=["WWW-Authenticate", "Retry-After", *RATE_LIMIT_HEADERS], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings, attributes)
-    _add_attributes_route(app, service, datasets, authorize, settings, attributes)
+    _add_attributes_route(app, service, datasets, authorize, limiter, settings, attributes)
     return app
 
 
@@ -91,11 +102,10 @@ def _add_attributes_route(
     service: ServiceSource,
     datasets: Datasets,
     authorize: Authorizer,
+    limiter: CallerLimiter,
     settings: Settings,
     attributes: AttributeTable,
 ) -> None:
-    limiter = RateLimiter(settings.requests_per_minute)
-
     @within(settings.answer_s)
     def look_up(dataset: str) -> flask.Response:
         steps: StepTimer = flask.g.steps
@@ -109,12 +119,15 @@ def _add_attributes_route(
         if refusal is not None:
             return refusal
         caller = caller_of_request()
-        limiter.take(caller)
+        with steps.step("quota"):
+            limiter.take_request(caller)
         with steps.step("parse"):
             with uncounted():
                 body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
+        with steps.step("quota"):
+            limiter.take_ids(caller, len(query.l2_ids))
         prolong(settings.answer_s * max(0.0, len(query.l2_ids) / _IDS_IN_TIME - 1))
         with uncounted():
             opened = service()

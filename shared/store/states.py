@@ -1,7 +1,7 @@
 """States of ids that have no row: what is stored of them, and which of them still count.
 
 They lie in a table of their own for all cache tables of an instance, so that whoever may write states need not be
-allowed to write rows.
+allowed to write rows. What else the look-up may write lies in other column families of that table.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ STATE_FAMILY = STATE_QUALIFIER = "state"
 STATE_DAYS = 31
 """How long a state is kept at least; it may be forgotten after that."""
 
+QUOTA_FAMILY = "quota"
+QUOTA_HOURS = 1
+"""How long what a caller has had of a minute is kept at least."""
+
 STATE_FAMILIES: dict[str, str | None] = {
-    STATE_FAMILY: f"max_num_versions: 1 or max_age {{ seconds: {STATE_DAYS * 86_400} }}"
+    STATE_FAMILY: f"max_num_versions: 1 or max_age {{ seconds: {STATE_DAYS * 86_400} }}",
+    QUOTA_FAMILY: f"max_num_versions: 1 or max_age {{ seconds: {QUOTA_HOURS * 3600} }}",
 }
-"""The column family of the states' table and when its cells are dropped."""
+"""The column families of the states' table and when their cells are dropped."""
 
 UNKNOWN_FOR_S = 3600.0
 """How long an id that the graph does not know is not asked for again."""

@@ -229,7 +229,7 @@ def test_the_table_of_states_is_made_at_the_first_write_and_keeps_one_version_fo
     assert other.read_states("cache", ids_of(FIRST_L2_ID)) == {FIRST_L2_ID: state}
     made = states_table(instance)
     assert made is not None
-    (family,) = made.column_families.values()
+    family = made.column_families["state"]
     assert [rule.max_num_versions for rule in family.gc_rule.union.rules if "max_num_versions" in rule] == [1]
     assert [rule.max_age.days for rule in family.gc_rule.union.rules if "max_age" in rule] == [31]
     assert "have no place" in caplog.text

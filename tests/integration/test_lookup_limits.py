@@ -37,10 +37,17 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
+def in_one_minute() -> None:
+    """Waits if a minute is about to end: what follows takes far less than what is left of it."""
+    while time.time() % 60 > 57:
+        time.sleep(0.05)
+
+
 def test_too_many_requests_of_one_caller_are_told_when_to_come_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="3")
+    in_one_minute()
     answers = [client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
@@ -50,6 +57,7 @@ def test_too_many_requests_of_one_caller_are_told_when_to_come_back(
 
 def test_other_callers_and_what_needs_no_storage_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="1")
+    in_one_minute()
     for address, expected in (("203.0.113.1", 200), ("203.0.113.1", 429), ("203.0.113.2", 200)):
         headers = {**RAW, "X-Forwarded-For": f"192.0.2.{expected % 7}, {address}"}
         assert client.post(ATTRIBUTES_PATH, data=MISSING, headers=headers).status_code == expected
@@ -59,6 +67,59 @@ def test_other_callers_and_what_needs_no_storage_go_on(world: World, monkeypatch
 def test_zero_switches_the_limit_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="0")
     assert {client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW).status_code for _ in range(700)} == {200}
+
+
+def test_all_instances_together_keep_the_limit_and_say_how_the_caller_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = [world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="5") for _ in range(4)]
+    in_one_minute()
+    answers = [client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW) for client in several * 3]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 7
+    assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"5"}
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == [*"43210", *"0000000"]
+    (reset_s,) = {int(answer.headers["X-RateLimit-Reset"]) for answer in answers}
+    assert reset_s % 60 == 0
+    assert all(abs(reset_s - time.time() - int(answer.headers["Retry-After"])) < 3 for answer in answers[5:])
+    assert all("X-RateLimit-Limit-Ids" not in answer.headers for answer in answers)
+
+
+def test_ids_of_one_caller_have_a_limit_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"L2CACHE_IDS_PER_MINUTE": "100", "L2CACHE_REQUESTS_PER_MINUTE": "0"}
+    several = [world.client(monkeypatch, **limits) for _ in range(2)]
+    in_one_minute()
+    asked = [(0, 60), (1, 50), (1, 40), (0, 1), (0, 101)]
+    answers = [several[n].post(ATTRIBUTES_PATH, data=misses(1, count), headers=RAW) for n, count in asked]
+    assert [answer.status_code for answer in answers] == [200, 429, 200, 429, 413]
+    assert "100 ids in a minute" in json_of(answers[1])["message"]
+    assert 1 <= int(answers[1].headers["Retry-After"]) <= 60
+    assert "101 ids were asked for, at most 100" in json_of(answers[4])["message"]
+    remaining = [answer.headers.get("X-RateLimit-Remaining-Ids") for answer in answers]
+    assert remaining == ["40", "40", "0", "0", None]
+    assert [answer.headers.get("X-RateLimit-Limit-Ids") for answer in answers[:4]] == ["100"] * 4
+
+
+def test_limits_of_zero_need_no_storage_and_add_no_headers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="0")
+    answer = client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW)
+    assert not [name for name in answer.headers.keys() if name.startswith("X-RateLimit")]  # noqa: SIM118
+    with closing(sqlite3.connect(world.folder / "cache.db")) as connection:
+        assert not connection.execute("SELECT name FROM sqlite_master WHERE name = 'quota'").fetchall()
+
+
+def test_storage_that_is_locked_refuses_nobody_who_has_a_quota(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = world.client(monkeypatch, L2CACHE_REQUESTS_PER_MINUTE="3")
+    in_one_minute()
+    other = {**RAW, "X-Forwarded-For": "203.0.113.7"}
+    assert client.post(ATTRIBUTES_PATH, data=MISSING, headers=other).status_code == 200
+    with closing(sqlite3.connect(world.folder / "cache.db", isolation_level=None)) as lock, propagated(caplog):
+        lock.execute("BEGIN IMMEDIATE")
+        answers = [client.post(ATTRIBUTES_PATH, data=MISSING, headers=RAW) for _ in range(8)]
+    assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 5
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers[:3]] == ["2", "1", "0"]
+    assert caplog.messages.count("quotas are counted in this instance alone") == 1
 
 
 def misses(start: int, count: int) -> bytes:

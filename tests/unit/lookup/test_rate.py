@@ -1,14 +1,13 @@
 from __future__ import annotations
 
+import math
 import threading
 
 import flask
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import RateLimitedError
-from shared.lookup.caller import RateLimiter, caller_of_request
+from shared.lookup.caller import caller_of_request
 from shared.lookup.rate import MinuteShares
 
 
@@ -20,52 +19,43 @@ class Clock:
         return self.now_s
 
 
-def taken(limiter: RateLimiter, caller: str, requests: int) -> int:
-    """How many of so many requests at once were allowed."""
-    allowed = 0
-    for _ in range(requests):
-        try:
-            limiter.take(caller)
-        except RateLimitedError:
-            continue
-        allowed += 1
-    return allowed
+def taken(shares: MinuteShares, caller: str, asked: int) -> int:
+    """How many of so many, asked for one by one, were granted."""
+    return sum(shares.take(caller) for _ in range(asked))
 
 
 def test_a_caller_gets_its_share_and_no_more() -> None:
-    assert taken(RateLimiter(5, clock=Clock()), "a", 20) == 5
+    assert taken(MinuteShares(5, clock=Clock()), "a", 20) == 5
 
 
 def test_callers_do_not_take_from_each_other() -> None:
-    limiter = RateLimiter(5, clock=Clock())
-    assert [taken(limiter, caller, 20) for caller in ("a", "b", "c")] == [5, 5, 5]
+    shares = MinuteShares(5, clock=Clock())
+    assert [taken(shares, caller, 20) for caller in ("a", "b", "c")] == [5, 5, 5]
 
 
 def test_zero_means_no_limit_and_nothing_remembered() -> None:
-    assert taken(RateLimiter(0), "a", 1000) == 1000
     shares = MinuteShares(0)
     assert (shares.take("a", 10**9), shares.wait_s("a"), len(shares)) == (10**9, 0.0, 0)
 
 
 def test_who_waits_as_told_is_let_in_again() -> None:
     clock = Clock()
-    limiter = RateLimiter(7, clock=clock)
-    assert taken(limiter, "a", 7) == 7
-    with pytest.raises(RateLimitedError, match="7 requests in a minute") as refused:
-        limiter.take("a")
-    assert 1 <= refused.value.retry_after_s <= 60
-    clock.now_s += refused.value.retry_after_s
-    limiter.take("a")
+    shares = MinuteShares(7, clock=clock)
+    assert taken(shares, "a", 8) == 7
+    wait_s = shares.wait_s("a")
+    assert 0 < wait_s <= 60
+    clock.now_s += math.ceil(wait_s)
+    assert shares.take("a") == 1
 
 
 @given(st.integers(1, 30), st.lists(st.tuples(st.floats(0, 50), st.integers(1, 20)), max_size=30))
 def test_no_minute_sees_more_than_two_shares(per_minute: int, visits: list[tuple[float, int]]) -> None:
     clock = Clock()
-    limiter = RateLimiter(per_minute, clock=clock)
+    shares = MinuteShares(per_minute, clock=clock)
     allowed: list[float] = []
-    for pause_s, requests in visits:
+    for pause_s, asked in visits:
         clock.now_s += pause_s
-        allowed += [clock.now_s] * taken(limiter, "a", requests)
+        allowed += [clock.now_s] * taken(shares, "a", asked)
     for start in allowed:
         assert sum(start <= at < start + 60 for at in allowed) <= 2 * per_minute
 
@@ -93,9 +83,9 @@ def test_many_at_once_are_given_as_far_as_the_share_goes(per_minute: int, visits
 
 
 def test_threads_share_one_bucket() -> None:
-    limiter = RateLimiter(50, clock=Clock())
+    shares = MinuteShares(50, clock=Clock())
     counts: list[int] = []
-    threads = [threading.Thread(target=lambda: counts.append(taken(limiter, "a", 40))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: counts.append(taken(shares, "a", 40))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -18,6 +18,7 @@ from shared.deadline import prolong, uncounted, within
 from shared.errors import TooLargeError
 from shared.lookup.auth import Authorizer
 from shared.lookup.caller import caller_of_request
+from shared.lookup.found import WITHOUT_A_ROW, Found, IdState
 from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate_limits
 from shared.lookup.query import parse_query
 from shared.lookup.quota import SharedCounters
@@ -131,23 +132,30 @@ def _add_attributes_route(
         prolong(settings.answer_s * max(0.0, len(query.l2_ids) / _IDS_IN_TIME - 1))
         with uncounted():
             opened = service()
-        found = opened.look_up(known, query, steps, caller)
-        flask.g.fields.update(
-            ids=found.ids,
-            impossible=found.impossible,
-            hits=found.hits,
-            misses=found.misses,
-            unknown=found.unknown,
-            published=found.published,
-            unpublished=found.unpublished,
-            withheld=found.withheld,
-        )
-        response = packed(json_response(found.json))
-        _require_sendable(response, found.ids)
+        answer = opened.look_up(known, query, steps, caller)
+        flask.g.fields.update(_fields(answer.found))
+        response = packed(json_response(answer.json))
+        _require_sendable(response, len(answer.found.l2_ids))
         return response
 
     path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
     app.add_url_rule(path, "attributes", look_up, methods=["POST"])
+
+
+def _fields(found: Found) -> dict[str, int]:
+    """What a request's record tells of what was found."""
+    return {
+        "ids": len(found.l2_ids),
+        "impossible": found.count(IdState.IMPOSSIBLE),
+        "hits": len(found.cells.l2_ids),
+        "misses": found.count(*WITHOUT_A_ROW),
+        "pending": found.count(IdState.PENDING),
+        "failed": found.count(IdState.FAILED),
+        "unknown": found.count(IdState.UNKNOWN),
+        "published": found.publication.published,
+        "unpublished": found.publication.unpublished,
+        "withheld": found.publication.withheld,
+    }
 
 
 def _require_sendable(response: flask.Response, ids: int) -> None:

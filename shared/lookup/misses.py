@@ -98,6 +98,12 @@ class Publication:
         self._counts = counts
         self._successes = successes
 
+    @property
+    def taken_ids(self) -> UInt64Array:
+        """The ids that the bus has by now: uint64[n]."""
+        taken = [message.ids for message, taken in self._parts if _was_taken(taken)]
+        return np.concatenate(taken) if taken else np.empty(0, dtype=np.uint64)
+
     def wait(self) -> MissCounts:
         """What became of the misses within the time that there is.
 
@@ -110,7 +116,7 @@ class Publication:
         for message, taken in self._parts:
             if taken in late and taken.cancel():
                 message.release()
-            elif taken.done() and taken.result():
+            elif _was_taken(taken):
                 published += len(message.ids)
         # A bus that takes other messages meanwhile is slow, not unavailable; one that had less time may be neither.
         if late and wait_s == self._wait_s and self._circuit.successes == self._successes:
@@ -119,6 +125,10 @@ class Publication:
                     self._circuit.failed(f"not taken within {self._wait_s:g} s", trial=message.trial)
         unpublished = self._counts.unpublished + sum(len(message.ids) for message, _ in self._parts) - published
         return replace(self._counts, published=published, unpublished=unpublished)
+
+
+def _was_taken(taken: Future[bool]) -> bool:
+    return taken.done() and not taken.cancelled() and taken.result()
 
 
 class MissPublisher:
@@ -131,6 +141,9 @@ class MissPublisher:
       wait_s: longest that an answer waits for its misses to be published.
       per_minute: ids of one caller that are published in a minute, 0 for no limit.
       clock: seconds of a clock that never goes back.
+
+    Attributes:
+      pause_s: as it was given.
     """
 
     def __init__(
@@ -143,7 +156,7 @@ class MissPublisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publisher = publisher
-        self._pause_s = pause_s
+        self.pause_s = pause_s
         self._message_bytes = message_bytes
         self._wait_s = wait_s
         self._clock = clock
@@ -152,10 +165,6 @@ class MissPublisher:
         self._lock = threading.Lock()
         self._by_table: dict[str, PublishedMisses] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="misses")
-
-    def due(self, dataset: Dataset, l2_ids: UInt64Array) -> UInt64Array:
-        """Those of `l2_ids` (ascending, distinct) that were not published just now: uint64[m], ascending."""
-        return self._recent(dataset.l2cache_id).due(l2_ids)
 
     def start(self, dataset: Dataset, l2_ids: UInt64Array, caller: str) -> Publication:
         """Publishes those of `l2_ids` that were not published just now, as far as the caller's share goes.
@@ -190,7 +199,7 @@ class MissPublisher:
         with self._lock:
             recent = self._by_table.get(table_id)
             if recent is None:
-                recent = self._by_table[table_id] = PublishedMisses(self._pause_s, clock=self._clock)
+                recent = self._by_table[table_id] = PublishedMisses(self.pause_s, clock=self._clock)
             return recent
 
     def _publish(self, message: _Message) -> bool:

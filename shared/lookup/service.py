@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from shared.attributes import Attribute
 from shared.config.datasets import Dataset
 from shared.errors import L2CacheError, TableNotFoundError
+from shared.geometry.grid import GraphGeometry
 from shared.graph.protocol import GraphSource
 from shared.lookup.answer import encode_answer
-from shared.lookup.misses import MissCounts, MissPublisher
+from shared.lookup.found import Found, IdState, judge
+from shared.lookup.misses import MissCounts, MissPublisher, Publication
 from shared.lookup.query import Query
-from shared.store.protocol import CachedCells, CacheStore
-from shared.store.states import remembered_unknown
+from shared.store.protocol import CachedCells, CacheStore, NodeState
+from shared.store.states import may_be_asked_for
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.types import UInt64Array
 
 _logger = get_logger("lookup")
-_NO_IDS = np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -30,25 +32,41 @@ class Lookup:
 
     Attributes:
       json: the answer.
-      ids: number of distinct ids asked for.
-      impossible: those of them that are no L2 ids of the volume.
-      hits: those that have a row.
-      misses: those that could exist and have none.
-      unknown: those of the misses that the graph did not know a while ago; they are not published.
-      published: misses that were published now; the rest of them was published a short while ago or was not to be.
-      unpublished: misses that were not published because the bus failed, was too slow, or has failed lately.
-      withheld: misses that were not published because they are beyond the caller's share.
+      found: what it tells of.
     """
 
     json: bytes
-    ids: int
-    impossible: int
-    hits: int
-    misses: int
-    unknown: int
-    published: int
-    unpublished: int
-    withheld: int
+    found: Found
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """A look-up under way: what was read, and the misses that are on their way to the bus.
+
+    Attributes:
+      l2_ids: uint64[n], ascending and distinct: all that were asked for.
+      geometry: of the graph.
+      cells: their rows.
+      stored: states of those without one.
+      publication: their misses, if any are to be published.
+    """
+
+    l2_ids: UInt64Array
+    geometry: GraphGeometry
+    cells: CachedCells
+    stored: Mapping[int, NodeState]
+    publication: Publication | None
+
+    def found(self, now_s: float, pending_s: float) -> Found:
+        """What was found, once the misses have reached the bus."""
+        counts = self.publication.wait() if self.publication is not None else MissCounts()
+        states, details = judge(self.l2_ids, self.geometry, self.cells, self.stored, now_s, pending_s)
+        if self.publication is not None:
+            taken = self.publication.taken_ids
+            states[np.searchsorted(self.l2_ids, taken)] = IdState.PENDING
+            for l2_id in taken.tolist():
+                details.pop(l2_id, None)
+        return Found(self.l2_ids, states, self.cells, details, self.geometry, counts)
 
 
 class LookupService:
@@ -59,6 +77,7 @@ class LookupService:
       graphs: the datasets' graphs, of which only the geometry is asked for.
       misses: where missing ids are sent.
       clock: Unix time.
+      pending_s: how long an id counts as pending after it was published, or begun.
     """
 
     def __init__(
@@ -67,77 +86,117 @@ class LookupService:
         graphs: GraphSource,
         misses: MissPublisher,
         clock: Callable[[], float] = time.time,
+        pending_s: float = 1800.0,
     ) -> None:
         self._store = store
         self._graphs = graphs
         self._misses = misses
         self._clock = clock
+        self._pending_s = pending_s
 
     def look_up(self, dataset: Dataset, query: Query, steps: StepTimer, caller: str) -> Lookup:
         """The attributes of the query's ids, as JSON: one key per distinct id, ascending.
 
-        Ids that cannot exist are answered `{}` without asking the store, and are never published. A table that does not
+        As `find`, with what the query says.
+        """
+        search = self._search(
+            dataset, query.l2_ids, query.attributes, steps, caller, publish=query.publish_misses, strict=False
+        )
+        # The bus works while the answer is written.
+        with steps.step("encode"):
+            json = encode_answer(
+                search.l2_ids, search.cells, query.attributes, search.geometry, int64_as_str=query.int64_as_str
+            )
+        with steps.step("publish"):
+            return Lookup(json, search.found(self._clock(), self._pending_s))
+
+    def find(
+        self,
+        dataset: Dataset,
+        l2_ids: UInt64Array,
+        attributes: Sequence[Attribute],
+        steps: StepTimer,
+        caller: str,
+        *,
+        publish: bool,
+        wait_s: float = 0.0,
+        strict: bool = False,
+    ) -> Found:
+        """The rows of some ids, and how each of the ids stands; what is missing is published.
+
+        Ids that cannot exist have no row without the store being asked, and are never published. A table that does not
         exist yet counts as empty.
 
         Args:
           dataset: where to look.
-          query: what is asked for.
+          l2_ids: uint64[n], in any order, duplicates allowed.
+          attributes: what to read of each; nodes without voxels are told from others only with `SIZE` among them.
           steps: gets the time of each step.
           caller: who asks; its misses count against its share.
+          publish: whether ids without a row are to be computed.
+          wait_s: how long what is missing is waited for; no longer than 0 s so far.
+          strict: whether states must be known: else, where they cannot be read, ids without a row count as missing.
 
         Raises:
-          StorageUnavailableError: if the cache cannot be read.
+          StorageUnavailableError: if the cache, or with `strict` the states, cannot be read.
           GraphUnavailableError: if the graph's geometry is not known yet and cannot be asked for.
         """
-        with steps.step("geometry"):
-            geometry = self._graphs.get(dataset).geometry()
-            ids = np.unique(query.l2_ids)
-            possible = ids[geometry.can_exist(ids)]
-        with steps.step("read"):
-            cells = self._read(dataset, possible, query)
-        missing = np.setdiff1d(possible, cells.l2_ids, assume_unique=True)
-        publication, unknown = None, _NO_IDS
-        if query.publish_misses:
-            # The bus works while the answer is written.
-            with steps.step("publish"):
-                unknown = self._unknown(dataset, self._misses.due(dataset, missing))
-                wanted = np.setdiff1d(missing, unknown, assume_unique=True)
-                publication = self._misses.start(dataset, wanted, caller)
-        with steps.step("encode"):
-            json = encode_answer(ids, cells, query.attributes, geometry, int64_as_str=query.int64_as_str)
+        search = self._search(dataset, l2_ids, attributes, steps, caller, publish=publish, strict=strict)
         with steps.step("publish"):
-            counts = publication.wait() if publication is not None else MissCounts()
-        return Lookup(
-            json=json,
-            ids=len(ids),
-            impossible=len(ids) - len(possible),
-            hits=len(cells.l2_ids),
-            misses=len(missing),
-            unknown=len(unknown),
-            published=counts.published,
-            unpublished=counts.unpublished,
-            withheld=counts.withheld,
-        )
+            return search.found(self._clock(), self._pending_s)
 
     def close(self) -> None:
         """Closes the store and the bus."""
         self._misses.close()
         self._store.close()
 
-    def _unknown(self, dataset: Dataset, l2_ids: UInt64Array) -> UInt64Array:
-        """Those of some ids that the graph did not know a while ago; none if the states of ids cannot be read."""
+    def _search(
+        self,
+        dataset: Dataset,
+        l2_ids: UInt64Array,
+        attributes: Sequence[Attribute],
+        steps: StepTimer,
+        caller: str,
+        *,
+        publish: bool,
+        strict: bool,
+    ) -> _Search:
+        with steps.step("geometry"):
+            geometry = self._graphs.get(dataset).geometry()
+            ids = np.unique(l2_ids)
+            possible = ids[geometry.can_exist(ids)]
+        with steps.step("read"):
+            cells = self._read(dataset, possible, attributes)
+        missing = np.setdiff1d(possible, cells.l2_ids, assume_unique=True)
+        with steps.step("states"):
+            stored = self._states(dataset, missing, strict=strict)
+        publication = None
+        if publish:
+            with steps.step("publish"):
+                publication = self._misses.start(dataset, self._due(missing, stored), caller)
+        return _Search(ids, geometry, cells, stored, publication)
+
+    def _due(self, missing: UInt64Array, stored: Mapping[int, NodeState]) -> UInt64Array:
+        """Those of some ids without a row that are to be asked for, by what is known of them."""
+        now_s = self._clock()
+        quiet = [l2_id for l2_id, state in stored.items() if not may_be_asked_for(state, now_s, self._misses.pause_s)]
+        return np.setdiff1d(missing, np.array(quiet, dtype=np.uint64), assume_unique=True)
+
+    def _states(self, dataset: Dataset, l2_ids: UInt64Array, *, strict: bool) -> Mapping[int, NodeState]:
+        """What is stored of some ids without a row; nothing if it cannot be read."""
         if not l2_ids.size:
-            return _NO_IDS
+            return {}
         try:
-            states = self._store.read_states(dataset.l2cache_id, l2_ids)
+            return self._store.read_states(dataset.l2cache_id, l2_ids)
         except L2CacheError as error:
+            if strict:
+                raise
             fields = {"dataset": dataset.graph_id, "reason": str(error)}
             event(_logger, logging.WARNING, "states of ids cannot be read", **fields)
-            return _NO_IDS
-        return remembered_unknown(states, self._clock())
+            return {}
 
-    def _read(self, dataset: Dataset, l2_ids: UInt64Array, query: Query) -> CachedCells:
-        names = [attribute.name for attribute in query.attributes]
+    def _read(self, dataset: Dataset, l2_ids: UInt64Array, attributes: Sequence[Attribute]) -> CachedCells:
+        names = [attribute.name for attribute in attributes]
         if l2_ids.size:
             try:
                 return self._store.read_cells(dataset.l2cache_id, l2_ids, names)

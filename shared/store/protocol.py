@@ -44,13 +44,19 @@ class CachedCells:
 UNKNOWN = "unknown"
 """Name of the state of an id that the graph does not know."""
 
+PENDING = "pending"
+"""Name of the state of an id that was asked for and is not done yet."""
+
+FAILED = "failed"
+"""Name of the state of an id that was given up."""
+
 
 @dataclass(frozen=True)
 class NodeState:
     """What is known of an id that has no row. Where there is a row, the row counts, whatever the state says.
 
     Attributes:
-      name: `UNKNOWN`, or a state that another version of this program knows.
+      name: `UNKNOWN`, `PENDING`, `FAILED`, or a state that another version of this program knows.
       since_s: Unix time from which on it holds; kept to the millisecond.
       reason: why, where there is something to say.
     """

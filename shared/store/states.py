@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from shared.store.protocol import UNKNOWN, NodeState
+from shared.store.protocol import FAILED, PENDING, UNKNOWN, NodeState
 from shared.types import UInt64Array
 
 STATES_TABLE = "l2cache_states"
@@ -31,6 +31,9 @@ STATE_FAMILIES: dict[str, str | None] = {
 
 UNKNOWN_FOR_S = 3600.0
 """How long an id that the graph does not know is not asked for again."""
+
+FAILED_FOR_S = 600.0
+"""How long an id that was given up is not asked for again."""
 
 _KEY_DIGITS = 20
 
@@ -61,17 +64,41 @@ def since_ms(state: NodeState) -> int:
     return round(state.since_s * 1000)
 
 
-def remembered_unknown(states: Mapping[int, NodeState], now_s: float) -> UInt64Array:
-    """The ids that the graph was found not to know less than `UNKNOWN_FOR_S` ago: uint64[n], ascending.
+def still_holds(state: NodeState, now_s: float, pending_s: float) -> bool:
+    """Whether a state still says how an id without a row stands.
 
     Clocks differ a little, so that a moment just ahead of this one counts too; one far ahead does not, lest a clock
     that was set wrong keeps an id from being asked for.
+
+    Args:
+      state: as `CacheStore.read_states` gives it. A failure holds until the id is asked for again.
+      now_s: Unix time.
+      pending_s: how long an id counts as pending.
+    """
+    age_s = abs(now_s - state.since_s)
+    return state.name == FAILED or age_s < {PENDING: pending_s, UNKNOWN: UNKNOWN_FOR_S}.get(state.name, 0.0)
+
+
+def may_be_asked_for(state: NodeState, now_s: float, pause_s: float) -> bool:
+    """Whether an id without a row and with that state is to be published when somebody asks for it.
+
+    Args:
+      state: as `CacheStore.read_states` gives it.
+      now_s: Unix time.
+      pause_s: how long a pending id is not published again.
+    """
+    quiet_s = {PENDING: pause_s, FAILED: FAILED_FOR_S, UNKNOWN: UNKNOWN_FOR_S}.get(state.name, 0.0)
+    return abs(now_s - state.since_s) >= quiet_s
+
+
+def remembered_unknown(states: Mapping[int, NodeState], now_s: float) -> UInt64Array:
+    """The ids that the graph was found not to know less than `UNKNOWN_FOR_S` ago: uint64[n], ascending.
 
     Args:
       states: as `CacheStore.read_states` gives them.
       now_s: Unix time.
     """
     fresh = (
-        l2_id for l2_id, state in states.items() if state.name == UNKNOWN and abs(now_s - state.since_s) < UNKNOWN_FOR_S
+        l2_id for l2_id, state in states.items() if state.name == UNKNOWN and still_holds(state, now_s, pending_s=0.0)
     )
     return np.array(sorted(fresh), dtype=np.uint64)

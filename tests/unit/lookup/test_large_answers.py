@@ -12,14 +12,24 @@ from werkzeug.test import TestResponse
 
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
+from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import IdLayout
+from shared.lookup.found import Found
 from shared.lookup.http import create_app
 from shared.lookup.query import Query
 from shared.lookup.service import Lookup
+from shared.store.protocol import CachedCells
+from shared.types import UInt64Array
 from shared.web.answers import MOST_ANSWER_BYTES
 from tests.support.lookup_setup import ATTRIBUTES_PATH, World, json_of
 
 ROW_BYTES = (300, 500)
 """Of the nodes in turn: not every one has principal axes."""
+
+
+def all_found(l2_ids: UInt64Array) -> Found:
+    geometry = GraphGeometry(IdLayout(8, ()), (1, 1, 1), (0, 0, 0), (1, 1, 1), (1.0, 1.0, 1.0), 0, "")
+    return Found(l2_ids, np.zeros(len(l2_ids), dtype=np.uint8), CachedCells(l2_ids, {}), {}, geometry)
 
 
 class FakeService:
@@ -31,9 +41,7 @@ class FakeService:
     def look_up(self, dataset: object, query: Query, steps: object, caller: str) -> Lookup:
         ids = len(query.l2_ids)
         rows = self._n_bytes if self._n_bytes is not None else sum(ROW_BYTES[i % 2] for i in range(ids))
-        return Lookup(
-            bytes(rows), ids=ids, impossible=0, hits=ids, misses=0, unknown=0, published=0, unpublished=0, withheld=0
-        )
+        return Lookup(bytes(rows), all_found(query.l2_ids))
 
 
 def ask(folder: Path, service: FakeService, ids: int, **headers: str) -> TestResponse:

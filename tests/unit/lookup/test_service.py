@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.attributes import ATTRIBUTES
 from shared.config.datasets import Dataset
 from shared.errors import GraphUnavailableError, StorageUnavailableError
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import IdLayout
-from shared.lookup.misses import MissPublisher
+from shared.lookup.found import STATE_NAMES, Found, IdState
+from shared.lookup.misses import MissCounts, MissPublisher
 from shared.lookup.query import Query
 from shared.lookup.service import Lookup, LookupService
 from shared.messages.messages import MissMessage, decode
-from shared.store.protocol import UNKNOWN, CachedCells, NodeState, TableMeta
+from shared.store.protocol import FAILED, PENDING, UNKNOWN, CachedCells, NodeState, TableMeta
 from shared.store.sqlite import SQLiteStore
-from shared.store.states import UNKNOWN_FOR_S
+from shared.store.states import FAILED_FOR_S, UNKNOWN_FOR_S
 from shared.telemetry.log import StepTimer
 from shared.types import UInt64Array
 
@@ -34,6 +36,8 @@ GEOMETRY = GraphGeometry(
     data_dir="",
 )
 FIRST = 2 << 56
+PAUSE_S, PENDING_S = 60.0, 900.0
+NONE = dict.fromkeys(STATE_NAMES, 0)
 STORED, MISSING, OUTSIDE, SUPERVOXEL = FIRST | 1, FIRST | 2, FIRST | (2 << 48), (1 << 56) | 1
 
 
@@ -108,13 +112,24 @@ def bus() -> Bus:
 
 @pytest.fixture
 def service(store: ObservedStore, graph: Graph, bus: Bus) -> Iterator[LookupService]:
-    service = LookupService(store, graph, MissPublisher(bus, pause_s=60, message_bytes=8000, per_minute=3))
+    service = LookupService(
+        store, graph, MissPublisher(bus, pause_s=PAUSE_S, message_bytes=8000, per_minute=3), pending_s=PENDING_S
+    )
     yield service
     service.close()
 
 
-def look_up(service: LookupService, *ids: int, publish: bool = True) -> Lookup:
-    query = Query(np.array(ids, dtype=np.uint64), publish_misses=publish)
+def ids(*values: int) -> UInt64Array:
+    return np.array(values, dtype=np.uint64)
+
+
+def find(service: LookupService, *wanted: int, publish: bool = True, strict: bool = False) -> Found:
+    attributes = [ATTRIBUTES["size_nm3"]]
+    return service.find(DATASET, ids(*wanted), attributes, StepTimer(), "somebody", publish=publish, strict=strict)
+
+
+def look_up(service: LookupService, *wanted: int) -> Lookup:
+    query = Query(ids(*wanted))
     return service.look_up(DATASET, query, StepTimer(), "somebody")
 
 
@@ -122,7 +137,8 @@ def test_misses_beyond_the_callers_share_are_answered_and_not_published(service:
     wanted = [MISSING + number for number in range(5)]
     found = look_up(service, STORED, *wanted)
     assert len(json.loads(found.json)) == 6
-    assert (found.misses, found.published, found.unpublished, found.withheld) == (5, 3, 0, 2)
+    assert found.found.publication == MissCounts(published=3, withheld=2)
+    assert found.found.counts() == {**NONE, "empty": 1, "pending": 3, "missing": 2}
     assert sorted(bus.ids) == wanted[:3]
 
 
@@ -130,19 +146,62 @@ def test_ids_that_the_graph_did_not_know_are_not_published_for_an_hour(
     service: LookupService, store: ObservedStore, bus: Bus
 ) -> None:
     now_s = time.time()
-    remembered, forgotten, failed = MISSING, MISSING + 1, MISSING + 2
+    remembered, forgotten, other = MISSING, MISSING + 1, MISSING + 2
     store.write_states(
         "cache",
         {
             remembered: NodeState(UNKNOWN, now_s - UNKNOWN_FOR_S + 60),
             forgotten: NodeState(UNKNOWN, now_s - UNKNOWN_FOR_S - 60),
-            failed: NodeState("failed", now_s, "why"),
+            other: NodeState("a state of another version", now_s),
         },
     )
-    found = look_up(service, STORED, remembered, forgotten, failed)
-    assert json.loads(found.json)[str(remembered)] == {}
-    assert (found.misses, found.unknown, found.published) == (3, 1, 2)
-    assert sorted(bus.ids) == [forgotten, failed]
+    answer = look_up(service, STORED, remembered, forgotten, other)
+    assert json.loads(answer.json)[str(remembered)] == {}
+    assert answer.found.counts() == {**NONE, "empty": 1, "unknown": 1, "pending": 2}
+    assert list(answer.found.details) == [remembered]
+    assert sorted(bus.ids) == [forgotten, other]
+
+
+def test_what_was_given_up_is_told_with_the_reason_and_published_again_after_a_while(
+    service: LookupService, store: ObservedStore, bus: Bus
+) -> None:
+    now_s = round(time.time())
+    recent, old = MISSING, MISSING + 1
+    states = {
+        recent: NodeState(FAILED, now_s - FAILED_FOR_S + 60, "why"),
+        old: NodeState(FAILED, now_s - FAILED_FOR_S - 60, "why"),
+    }
+    store.write_states("cache", states)
+    assert find(service, recent, old, publish=False).details == states
+    found = find(service, recent, old)
+    assert found.ids(IdState.FAILED).tolist() == [recent]
+    assert found.ids(IdState.PENDING).tolist() == [old]
+    assert found.details == {recent: states[recent]}
+    assert bus.ids == [old]
+
+
+def test_what_another_instance_published_is_pending_for_a_time_and_not_published_within_the_pause(
+    service: LookupService, store: ObservedStore, bus: Bus
+) -> None:
+    now_s = time.time()
+    just_now, a_while_ago, long_ago = MISSING, MISSING + 1, MISSING + 2
+    ages_s = {just_now: PAUSE_S - 10, a_while_ago: PAUSE_S + 10, long_ago: PENDING_S + 10}
+    store.write_states("cache", {l2_id: NodeState(PENDING, now_s - age_s) for l2_id, age_s in ages_s.items()})
+    found = find(service, *ages_s, publish=False)
+    assert found.ids(IdState.PENDING).tolist() == [just_now, a_while_ago]
+    assert found.ids(IdState.MISSING).tolist() == [long_ago]
+    assert find(service, *ages_s).counts() == {**NONE, "pending": 3}
+    assert sorted(bus.ids) == [a_while_ago, long_ago]
+
+
+def test_a_row_counts_more_than_any_state(service: LookupService, store: ObservedStore) -> None:
+    store.write_states("cache", {STORED: NodeState(FAILED, time.time(), "why")})
+    assert find(service, STORED).counts() == {**NONE, "empty": 1}
+
+
+def test_without_the_size_a_node_without_voxels_counts_as_cached(service: LookupService) -> None:
+    found = service.find(DATASET, ids(STORED), [ATTRIBUTES["pca"]], StepTimer(), "somebody", publish=False)
+    assert found.counts() == {**NONE, "cached": 1}
 
 
 def test_without_the_states_of_ids_misses_are_published(
@@ -152,15 +211,18 @@ def test_without_the_states_of_ids_misses_are_published(
         raise StorageUnavailableError("away")
 
     monkeypatch.setattr(store, "read_states", away)
-    assert look_up(service, MISSING).published == 1
+    assert find(service, MISSING, publish=False).counts() == {**NONE, "missing": 1}
+    assert find(service, MISSING).publication.published == 1
     assert bus.ids == [MISSING]
+    with pytest.raises(StorageUnavailableError):
+        find(service, MISSING, strict=True)
 
 
 def test_every_distinct_id_is_counted_and_answered_once(service: LookupService, bus: Bus) -> None:
     found = look_up(service, MISSING, STORED, OUTSIDE, STORED, 0, MISSING)
     assert json.loads(found.json) == {"0": {}, str(STORED): {"size_nm3": 0}, str(MISSING): {}, str(OUTSIDE): {}}
-    assert (found.ids, found.impossible, found.hits, found.misses) == (4, 2, 1, 1)
-    assert (found.published, found.unpublished) == (1, 0)
+    assert found.found.counts() == {**NONE, "empty": 1, "pending": 1, "impossible": 2}
+    assert found.found.publication == MissCounts(published=1)
     assert bus.ids == [MISSING]
 
 
@@ -171,7 +233,7 @@ def test_the_store_is_never_asked_for_ids_that_cannot_exist(service: LookupServi
 
 def test_the_store_is_not_asked_at_all_for_nothing(service: LookupService, store: ObservedStore) -> None:
     store.away = True
-    assert look_up(service, 0, OUTSIDE).hits == 0
+    assert look_up(service, 0, OUTSIDE).found.counts() == {**NONE, "impossible": 2}
     assert look_up(service).json == b"{}"
     assert store.asked == []
 
@@ -188,12 +250,12 @@ def test_a_graph_that_was_away_is_asked_again(service: LookupService, graph: Gra
     with pytest.raises(GraphUnavailableError):
         look_up(service, STORED)
     graph.away = False
-    assert look_up(service, STORED).hits == 1
+    assert find(service, STORED).count(IdState.EMPTY) == 1
 
 
 def test_misses_that_were_not_to_be_published_are_published_later(service: LookupService, bus: Bus) -> None:
-    assert look_up(service, MISSING, publish=False).published == 0
+    assert find(service, MISSING, publish=False).publication.published == 0
     assert bus.ids == []
-    assert look_up(service, MISSING).published == 1
-    assert look_up(service, MISSING).published == 0
+    assert find(service, MISSING).publication.published == 1
+    assert find(service, MISSING).publication.published == 0
     assert bus.ids == [MISSING]

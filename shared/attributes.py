@@ -1,8 +1,8 @@
 """The attributes of an L2 node: the one table that names them, and says how each is computed, stored and answered.
 
 A further attribute is one more entry of `ATTRIBUTES`, with a kernel of its own if what the engine measures does not
-tell it. Rows that were written before have no value of it, which is answered as if the node had none: an ingest of
-another moment of the graph writes them again, with it.
+tell it. Rows that were written before have no value of it, which is answered as if the node had none, until the
+ingest's operation `fill` computes the chunks of an earlier run again.
 
 The table is a value: engine, stores and look-up take another one as an argument.
 """
@@ -198,7 +198,7 @@ _HAS_PCA = Mask("has_pca", lambda nodes: nodes.has_axes)
 SIZE = Attribute("size_nm3", "volume", _U4, (), "nm3", _UINT64, lambda nodes: nodes.voxels, _voxels_in_nm3)
 """Stored as a number of voxels, whatever its name says. Every row has it."""
 
-ATTRIBUTES = AttributeTable(
+PCGL2CACHE_ATTRIBUTES = AttributeTable(
     (
         SIZE,
         Attribute(
@@ -231,7 +231,15 @@ ATTRIBUTES = AttributeTable(
         ),
     )
 )  # fmt: skip
-"""The eight attributes of PCGL2Cache."""
+"""The eight attributes of PCGL2Cache, which every row has."""
+
+ATTRIBUTES = PCGL2CACHE_ATTRIBUTES.extended()
+"""All attributes: further ones are arguments here."""
+
+
+def further_names(table: AttributeTable) -> tuple[str, ...]:
+    """Names of a table's attributes beside the eight, in alphabetical order: what older rows may lack."""
+    return tuple(name for name in table.names if name not in PCGL2CACHE_ATTRIBUTES.names)
 
 
 def feature_cells(features: Features) -> Iterator[tuple[int, dict[str, bytes]]]:

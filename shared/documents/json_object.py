@@ -74,6 +74,14 @@ def whole_triple_field(document: Mapping[str, Any], name: str, least: int, most:
     return x, y, z
 
 
+def texts_field(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A field that is a list of texts; empty if it is left out."""
+    value = document.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise BadRequestError(f"{name} must be a list of texts, not {_shown(value)}")
+    return tuple(value)
+
+
 def number_field(document: Mapping[str, Any], name: str, least: float, most: float) -> float:
     """A field that is a number from `least` to `most`."""
     value = document.get(name)

@@ -201,24 +201,27 @@ class Ledger:
         self.store.write_marks(self.table_id, {_block_prefix(run, block, "doing"): value})
 
     def block_pieces(self, run: Run, block: Box) -> BlockPieces:
-        """What is done of a leaf block."""
+        """What is done of a leaf block; chunks whose rows lack attributes of the run are not."""
         prefix, key = f"{_block_prefix(run, block)}:", _block_prefix(run, block, "doing")
         done = self.store.read_marks(self.table_id, prefix)
         doing = self.store.read_marks(self.table_id, key)
         return BlockPieces(
-            tuple(piece for key, raw in done.items() for piece in self._read(key, _piece_reader(key), raw) or ()),
-            tuple(self._read(key, _doing, doing[key]) or ()) if key in doing else (),
+            tuple(piece for key, raw in done.items() for piece in self._read_pieces(run, key, _piece_reader(key), raw)),
+            tuple(self._read_pieces(run, key, _doing, doing[key])) if key in doing else (),
         )
 
     def pieces(self, run: Run) -> dict[str, list[Piece]]:
-        """What is done of a run, by the names of its leaf blocks."""
+        """What is done of a run, by the names of its leaf blocks; chunks whose rows lack its attributes are not."""
         blocks: dict[str, list[Piece]] = {}
         for key, raw in self.store.read_marks(self.table_id, f"done/{run.run_id}/").items():
             block = key.rpartition("/")[2].partition(":")[0]
-            blocks.setdefault(block, []).extend(self._read(key, _piece_reader(key), raw) or ())
+            blocks.setdefault(block, []).extend(self._read_pieces(run, key, _piece_reader(key), raw))
         for key, raw in self.store.read_marks(self.table_id, f"doing/{run.run_id}/").items():
-            blocks.setdefault(key.rpartition("/")[2], []).extend(self._read(key, _doing, raw) or ())
+            blocks.setdefault(key.rpartition("/")[2], []).extend(self._read_pieces(run, key, _doing, raw))
         return blocks
+
+    def _read_pieces(self, run: Run, key: str, read: Callable[[bytes], list[Piece]], raw: bytes) -> list[Piece]:
+        return [piece for piece in self._read(key, read, raw) or () if piece.has(run.attributes)]
 
     def _read(self, key: str, read: Callable[[bytes], T], raw: bytes) -> T | None:
         """What `read` makes of a mark's value; None, after it was logged, if it cannot be read."""

@@ -34,6 +34,7 @@ class Piece:
       generation: of the run, then.
       failed: numbers of the chunks among them that failed for good, with the reason.
       foreign_supervoxels: supervoxels of these chunks that the graph gives to nodes of other chunks, and left out here.
+      attributes: what the rows have beside the attributes of PCGL2Cache.
 
     Of a leaf block of 8 chunks, the first five were done, one of which failed:
 
@@ -59,6 +60,11 @@ class Piece:
     generation: int = 0
     failed: Mapping[int, str] = field(default_factory=dict)
     foreign_supervoxels: int = 0
+    attributes: tuple[str, ...] = ()
+
+    def has(self, attributes: Iterable[str]) -> bool:
+        """Whether its rows have all of these attributes, which are none of PCGL2Cache's."""
+        return set(attributes).issubset(self.attributes)
 
     @property
     def is_whole(self) -> bool:
@@ -83,6 +89,8 @@ class Piece:
         }
         if self.foreign_supervoxels:
             document["foreign_supervoxels"] = self.foreign_supervoxels
+        if self.attributes:
+            document["attributes"] = list(self.attributes)
         return document
 
     @classmethod
@@ -105,6 +113,7 @@ class Piece:
             generation=int(value["generation"]),
             failed=failed,
             foreign_supervoxels=int(value.get("foreign_supervoxels", 0)),
+            attributes=tuple(value.get("attributes", ())),
         )
 
 

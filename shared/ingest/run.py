@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.documents.json_object import decode_object, number_field, text_field, whole_field, whole_triple_field
+from shared.documents.json_object import (
+    decode_object,
+    number_field,
+    text_field,
+    texts_field,
+    whole_field,
+    whole_triple_field,
+)
 from shared.documents.timestamp import format_utc, parse_utc
 from shared.errors import BadRequestError
 from shared.geometry.grid import Box
@@ -40,6 +47,7 @@ class Run:
       generation: how often it was resumed or its failures tried again; tasks of older generations are obsolete.
       resumed_s: when the present generation was started, Unix time.
       retry_from: chunks that failed in a generation before this one are to be done again.
+      attributes: what its rows are to have beside the attributes of PCGL2Cache, in alphabetical order.
 
     The name of a run follows from its moment and its chunks, so that starting the same ingest again is the same run:
 
@@ -72,6 +80,7 @@ class Run:
     generation: int = 0
     resumed_s: float = 0.0
     retry_from: int = 0
+    attributes: tuple[str, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -89,16 +98,18 @@ class Run:
         """When it was started or resumed last, Unix time."""
         return max(self.started_s, self.resumed_s)
 
-    def next_generation(self, now_s: float, *, retry_failed: bool) -> Run:
+    def next_generation(self, now_s: float, *, retry_failed: bool = False, further: Iterable[str] = ()) -> Run:
         """The same run with new names for its tasks: a queue takes no name twice, and old tasks may still wait.
 
         Args:
           now_s: Unix time.
           retry_failed: whether the chunks that failed are to be done again.
+          further: attributes that its rows are to have as well; chunks without them are to be done again.
         """
         generation = self.generation + 1
         retry_from = generation if retry_failed else self.retry_from
-        return replace(self, generation=generation, resumed_s=now_s, retry_from=retry_from)
+        attributes = tuple(sorted({*self.attributes, *further}))
+        return replace(self, generation=generation, resumed_s=now_s, retry_from=retry_from, attributes=attributes)
 
     def to_json(self) -> bytes:
         """The run as the JSON of its mark and of its tasks."""
@@ -106,7 +117,7 @@ class Run:
 
     def document(self) -> dict[str, Any]:
         """The run in JSON's types."""
-        return {
+        document = {
             "graph_id": self.graph_id,
             "table_id": self.table_id,
             "timestamp": format_utc(self.timestamp),
@@ -119,6 +130,7 @@ class Run:
             "resumed_s": self.resumed_s,
             "retry_from": self.retry_from,
         }
+        return document | ({"attributes": list(self.attributes)} if self.attributes else {})
 
     @classmethod
     def from_json(cls, raw: bytes | str | Mapping[str, Any]) -> Run:
@@ -141,6 +153,7 @@ class Run:
             generation=generation,
             resumed_s=number_field(document, "resumed_s", 0.0, _LAST_SECOND_S),
             retry_from=whole_field(document, "retry_from", 0, generation),
+            attributes=texts_field(document, "attributes"),
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ from shared.attributes import ATTRIBUTES, SIZE, AttributeTable
 from shared.bus.open import open_bus
 from shared.compute.chunk import MappedChunk
 from shared.config.settings import Settings
+from shared.ingest.control.operations import Operations
 from shared.lookup.http import create_app
 from shared.lookup.misses import MissPublisher
 from shared.lookup.service import LookupService
 from shared.store.open import open_store
 from shared.telemetry.log import StepTimer
 from tests.support.features.further import BOX, NINE, expected_box
-from tests.support.graph.small import GEOMETRY, GRAPH_ID, SUPERVOXELS_PER_CHUNK, SmallCache, voxels_of
+from tests.support.graph.small import GEOMETRY, GRAPH_ID, SUPERVOXELS_PER_CHUNK, TABLE_ID, SmallCache, voxels_of
+from tests.support.ingest_site import CHUNKS, Site
 
 A = (0, 0, 0)
 
@@ -105,6 +109,64 @@ def test_a_chunk_of_an_ingest_fills_it_in(tmp_path: Path, before: SmallCache) ->
     cache.service.write_rows(GRAPH_ID, [cache.service.compute_features(GRAPH_ID, loaded, mapped.nodes, steps)], steps)
     assert ask(client, [old]) == {str(old): {**eight, BOX.name: box_nm(cache, old)}}
     cache.store.close()
+
+
+def site_after_a_run(folder: Path) -> Site:
+    """A later version beside a table that an ingest of an earlier one has filled."""
+    earlier = Site(folder)
+    run = earlier.start()
+    earlier.drain()
+    assert "attributes" not in run.document()
+    earlier.cache.store.close()
+    return Site(folder, attributes=NINE)
+
+
+def attributes_in_rows(site: Site) -> set[str]:
+    """Of all nodes of the graph together."""
+    ids = np.array([*site.cache.graph.members], np.uint64)
+    with closing(open_store(f"sqlite://{site.folder}/cache.db", NINE)) as store:
+        columns = store.read_cells(TABLE_ID, ids, NINE.names).columns
+    return {name for name, cells in columns.items() if all(cells)}
+
+
+def test_an_ingest_of_the_same_moment_fills_it_in_if_it_is_told_to(tmp_path: Path) -> None:
+    site = site_after_a_run(tmp_path)
+    site.start()
+    site.drain()
+    assert BOX.name not in attributes_in_rows(site)
+    operations = Operations(site.ingest)
+    begun = operations.run("fill", {"dataset": GRAPH_ID})
+    assert (begun["state"], begun["generation"], begun["completed_chunks"]) == ("running", 1, 0)
+    site.drain()
+    filled = operations.run("status", {"dataset": GRAPH_ID})
+    assert (filled["state"], filled["run_id"], filled["completed_chunks"]) == ("finished", begun["run_id"], CHUNKS)
+    assert attributes_in_rows(site) == {name for name in NINE.names if not name.startswith("pca")}
+    assert operations.run("fill", {"dataset": GRAPH_ID}) == filled
+    assert site.waiting() == 0
+
+
+def test_a_fill_goes_on_where_an_earlier_version_has_done_its_tasks(tmp_path: Path) -> None:
+    """While versions are exchanged, instances of the earlier one may take tasks."""
+    site = site_after_a_run(tmp_path)
+    run = site.ingest.fill(GRAPH_ID).run
+    later, site.leaf = site.leaf, replace(site.leaf, computer=Site(tmp_path).cache.service)
+    site.drain()
+    assert site.ingest.status(GRAPH_ID).completed_chunks == 0
+    site.leaf = later
+    assert site.ingest.resume(GRAPH_ID).run.attributes == run.attributes == (BOX.name,)
+    site.drain()
+    assert site.ingest.status(GRAPH_ID).finished
+    assert BOX.name in attributes_in_rows(site)
+
+
+def test_what_a_run_wrote_with_it_is_not_computed_again(tmp_path: Path) -> None:
+    site = Site(tmp_path, attributes=NINE)
+    site.start()
+    site.drain()
+    reads = len(site.cache.volume.reads)
+    assert site.ingest.fill(GRAPH_ID).finished
+    site.drain()
+    assert len(site.cache.volume.reads) == reads
 
 
 def test_clients_are_told_of_it(tmp_path: Path, before: SmallCache) -> None:

@@ -49,6 +49,7 @@ def test_a_run_from_plan_to_end(site: Site, url: str) -> None:
     site.drain()
     status = requests.get(f"{url}/status", params={"dataset": GRAPH_ID}, timeout=30).json()
     assert (status["state"], status["completed_chunks"], status["time_left_s"]) == ("finished", CHUNKS, 0)
+    assert post(url, "/fill", dataset=GRAPH_ID).json() == status  # its rows lack no attribute
     assert [run["run_id"] for run in post(url, "/runs", dataset=GRAPH_ID).json()["runs"]] == [status["run_id"]]
     assert "of this table" in post(url, "/plan", **START).json()["rates"]["origin"]
 
@@ -93,7 +94,7 @@ def test_numbers_of_thousands_of_digits_are_refused_briefly(
 def test_deep_nesting_is_refused_in_every_field_of_every_operation(url: str) -> None:
     nested = "[" * 1000 + "]" * 1000
     fields = ("dataset", "run", "limit", "after", "resume", "bounding_box", "timestamp", "unit")
-    operations = ("plan", "start", "status", "failed", "retry", "cancel", "runs")
+    operations = ("plan", "start", "status", "failed", "retry", "fill", "cancel", "runs")
     with requests.Session() as session:
         for operation, field in itertools.product(operations, fields):
             for path, name in ((f"/{operation}", ""), ("/", f'"operation": "{operation}",')):
@@ -109,6 +110,7 @@ def test_a_cancelled_run_does_nothing_until_it_is_resumed(site: Site, url: str) 
     assert site.cache.volume.reads == []
     assert post(url, "/start", **START).status_code == 409
     assert post(url, "/retry", dataset=GRAPH_ID).status_code == 409
+    assert post(url, "/fill", dataset=GRAPH_ID).status_code == 409
     assert post(url, "/start", dataset=GRAPH_ID, resume=True).json()["state"] == "running"
     site.drain()
     assert site.ingest.status(GRAPH_ID).completed_chunks == CHUNKS

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from shared.attributes import ATTRIBUTES, AttributeTable
 from shared.errors import TransientError
 from shared.geometry.grid import Box
 from shared.ingest.control.request import StartRequest
@@ -43,14 +44,23 @@ class Clock:
 class Site:
     """A small cache with an ingest service, a leaf service and a queue between them."""
 
-    def __init__(self, folder: Path, leaf_chunks: int = 4, budget_s: float = 1000.0) -> None:
-        self.cache = SmallCache(folder, table=False)
+    def __init__(
+        self, folder: Path, leaf_chunks: int = 4, budget_s: float = 1000.0, attributes: AttributeTable = ATTRIBUTES
+    ) -> None:
+        self.cache = SmallCache(folder, table=False, attributes=attributes)
+        self.folder = folder
         self.clock = Clock()
         address = f"sqlite://{folder.resolve()}/queue.db"
         self.queue = open_queue(address)
         self.deliveries = Deliveries(folder / "queue.db")
         self.ingest = IngestService(
-            self.cache.datasets, lambda _: GEOMETRY, self.cache.store, self.queue, leaf_chunks, self.clock
+            datasets=self.cache.datasets,
+            geometry=lambda _: GEOMETRY,
+            store=self.cache.store,
+            queue=self.queue,
+            leaf_chunks=leaf_chunks,
+            clock=self.clock,
+            attributes=attributes,
         )
         self.leaf = LeafService(
             datasets=self.cache.datasets,

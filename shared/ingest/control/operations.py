@@ -111,6 +111,10 @@ def _retry(service: IngestService, values: Values) -> Answer:
     return answers.status(service.retry(values["dataset"], values["run"]))
 
 
+def _fill(service: IngestService, values: Values) -> Answer:
+    return answers.status(service.fill(values["dataset"], values["run"]))
+
+
 def _cancel(service: IngestService, values: Values) -> Answer:
     cancelled = service.cancel(values["dataset"], values["run"])
     return answers.status(cancelled) if isinstance(cancelled, RunStatus) else answers.dismissed(cancelled)
@@ -180,6 +184,13 @@ OPERATIONS = (
         "Does the failed chunks of a finished run again, and only them.",
         (DATASET, _RUN),
         _retry,
+        answer=AnswerKind.STARTED,
+    ),
+    Operation(
+        "fill",
+        "Computes a finished run's chunks again, if rows lack attributes that this version has.",
+        (DATASET, _RUN),
+        _fill,
         answer=AnswerKind.STARTED,
     ),
     Operation(

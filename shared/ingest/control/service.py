@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING
 
-from shared.errors import BadRequestError, RunConflictError, TableNotFoundError
-from shared.ingest.blocks import batch_size, block_name, children, leaf_size
+from shared.attributes import ATTRIBUTES, AttributeTable, further_names
+from shared.errors import BadRequestError, RunConflictError
+from shared.ingest.blocks import block_name, children
 from shared.ingest.control.failures import FailedPage, failed_page
+from shared.ingest.control.new_run import new_run, provide_table
 from shared.ingest.control.plan import Plan, make_plan
-from shared.ingest.control.rates import default_rates
 from shared.ingest.control.request import StartRequest
 from shared.ingest.control.unfinished import with_open_chunks
 from shared.ingest.ledger import KnownRuns, Ledger
 from shared.ingest.progress import RunState, RunStatus
-from shared.ingest.run import MOST_LEAF_CHUNKS, Run
+from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
-from shared.store.protocol import TableMeta
 from shared.telemetry.log import event, get_logger
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ class IngestService:
       clock: Unix time.
       n_queues: how many queues the tasks are spread over, for plans.
       register: makes a dataset's graph known to CAVE's authentication, where the dataset asks for it.
+      attributes: what the rows of new runs have.
     """
 
     datasets: Datasets
@@ -63,6 +63,7 @@ class IngestService:
     clock: Callable[[], float] = time.time
     n_queues: int = 1
     register: Callable[[Dataset], None] = lambda _: None
+    attributes: AttributeTable = ATTRIBUTES
 
     def plan(self, request: StartRequest, concurrency: int) -> Plan:
         """What a start would do, take and cost; nothing is written.
@@ -80,7 +81,7 @@ class IngestService:
         dataset = self.datasets.get(request.dataset)
         geometry = self.geometry(dataset)
         ledger = Ledger(self.store, dataset.l2cache_id)
-        run = self._new_run(dataset, geometry, request)
+        run = self._new_run(request, dataset, geometry)
         return make_plan(run, geometry.chunk_size_voxels, ledger, self.n_queues, concurrency)
 
     def start(self, request: StartRequest) -> RunStatus:
@@ -99,8 +100,8 @@ class IngestService:
         """
         dataset = self.datasets.get(request.dataset)
         self.register(dataset)
-        wanted = self._new_run(dataset, self.geometry(dataset), request)
-        self._provide_table(dataset, request)
+        wanted = self._new_run(request, dataset, self.geometry(dataset))
+        provide_table(self.store, dataset, request)
         ledger = Ledger(self.store, dataset.l2cache_id)
         known = ledger.known()
         self._refuse_beside_others(ledger, known, wanted)
@@ -141,7 +142,7 @@ class IngestService:
           BadRequestError: if the bounding box holds nothing of the volume.
         """
         dataset = self.datasets.get(request.dataset)
-        return self._new_run(dataset, self.geometry(dataset), request).run_id
+        return self._new_run(request, dataset, self.geometry(dataset)).run_id
 
     def resume(self, dataset: str, run_id: str | None = None) -> RunStatus:
         """Goes on with a cancelled or stuck run, under new names for its tasks; what is done is skipped.
@@ -150,7 +151,7 @@ class IngestService:
           UnknownRunError: if there is no such run.
           RunConflictError: if another run of the table is going on.
         """
-        return self._next_generation(dataset, run_id, retry_failed=False)
+        return self._next_generation(dataset, run_id)
 
     def retry(self, dataset: str, run_id: str | None = None) -> RunStatus:
         """Does the failed chunks of a finished run again, and only these.
@@ -163,6 +164,21 @@ class IngestService:
         if not status.finished:
             raise RunConflictError(f"run {status.run.run_id} is {status.state.value}: retry when it is finished")
         return self._next_generation(dataset, run_id, retry_failed=True) if status.failed_chunks else status
+
+    def fill(self, dataset: str, run_id: str | None = None) -> RunStatus:
+        """Does the chunks of a finished run again whose rows lack attributes that this version has.
+
+        A run whose rows have all of them stays as it is.
+
+        Raises:
+          UnknownRunError: if there is no such run.
+          RunConflictError: if this or another run of the table is going on, or this one was cancelled.
+        """
+        status = self.status(dataset, run_id)
+        if not status.finished:
+            raise RunConflictError(f"run {status.run.run_id} is {status.state.value}: fill when it is finished")
+        lacking = [name for name in further_names(self.attributes) if name not in status.run.attributes]
+        return self._next_generation(dataset, run_id, further=lacking) if lacking else status
 
     def cancel(self, dataset: str, run_id: str | None = None) -> RunStatus | UnreadableRun:
         """Stops a run: leaves at work end within seconds, waiting tasks are skipped. What is done stays done.
@@ -242,31 +258,20 @@ class IngestService:
         run = ledger.find(run_id)
         return failed_page(run, ledger.pieces(run), limit, after)
 
-    def _new_run(self, dataset: Dataset, geometry: GraphGeometry, request: StartRequest) -> Run:
-        block = request.block(geometry)
-        chunk_voxels = prod(geometry.chunk_size_voxels)
-        # Not the table's own rates: the same request must give the same tree.
-        chunk_s = default_rates(chunk_voxels).core_s_per_chunk
-        return Run(
-            graph_id=dataset.graph_id,
-            table_id=dataset.l2cache_id,
-            timestamp=request.timestamp,
-            block=block,
-            leaf_chunks=leaf_size(block.volume, min(self.leaf_chunks, MOST_LEAF_CHUNKS), chunk_s),
-            started_s=self.clock(),
-            chunks_per_file=geometry.chunks_per_file,
-            batch_chunks=batch_size(chunk_voxels),
-        )
+    def _new_run(self, request: StartRequest, dataset: Dataset, geometry: GraphGeometry) -> Run:
+        return new_run(request, dataset, geometry, self.leaf_chunks, self.clock(), self.attributes)
 
-    def _next_generation(self, dataset: str, run_id: str | None, *, retry_failed: bool) -> RunStatus:
+    def _next_generation(
+        self, dataset: str, run_id: str | None, *, retry_failed: bool = False, further: Sequence[str] = ()
+    ) -> RunStatus:
         ledger = self._ledger(dataset)
         known = ledger.known()
         run = known.find(run_id) or ledger.find(run_id)
         self._refuse_beside_others(ledger, known, run)
         status = self._status(ledger, run)
-        if status.finished and not retry_failed:
+        if status.finished and not (retry_failed or further):
             return status
-        run = run.next_generation(self.clock(), retry_failed=retry_failed)
+        run = run.next_generation(self.clock(), retry_failed=retry_failed, further=further)
         self._claim(ledger, known, run)
         self._enqueue_root(run)
         event(_logger, logging.INFO, "run resumed", dataset=dataset, run_id=run.run_id, generation=run.generation)
@@ -295,16 +300,3 @@ class IngestService:
 
     def _ledger(self, dataset: str) -> Ledger:
         return Ledger(self.store, self.datasets.get(dataset).l2cache_id)
-
-    def _provide_table(self, dataset: Dataset, request: StartRequest) -> None:
-        table_id = dataset.l2cache_id
-        try:
-            graph_id = self.store.read_meta(table_id).graph_id
-        except TableNotFoundError:
-            if not request.create:
-                raise
-            self.store.create_table(table_id, TableMeta(dataset.graph_id, dataset.cv_path, request.timestamp))
-            # Somebody else may have made it just now.
-            graph_id = self.store.read_meta(table_id).graph_id
-        if graph_id != dataset.graph_id:
-            raise RunConflictError(f"table {table_id} belongs to graph {graph_id}, not to {dataset.graph_id}")

@@ -21,6 +21,7 @@ from shared.types import Triple, UInt64Array
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from shared.attributes import AttributeTable
     from shared.compute.chunk import LoadedChunk, MappedChunk
     from shared.features.result import Features
     from shared.ingest.run import Run
@@ -35,6 +36,10 @@ T = TypeVar("T")
 
 class ChunkComputer(Protocol):
     """The steps of a chunk."""
+
+    @property
+    def attributes(self) -> AttributeTable:
+        """What is computed."""
 
     def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
         """Reads the chunk's supervoxels."""

@@ -32,6 +32,7 @@ class LeafProgress:
       earlier: what an earlier delivery, which died, had done.
       clock: Unix time.
       elapsed: seconds that never go back.
+      attributes: what its rows have beside the attributes of PCGL2Cache.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class LeafProgress:
         earlier: Sequence[Piece],
         clock: Callable[[], float],
         elapsed: Callable[[], float],
+        attributes: tuple[str, ...] = (),
     ) -> None:
         self._ledger, self._task, self._numbers, self._earlier = ledger, task, numbers, tuple(earlier)
-        self._clock, self._elapsed = clock, elapsed
+        self._clock, self._elapsed, self._attributes = clock, elapsed, attributes
         self._start_s = self._saved_s = elapsed()
         self._unsaved = 0
         self._is_saved = bool(earlier)
@@ -110,6 +112,7 @@ class LeafProgress:
                 generation=self._task.run.generation,
                 failed={number: str(result.error) for number, result in stretch if result.error is not None},
                 foreign_supervoxels=sum(result.foreign_supervoxels for _, result in stretch),
+                attributes=self._attributes,
             )
             for stretch in stretches
         ]

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from shared.attributes import further_names
 from shared.errors import BadRequestError, L2CacheError, OutOfMemoryError, StorageUnavailableError, TransientError
 from shared.ingest.blocks import block_name, chunk_at
 from shared.ingest.leaf.pipeline import ChunkComputer, ChunkResult, compute_chunks
@@ -119,7 +120,8 @@ class LeafService:
             return LeafOutcome()
         pieces = ledger.block_pieces(run, task.block)
         numbers = open_numbers(pieces.all, task.block.volume, run.retry_from)
-        progress = LeafProgress(ledger, task, numbers, pieces.doing, self.clock, self.elapsed)
+        attributes = further_names(self.computer.attributes)
+        progress = LeafProgress(ledger, task, numbers, pieces.doing, self.clock, self.elapsed, attributes)
         steps, deliveries = StepTimer(), DeliveryCounts(self.store, run.table_id, task.name)
         try:
             self._compute(task, ledger, numbers, progress, steps, attempt, deliveries.begin(attempt).deaths)

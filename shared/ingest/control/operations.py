@@ -127,7 +127,7 @@ def _runs(service: IngestService, values: Values) -> Answer:
     }
 
 
-_RUN = Field("run", Kind.TEXT, "The run's id; the newest if left out.")
+_RUN = Field("run", Kind.TEXT, "The run's id; the newest ingest if left out.")
 
 OPERATIONS = (
     Operation(
@@ -149,7 +149,7 @@ OPERATIONS = (
             *REQUEST_FIELDS,
             CREATE,
             Field("resume", Kind.FLAG, "Go on with a cancelled or stuck run; what is done is skipped.", default=False),
-            Field("run", Kind.TEXT, "The run to resume; the newest if left out."),
+            Field("run", Kind.TEXT, "The run to resume; the newest ingest if left out."),
         ),
         _start,
         answer=AnswerKind.STARTED,

@@ -22,8 +22,8 @@ INGEST = Run("small", TABLE_ID, datetime(2026, 6, 1, tzinfo=UTC), Box((0, 0, 0),
 AUDIT = replace(INGEST, kind=RunKind.AUDIT, options={"repair": True})
 STORED = (
     b'{"graph_id": "small", "table_id": "l2cache_small_v1", "timestamp": "2026-06-01 00:00:00", '
-    b'"block": "0_0_0-3_2_3", "leaf_chunks": 4, "started_s": 1780272060.5, "unit": [1, 1, 1], "batch_chunks": 1, "generation": 0, '
-    b'"resumed_s": 0.0, "retry_from": 0}'
+    b'"block": "0_0_0-3_2_3", "leaf_chunks": 4, "started_s": 1780272060.5, "unit": [1, 1, 1], "batch_chunks": 1, '
+    b'"generation": 0, "resumed_s": 0.0, "retry_from": 0}'
 )
 STORED_PIECE = b'{"nodes": 7, "busy_s": 1.5, "finished_s": 1780272070.0, "generation": 0, "failed": {"odd": [1]}}'
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from shared.attributes import ATTRIBUTES, SIZE, AttributeTable
+from shared.compute.audit import Auditor
 from shared.compute.budget import Budget
 from shared.compute.chunk import FilledChunks, LoadedChunk, MappedChunk, Membership, disjoint_memberships
 from shared.compute.mapping import map_chunk
@@ -96,6 +97,11 @@ class ComputeService:
     now_s: Callable[[], float] = time.time
     filled: FilledChunks = field(default_factory=FilledChunks)
     attributes: AttributeTable = ATTRIBUTES
+
+    @property
+    def auditor(self) -> Auditor:
+        """Compares rows with the graph."""
+        return Auditor(self)
 
     def compute_nodes(
         self, graph_id: str, l2_ids: UInt64Array, is_edit: bool = False, isolation: NodesIsolation | None = None

@@ -35,6 +35,14 @@ ALERTS = 5
 
 LEAF_MEMORY_GIB = 4
 ROWS_WRITTEN_PER_NODE_AND_S = 14_000
+ROWS_READ_PER_NODE_AND_S = 100_000
+"""Of a scan, which reads rows that lie together."""
+
+AUDIT_CORE_S_PER_CHUNK = 0.0004
+AUDIT_CORE_S_PER_ROW = 0.00001
+"""`python -m tests.bench.bench_audit`, 2026-11-25, one core: asking a graph's table for the chunk's nodes and scanning
+its rows, in the emulator."""
+
 STORAGE_CHUNK_VOXELS = 64**3
 ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-22; a test run of this dataset makes them its own"
 

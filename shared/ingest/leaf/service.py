@@ -15,8 +15,8 @@ from shared.attributes import further_names
 from shared.errors import BadRequestError, L2CacheError, OutOfMemoryError, StorageUnavailableError, TransientError
 from shared.ingest.blocks import block_name, chunk_at
 from shared.ingest.kind import RunKind
-from shared.ingest.leaf.kinds import work_on_chunks
-from shared.ingest.leaf.pipeline import ChunkComputer, ChunkResult
+from shared.ingest.leaf.kinds import Computer, work_on_chunks
+from shared.ingest.leaf.pipeline import ChunkResult
 from shared.ingest.leaf.progress import LeafProgress
 from shared.ingest.ledger import Ledger
 from shared.ingest.progress import open_numbers
@@ -84,7 +84,7 @@ class LeafService:
     """
 
     datasets: Datasets
-    computer: ChunkComputer
+    computer: Computer
     store: CacheStore
     queue: TaskQueue
     budget_s: float

@@ -18,6 +18,7 @@ from infra.measurements.layouts import LAYOUTS, Layout
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "performance.json"
 OPTION = "--record"
+_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Table:
         if not self.rows:
             print(f"\n{self._layout.head()}")
         print(line, flush=True)
-        self.rows.append(row)
+        self.rows.append({name: _short(value) for name, value in row.items()})
 
 
 def record_option(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +94,11 @@ def write(measured: Mapping[str, Measurement], file: Path = FILE) -> None:
             lines = ",\n".join(f"   {json.dumps(row, ensure_ascii=False)}" for row in measured[name].rows)
             parts.append(f' "{name}": {json.dumps(head)[:-1]},\n  "rows": [\n{lines}\n  ]}}')
     file.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _short(value: Any) -> Any:
+    """A float without digits that say nothing."""
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
 def _machine() -> str:

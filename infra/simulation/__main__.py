@@ -21,17 +21,17 @@ GRIDS = {
 }
 FAULTS = {
     "none": (0.0, 0.0),
-    "1 % fail": (0.01, 0.0),
-    "1 % die": (0.0, 0.01),
+    "1 % of deliveries fail": (0.01, 0.0),
+    "1 % of workers die": (0.0, 0.01),
 }
 """Shares of the tries and deliveries that fail, and of the leaves whose worker dies."""
 
 
-def row(mishaps: str, outcome: Outcome) -> dict[str, Any]:
+def row(faults: str, outcome: Outcome) -> dict[str, Any]:
     """A row of the table."""
     return {
         "chunks": outcome.chunks,
-        "mishaps": mishaps,
+        "faults": faults,
         "leaf_tasks": outcome.leaves,
         "expand_tasks": outcome.expands,
         "expand_percent": 100 * outcome.overhead_share,
@@ -52,14 +52,14 @@ def row(mishaps: str, outcome: Outcome) -> dict[str, Any]:
 @click.option("--chunk-s", default=Cloud.chunk_s, help="Mean seconds of a chunk.")
 @click.option("--record", is_flag=True, help="Keep the table for docs/performance.md.")
 def main(workers: int, queues: int, chunk_s: float, record: bool) -> None:
-    """Simulates ingests of a thousand to ten million chunks, undisturbed and with mishaps."""
+    """Simulates ingests of a thousand to ten million chunks, undisturbed and with faults."""
     logging.getLogger("l2cache").setLevel(logging.CRITICAL)
     start_s = time.perf_counter()
     with measuring("simulation", record=record) as table:
         for grid in GRIDS.values():
-            for mishaps, (failures, deaths) in FAULTS.items():
+            for faults, (failures, deaths) in FAULTS.items():
                 cloud = Cloud(workers, queues=queues, chunk_s=chunk_s, failures=failures, deaths=deaths)
-                table.add(**row(mishaps, SimulatedIngest(grid, cloud).run()))
+                table.add(**row(faults, SimulatedIngest(grid, cloud).run()))
     click.echo(f"\nsimulated in {time.perf_counter() - start_s:.0f} s", err=True)
 
 

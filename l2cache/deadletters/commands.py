@@ -37,7 +37,7 @@ def main() -> None:
 @_wait
 def list_letters(where: str, limit: int, wait_s: float) -> None:
     """Shows dead letters, one a line: id, what it is, size, attempts, reason."""
-    with _complaining():
+    with _reported():
         letters = open_box(where, wait_s).letters(limit)
     for letter in letters:
         click.echo(line(letter))
@@ -54,13 +54,13 @@ def list_letters(where: str, limit: int, wait_s: float) -> None:
 @_wait
 def replay(where: str, ids: tuple[str, ...], topic: str | None, limit: int, wait_s: float) -> None:
     """Delivers dead letters again: those whose IDS are given, or else all."""
-    with _complaining():
+    with _reported():
         number = open_box(where, wait_s, topic).replay(ids, limit)
     click.echo(f"{number} dead letters will be delivered again")
 
 
 @contextmanager
-def _complaining() -> Iterator[None]:
+def _reported() -> Iterator[None]:
     """Says in a line why a box cannot be opened."""
     try:
         yield

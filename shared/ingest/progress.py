@@ -179,7 +179,7 @@ def _states(pieces: Sequence[Piece]) -> _States:
     for piece in sorted(pieces, key=lambda piece: (piece.generation, piece.finished_s, piece.first)):
         good = set(range(piece.first, piece.stop)).difference(piece.failed)
         if good:
-            # Two deliveries may have done overlapping stretches; what they counted is spread evenly for want of better.
+            # Two deliveries may have done overlapping stretches: what they counted is taken as spread evenly.
             new_share = len(good - completed) / len(good)
             rows += piece.rows * new_share
             foreign_supervoxels += piece.foreign_supervoxels * new_share

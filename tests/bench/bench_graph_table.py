@@ -25,7 +25,7 @@ from infra.local.emulators import bigtable_emulator
 from infra.measurements.record import Table, measuring, record_option
 from infra.standin.bigtable_dump import restore_dump
 from infra.standin.graph.table import read_dump
-from shared.geometry.ids import chunk_coordinates, node_coordinates
+from shared.geometry.ids import chunk_coordinates, node_coordinates, node_key
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.clients import DataClients
 from shared.graph.address import GraphAddress
@@ -85,7 +85,7 @@ def point_reads(clients: DataClients) -> Mapping:
     )
 
     def parents(supervoxels: UInt64Array) -> UInt64Array:
-        keys: list[str | bytes] = [b"%020d" % supervoxel for supervoxel in supervoxels.tolist()]
+        keys: list[str | bytes] = [node_key(supervoxel) for supervoxel in supervoxels.tolist()]
         rows = table.read_rows(ReadRowsQuery(keys, row_filter=newest_parent))
         found = {int(row.row_key): int.from_bytes(row.get_cells()[0].value, "little") for row in rows}
         return np.array([found.get(supervoxel, 0) for supervoxel in supervoxels.tolist()], dtype=np.uint64)

@@ -113,7 +113,7 @@ class Piece:
             generation=int(value["generation"]),
             failed=failed,
             foreign_supervoxels=int(value.get("foreign_supervoxels", 0)),
-            attributes=tuple(value.get("attributes", ())),
+            attributes=tuple(map(str, value.get("attributes", ()))),
         )
 
 

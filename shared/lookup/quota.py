@@ -1,10 +1,11 @@
 """What each caller may have in a minute of all instances together: leased from counters that they share.
 
 An instance adds to a caller's counter before it grants, and grants only what the counter held below the limit at that
-moment. It adds for several requests at once, a lease, so that most requests cause no I/O. A lease is no larger than what
-the caller has had in this minute from this instance (a hundredth of the limit at first), nor than a twentieth of what
-was left when the counter last answered: near the limit leases are of one, and little of it lies unused with an instance
-that the caller does not meet again. What was added beyond the limit is taken back. What lies unused goes with the minute.
+moment. It adds for several requests at once, a lease, so that most requests cause no I/O. A lease is no larger than
+what the caller has had in this minute from this instance (a hundredth of the limit at first), nor than a twentieth of
+what was left when the counter last answered: near the limit leases are of one, and little of it lies unused with an
+instance that the caller does not meet again. What was added beyond the limit is taken back. What lies unused goes with
+the minute.
 
 The first 400th of the limit is granted before the counter is asked, and added with the first lease: callers who come
 seldom cause no I/O. So 20 instances together grant at most 105 % of a limit, and never more than a limit below 400.

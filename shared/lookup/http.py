@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import flask
 from flask_cors import CORS
@@ -20,12 +20,14 @@ from shared.lookup.auth import Authorizer
 from shared.lookup.caller import RateLimiter, caller_of_request
 from shared.lookup.metadata import full_metadata, type_names
 from shared.lookup.parameters import FULL, IGNORED_HEADER, METADATA_OPTIONS, ignored_header, ignored_names
+from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import parse_query, read_boolean
 from shared.lookup.service import LookupService
 from shared.lookup.sizes import read_ids_body
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
 from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed, set_readable_header
+from shared.web.description import answer_description, link_to_description
 from shared.web.errors import answer_errors
 from shared.web.health import HEALTH_ENDPOINT, answer_health
 
@@ -65,12 +67,15 @@ def create_app(
     app.after_request(_name_ignored)
     CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings, attributes)
+    answer_description(app, description_paths(settings), lambda: _description(settings, attributes))
     _add_attributes_route(app, service, datasets, authorize, settings, attributes)
     return app
 
 
-def _prefixed(settings: Settings, path: str) -> str:
-    return f"/{settings.url_prefix}{path}" if settings.url_prefix else path
+def _description(settings: Settings, attributes: AttributeTable) -> dict[str, Any]:
+    from shared.lookup.description import describe_lookup  # hardly ever asked for: no load at a cold start
+
+    return describe_lookup(settings, attributes)
 
 
 def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, attributes: AttributeTable) -> None:
@@ -88,12 +93,12 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, a
         return json_response(answers["mapping"])
 
     def index() -> flask.Response:
-        return flask.Response(TITLE, mimetype="text/plain")
+        return link_to_description(flask.Response(TITLE, mimetype="text/plain"), description_paths(settings)[0])
 
-    for path in ("/", "/index", "/api/v1/", "/api/v1/index"):
-        app.add_url_rule(_prefixed(settings, path), "index", index)
-    app.add_url_rule(_prefixed(settings, "/api/v1/attribute_metadata"), "attribute_metadata", attribute_metadata)
-    app.add_url_rule(_prefixed(settings, "/api/v1/table_mapping"), "table_mapping", table_mapping)
+    for path in INDEX_PATHS:
+        app.add_url_rule(prefixed(settings, path), "index", index)
+    app.add_url_rule(prefixed(settings, "/api/v1/attribute_metadata"), "attribute_metadata", attribute_metadata)
+    app.add_url_rule(prefixed(settings, "/api/v1/table_mapping"), "table_mapping", table_mapping)
     answer_health(app, lambda: {"version": TITLE})
 
 
@@ -146,7 +151,7 @@ def _add_attributes_route(
         _require_sendable(response, found.ids)
         return response
 
-    path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
+    path = prefixed(settings, "/api/v1/table/<dataset>/attributes")
     app.add_url_rule(path, "attributes", look_up, methods=["POST"])
 
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,15 +67,21 @@ EXPECTED = {
 }
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@contextmanager
+def small_world(folder: Path) -> Iterator[World]:
     with serving(graph_app(INFO)) as url:
-        world = World(tmp_path, url)
+        world = World(folder, url)
         store = world.store
         store.create_table(TABLE, TableMeta(DATASET, world.cv_path, datetime(2026, 1, 1, tzinfo=UTC)))
         store.write_features(TABLE, small_features())
         store.write_voxelless(TABLE, np.array([VOXELLESS], dtype=np.uint64))
         store.close()
+        yield world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with small_world(tmp_path) as world:
         yield world
 
 

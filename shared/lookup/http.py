@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import flask
 from flask_cors import CORS
 
-from shared.attributes import ATTRIBUTES, AttributeTable
-from shared.config.datasets import Datasets
+from shared.attributes import ATTRIBUTES, SIZE, AttributeTable
+from shared.config.datasets import Dataset, Datasets
 from shared.config.settings import Settings
 from shared.config.version import TITLE
 from shared.errors import TooLargeError
 from shared.lookup.auth import Authorizer
 from shared.lookup.caller import RateLimiter, caller_of_request
 from shared.lookup.found import WITHOUT_A_ROW, Found, IdState
-from shared.lookup.query import parse_query
+from shared.lookup.query import Query, parse_query
 from shared.lookup.service import LookupService
+from shared.lookup.status import EXPOSED_HEADERS, state_headers, status_document
+from shared.lookup.wait_preference import WaitPreference, wait_preference
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
 from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed
@@ -59,9 +62,9 @@ def create_app(
     # Flask runs these in reverse: the CORS headers, packing, then the record of it all.
     _record_requests(app)
     enable_gzip(app)
-    CORS(app, expose_headers=["WWW-Authenticate"], max_age=_PREFLIGHT_AGE_S)
+    CORS(app, expose_headers=["WWW-Authenticate", *EXPOSED_HEADERS], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings, attributes)
-    _add_attributes_route(app, service, datasets, authorize, settings, attributes)
+    _add_table_routes(app, service, datasets, authorize, settings, attributes)
     return app
 
 
@@ -85,7 +88,17 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, a
     answer_health(app, lambda: {"version": TITLE})
 
 
-def _add_attributes_route(
+@dataclass(frozen=True)
+class _Request:
+    """A look-up that may be answered."""
+
+    dataset: Dataset
+    query: Query
+    preference: WaitPreference
+    caller: str
+
+
+def _add_table_routes(
     app: flask.Flask,
     service: ServiceSource,
     datasets: Datasets,
@@ -95,7 +108,8 @@ def _add_attributes_route(
 ) -> None:
     limiter = RateLimiter(settings.requests_per_minute)
 
-    def look_up(dataset: str) -> flask.Response:
+    def admit(dataset: str) -> _Request | flask.Response:
+        """The request, or the answer that says why the caller may not look."""
         steps: StepTimer = flask.g.steps
         # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
         known = datasets.get(dataset)
@@ -107,17 +121,50 @@ def _add_attributes_route(
         caller = caller_of_request()
         limiter.take(caller)
         with steps.step("parse"):
-            body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
+            preference = wait_preference(parameters, flask.request.headers.getlist("Prefer"))
+            body = read_body(flask.request, settings.max_body_bytes)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
-        answer = service().look_up(known, query, steps, caller)
+            return _Request(known, replace(query, wait_s=preference.seconds), preference, caller)
+
+    def look_up(dataset: str) -> flask.Response:
+        request = admit(dataset)
+        if isinstance(request, flask.Response):
+            return request
+        answer = service().look_up(request.dataset, request.query, flask.g.steps, request.caller)
         flask.g.fields.update(_fields(answer.found))
         response = packed(json_response(answer.json))
         _require_sendable(response, len(answer.found.l2_ids))
+        response.headers.extend(state_headers(answer.found, request.preference))
         return response
 
-    path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
-    app.add_url_rule(path, "attributes", look_up, methods=["POST"])
+    def status(dataset: str) -> flask.Response:
+        request = admit(dataset)
+        if isinstance(request, flask.Response):
+            return request
+        query = request.query
+        # Asking how ids stand changes nothing, unless the request says so or waits.
+        publish = query.publish_misses if "update_cache" in flask.request.args else query.wait_s > 0
+        found = service().find(
+            request.dataset,
+            query.l2_ids,
+            (SIZE,),
+            flask.g.steps,
+            request.caller,
+            publish=publish,
+            wait_s=query.wait_s,
+            strict=True,
+        )
+        flask.g.fields.update(_fields(found))
+        with flask.g.steps.step("encode"):
+            lists_rows = flask.request.args.get("all", "").strip().lower() in ("true", "1")
+            response = json_response(status_document(found, lists_rows=lists_rows))
+        response.headers.extend(state_headers(found, request.preference))
+        return response
+
+    for name, view in (("attributes", look_up), ("status", status)):
+        path = _prefixed(settings, f"/api/v1/table/<dataset>/{name}")
+        app.add_url_rule(path, name, view, methods=["POST"])
 
 
 def _fields(found: Found) -> dict[str, int]:

@@ -31,12 +31,14 @@ class Query:
       attributes: what to answer of each.
       int64_as_str: whether 64-bit integers are answered as text, for clients without 64-bit integers.
       publish_misses: whether ids that are not in the cache are to be computed.
+      wait_s: how long to wait for them.
     """
 
     l2_ids: UInt64Array
     attributes: tuple[Attribute, ...] = ATTRIBUTES.attributes
     int64_as_str: bool = False
     publish_misses: bool = True
+    wait_s: float = 0.0
 
 
 def parse_query(

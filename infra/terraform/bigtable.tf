@@ -10,7 +10,7 @@ locals {
 
   cache_table_groups = chunklist(sort(local.cache_tables), 11)
 
-  # Who does what with the rows of the cache tables, and with the states of ids.
+  # Who does what with the rows of the cache tables. States of ids are written by all of them.
   table_roles = merge(
     { lookup = "roles/bigtable.reader", ingest = "roles/bigtable.user" },
     { for name in local.computing : name => "roles/bigtable.user" },
@@ -71,8 +71,8 @@ resource "google_bigtable_instance_iam_member" "cache_tables" {
   }
 }
 
-# States of ids that have no row (unknown to the graph, ...), of all cache tables of the instance. They are lost without
-# harm, and lie in a table of their own so that who may write them need not be allowed to write rows.
+# States of ids that have no row (pending, failed, unknown to the graph), of all cache tables of the instance. They are lost
+# without harm, and lie in a table of their own so that who may write them, the look-up, need not be allowed to write rows.
 resource "google_bigtable_table" "states" {
   name          = "l2cache_states"
   instance_name = local.bigtable_instance
@@ -103,7 +103,7 @@ resource "google_bigtable_table_iam_member" "states" {
 
   instance = local.bigtable_instance
   table    = google_bigtable_table.states.name
-  role     = each.value
+  role     = "roles/bigtable.user"
   member   = local.members[each.key]
 }
 

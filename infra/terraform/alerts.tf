@@ -17,7 +17,7 @@ locals {
       advice   = "Too many answers are 5xx. The records of severity ERROR of that function tell why: a storage, the graph server or the authentication service that is away, or a fault."
     }
     edits_age = {
-      title    = "edits, or what is waited for, take too long"
+      title    = "edits wait too long"
       query    = "${format(local.promql.message_age, "edits|waited")} > ${var.alerts.edits_age_s}"
       for_s    = 0
       severity = "WARNING"

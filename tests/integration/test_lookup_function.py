@@ -418,6 +418,7 @@ class TestBrowsers:
             assert response.headers["Access-Control-Allow-Origin"] in ("*", "https://x.org")
             exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
             assert {"WWW-Authenticate", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining"} <= set(exposed)
+            assert {"X-L2Cache-Missing", "Preference-Applied"} <= set(exposed)
             if response.headers["Access-Control-Allow-Origin"] != "*":
                 assert response.headers["Vary"] == "Origin, Accept-Encoding"
         assert client.open(path, method=method).headers["Access-Control-Allow-Origin"] == "*"

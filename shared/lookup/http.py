@@ -23,6 +23,8 @@ from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate
 from shared.lookup.query import parse_query
 from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
+from shared.lookup.table.negotiation import Form, answer_form, smaller_way
+from shared.lookup.table.response import look_up_table
 from shared.lookup.user_limits import UserLimits
 from shared.store.quota import QuotaCounters
 from shared.telemetry.log import StepTimer, event, get_logger
@@ -126,16 +128,21 @@ def _add_attributes_route(
             with uncounted():
                 body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
+            form = answer_form(parameters, flask.request.accept_mimetypes)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
         with steps.step("quota"):
             limiter.take_ids(caller, len(query.l2_ids))
         prolong(settings.answer_s * max(0.0, len(query.l2_ids) / _IDS_IN_TIME - 1))
         with uncounted():
             opened = service()
-        answer = opened.look_up(known, query, steps, caller)
-        flask.g.fields.update(_fields(answer.found))
-        response = packed(json_response(answer.json))
-        _require_sendable(response, len(answer.found.l2_ids))
+        if form is Form.JSON:
+            answer = opened.look_up(known, query, steps, caller)
+            found, response = answer.found, json_response(answer.json)
+        else:
+            found, response = look_up_table(opened, known, query, form, steps, caller)
+        flask.g.fields.update(_fields(found))
+        response.vary.add("Accept")
+        _require_sendable(packed(response), len(found.l2_ids), form)
         return response
 
     path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
@@ -158,7 +165,7 @@ def _fields(found: Found) -> dict[str, int]:
     }
 
 
-def _require_sendable(response: flask.Response, ids: int) -> None:
+def _require_sendable(response: flask.Response, ids: int, form: Form) -> None:
     """Refuses an answer that the platform would not send, and says how many ids would fit into one.
 
     Raises:
@@ -167,7 +174,8 @@ def _require_sendable(response: flask.Response, ids: int) -> None:
     n_bytes = len(response.get_data())
     if n_bytes <= MOST_ANSWER_BYTES:
         return
-    advice = "" if "Content-Encoding" in response.headers else ", accept gzip (Accept-Encoding: gzip)"
+    smaller = smaller_way(form, flask.request.accept_encodings)
+    advice = f", accept {smaller} (Accept-Encoding: {smaller})" if smaller else ""
     raise TooLargeError(
         f"the answer has {n_bytes} bytes, at most {MOST_ANSWER_BYTES} can be sent: ask for at most "
         f"{int(_FITTING_SHARE * ids * MOST_ANSWER_BYTES / n_bytes)} ids at a time{advice} or name fewer attributes"

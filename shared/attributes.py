@@ -231,6 +231,7 @@ PCGL2CACHE_ATTRIBUTES = AttributeTable(
         Attribute(
             "rep_coord_nm", "a voxel deep inside and near the middle, stored relative to the chunk's first voxel",
             _U2, (3,), "nm", _DOUBLE, lambda nodes: nodes.inner_voxel, _voxel_in_world_nm,
+            entries=_AXES,
         ),
         Attribute(
             "chunk_intersect_count", "voxels on the chunk's [low, high] faces across [x, y, z]",

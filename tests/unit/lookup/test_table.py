@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 from unittest.mock import Mock
@@ -222,9 +220,3 @@ class TestColumns:
     def test_compression_makes_streams_smaller(self, compression: BufferCompression) -> None:
         columns = [Column("x", np.zeros(10_000))]
         assert len(encode_arrow(columns, compression)) * 10 < len(encode_arrow(columns))
-
-
-def test_the_library_of_tables_is_not_loaded_before_a_table() -> None:
-    program = "import sys, shared.lookup.http; print([m for m in sys.modules if m.startswith(('arro3', 'pyarrow'))])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"

@@ -18,6 +18,7 @@ from shared.lookup.parameters import ATTRIBUTES_OPTIONS, IGNORED_HEADER, METADAT
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import BINARY_TYPE
 from shared.lookup.status import STATE_HEADERS, WAITED_HEADER
+from shared.web.answers import ARROW_TYPE
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
     JSON,
@@ -48,6 +49,7 @@ STATES = {
     "Preference-Applied": "the preference of `Prefer` that was followed",
 }
 """Headers that tell how ids stand, and of waiting."""
+CSV = "text/csv"
 TOKENS = ("token_header", "token_cookie", "token_query")
 """The ways to send a token, one of which a route needs that is not open."""
 DATASET = Parameter("dataset", "A dataset's name, or an alias of it.", {"type": "string"}, place="path")
@@ -113,7 +115,10 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
 def _ids_routes(settings: Settings) -> tuple[Route, ...]:
     headers = {**IGNORED, **RATE_LIMITS, **STATES}
     nodes = Answer(
-        200, "The nodes by id, ascending; `{}` for an id without a row.", {JSON: reference("Nodes")}, headers
+        200,
+        "The nodes by id, ascending; `{}` for an id without a row. As a table: a row for each id.",
+        {JSON: reference("Nodes"), ARROW_TYPE: {"description": "a stream of Arrow's IPC"}, CSV: {"type": "string"}},
+        headers,
     )
     states = Answer(200, "How many ids are in which state, and which.", {JSON: reference("States")}, headers)
     encoding = Parameter("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "identity"]}, place="header")

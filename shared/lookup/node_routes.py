@@ -18,6 +18,8 @@ from shared.lookup.paths import prefixed
 from shared.lookup.query import Query, parse_query, read_boolean
 from shared.lookup.service import LookupService
 from shared.lookup.status import state_headers, status_document
+from shared.lookup.table.negotiation import Form, answer_form, smaller_way
+from shared.lookup.table.response import look_up_table
 from shared.lookup.wait_preference import WaitPreference, wait_preference
 from shared.web.answers import MOST_ANSWER_BYTES, json_response, packed
 
@@ -61,15 +63,18 @@ class NodeRoutes:
             app.add_url_rule(path, name, in_time(view), methods=["POST"])
 
     def _look_up(self, dataset: str) -> flask.Response:
+        form = answer_form(flask.request.args.to_dict(flat=False), flask.request.accept_mimetypes)
         request = self._read(dataset, ATTRIBUTES_OPTIONS)
         if isinstance(request, flask.Response):
             return request
-        answer = self._opened().look_up(request.admitted.dataset, request.query, flask.g.steps, request.admitted.caller)
-        flask.g.fields.update(_fields(answer.found))
-        response = packed(json_response(answer.json))
-        _require_sendable(response, len(answer.found.l2_ids))
-        response.headers.extend(state_headers(answer.found, request.preference))
-        return response
+        asked = request.admitted.dataset, request.query
+        if form is Form.JSON:
+            answer = self._opened().look_up(*asked, flask.g.steps, request.admitted.caller)
+            found, response = answer.found, json_response(answer.json)
+        else:
+            found, response = look_up_table(self._opened(), *asked, form, flask.g.steps, request.admitted.caller)
+        response.vary.add("Accept")
+        return _finished(response, found, request.preference, form)
 
     def _status(self, dataset: str) -> flask.Response:
         request = self._read(dataset, STATUS_OPTIONS)
@@ -88,13 +93,10 @@ class NodeRoutes:
             wait_s=query.wait_s,
             strict=True,
         )
-        flask.g.fields.update(_fields(found))
         with flask.g.steps.step("encode"):
             lists_rows = read_boolean(parameters.get(ALL.name), default=False)
-            response = packed(json_response(status_document(found, lists_rows=lists_rows)))
-        _require_sendable(response, len(found.l2_ids))
-        response.headers.extend(state_headers(found, request.preference))
-        return response
+            response = json_response(status_document(found, lists_rows=lists_rows))
+        return _finished(response, found, request.preference, Form.JSON)
 
     def _read(self, dataset: str, options: Sequence[Option]) -> _Request | flask.Response:
         """The current request, or the answer that says why its sender may not look."""
@@ -134,7 +136,15 @@ def _fields(found: Found) -> dict[str, int]:
     }
 
 
-def _require_sendable(response: flask.Response, ids: int) -> None:
+def _finished(response: flask.Response, found: Found, preference: WaitPreference, form: Form) -> flask.Response:
+    """An answer as it is sent: packed, no larger than the platform sends, with headers that tell how the ids stand."""
+    flask.g.fields.update(_fields(found))
+    _require_sendable(packed(response), len(found.l2_ids), form)
+    response.headers.extend(state_headers(found, preference))
+    return response
+
+
+def _require_sendable(response: flask.Response, ids: int, form: Form) -> None:
     """Refuses an answer that the platform would not send, and says how many ids would fit into one.
 
     Raises:
@@ -144,7 +154,8 @@ def _require_sendable(response: flask.Response, ids: int) -> None:
     if n_bytes <= MOST_ANSWER_BYTES:
         return
     fitting = int(_FITTING_SHARE * ids * MOST_ANSWER_BYTES / n_bytes)
-    advice = "" if "Content-Encoding" in response.headers else ", accept gzip (Accept-Encoding: gzip)"
+    smaller = smaller_way(form, flask.request.accept_encodings)
+    advice = f", accept {smaller} (Accept-Encoding: {smaller})" if smaller else ""
     raise TooLargeError(
         f"the answer has {n_bytes} bytes, at most {MOST_ANSWER_BYTES} can be sent: ask for at most "
         f"{fitting} ids at a time{advice} or name fewer attributes",

@@ -68,9 +68,14 @@ WAIT = Option(
     "Seconds to wait for ids that are being computed; goes before the header `Prefer: wait=5`.",
     {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT_S, "default": 0},
 )
+FORMAT = Option(
+    "format",
+    "The form of the answer; goes before the header `Accept`.",
+    {"enum": ["json", "arrow", "csv"], "default": "json"},
+)
 ALL = Option("all", "Whether the ids that have a row are listed as well.", {"type": "boolean", "default": False})
 
-ATTRIBUTES_OPTIONS = (ATTRIBUTE_NAMES, INT64_AS_STR, UPDATE_CACHE, WAIT)
+ATTRIBUTES_OPTIONS = (ATTRIBUTE_NAMES, INT64_AS_STR, UPDATE_CACHE, WAIT, FORMAT)
 """Those of `POST /table/<dataset>/attributes`."""
 STATUS_OPTIONS = (ATTRIBUTE_NAMES, INT64_AS_STR, UPDATE_CACHE, WAIT, ALL)
 """Those of `POST /table/<dataset>/status`; the first two have no effect."""

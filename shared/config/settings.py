@@ -49,6 +49,10 @@ class Settings:
     auth_service_namespace: Annotated[
         str, Setting("AUTH_SERVICE_NAMESPACE", "namespace of tables at the authentication service")
     ] = "pychunkedgraph"
+    token_name: Annotated[
+        str,
+        Setting("TOKEN_NAME", "name of the cookie, and of the parameter of the query, that may carry a CAVE token"),
+    ] = "middle_auth_token"  # noqa: S105  # a name
     max_body_bytes: Annotated[
         int, Setting("L2CACHE_MAX_BODY_BYTES", "largest request body, packed and unpacked", least=1)
     ] = 16 * 1024 * 1024
@@ -129,6 +133,40 @@ class Settings:
             least=0,
         ),
     ] = 60.0
+    pending_s: Annotated[
+        float,
+        Setting(
+            "L2CACHE_PENDING_S",
+            "how long an id counts as pending after it was published or begun, if nothing more is heard of it; longer "
+            "than the bus's deadline and longest pause together",
+            least=0,
+        ),
+    ] = 1800.0
+    waited_bus: Annotated[
+        str,
+        Setting(
+            "L2CACHE_WAITED_BUS",
+            "where misses are published that a request waits for: an address as in `L2CACHE_BUS`",
+            unset="`L2CACHE_BUS`",
+        ),
+    ] = ""
+    waited_per_minute: Annotated[
+        int,
+        Setting(
+            "L2CACHE_WAITED_PER_MINUTE",
+            "missing ids of one user that an instance publishes there in a minute; further ones go with those that "
+            "nobody waits for; 0 for no limit",
+            least=0,
+        ),
+    ] = 1_000
+    waiting_requests: Annotated[
+        int,
+        Setting(
+            "L2CACHE_WAITING_REQUESTS",
+            "most requests that wait in an instance at a time; further ones are answered at once; well below `THREADS`",
+            least=0,
+        ),
+    ] = 64
     message_bytes: Annotated[
         int,
         Setting(

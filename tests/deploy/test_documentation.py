@@ -13,8 +13,10 @@ import pytest
 
 from shared.attributes import ATTRIBUTES
 from shared.config.datasets import Datasets
+from shared.config.settings import Settings
 from shared.ingest.control.operations import Operations
 from shared.ingest.control.service import IngestService
+from shared.lookup.description import describe_lookup
 from shared.web.errors import STATUSES
 from tests.support.documentation import ROOT, blocks, pages
 
@@ -39,6 +41,32 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "site" / "tutorial" / "index.html").is_file()
+    html = {path: path.read_text() for path in (tmp_path / "site").rglob("*.html")}
+    assert {path.name: found for path, text in html.items() if (found := loaded_from_elsewhere(text))} == {}
+    diagrams = [path for path, text in html.items() if 'class="mermaid"' in text]
+    assert [path.parent.name for path in diagrams] == ["design"]
+    for path in diagrams:
+        (script,) = re.findall(r'src="([^"]*mermaid[^"]*)"', html[path])
+        assert (path.parent / script).resolve().is_file()
+
+
+def loaded_from_elsewhere(html: str) -> list[str]:
+    """Elements of a page that a browser loads from another host."""
+    return re.findall(r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="?(?:https?:)?//[^>]*>', html)
+
+
+def test_what_is_loaded_from_elsewhere_would_be_found() -> None:
+    assert loaded_from_elsewhere('<script async src="https://unpkg.com/x.js"></script>')
+    assert loaded_from_elsewhere('<link rel=stylesheet href="//fonts/x.css">')
+    assert not loaded_from_elsewhere('<a href="https://github.com"><img src="images/neuron.svg">')
+
+
+def test_diagrams_can_be_read_by_mermaid() -> None:
+    """It takes no node of these names."""
+    diagrams = [block for page in PAGES.values() for block in blocks(page, "mermaid")]
+    nodes = {name for diagram in diagrams for name in re.findall(r"(?<![\w(\[])(\w+)[\[({]", diagram)}
+    assert {"lookup", "ingest", "compute"} <= nodes
+    assert nodes & {"graph", "flowchart", "subgraph", "end", "class", "style", "click", "default"} == set()
 
 
 def test_every_page_of_the_site_is_in_its_navigation() -> None:
@@ -92,12 +120,16 @@ def test_variables_of_terraform_that_are_set_are_there() -> None:
     assert names - set(known) == set()
 
 
-def test_every_route_of_the_look_up_is_described() -> None:
-    routes = re.findall(r'"(/[\w/]*)"', (ROOT / "shared" / "lookup" / "http.py").read_text())
-    paths = {route if route == "/healthz" else f"/l2cache{route}" for route in routes if "<" not in route}
-    page = PAGES["docs/http-api.md"]
-    assert len(paths) >= 4
-    assert [path for path in sorted(paths) if f"{path}`" not in page] == []
+def test_every_route_and_every_parameter_of_the_look_up_is_described() -> None:
+    stores = dict.fromkeys(("L2CACHE_STORE", "L2CACHE_BUS", "L2CACHE_QUEUE"), "sqlite:////file.db")
+    settings = Settings.from_environment({"L2CACHE_DATASETS": "/datasets.yaml", **stores})
+    paths = describe_lookup(settings, ATTRIBUTES)["paths"]
+    page = section("docs/http-api.md", "Look-up")
+    assert len(paths) >= 8
+    assert [path for path in paths if f"{path.replace('{dataset}', '<dataset>')}`" not in page] == []
+    routes = [route for methods in paths.values() for route in methods.values()]
+    names = {parameter["name"] for route in routes for parameter in route.get("parameters", ())}
+    assert {name for name in names if not re.search(rf"[`?<]{name}\b", page)} == set()
 
 
 def test_every_alert_has_its_place_in_the_runbook() -> None:

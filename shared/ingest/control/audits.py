@@ -23,7 +23,7 @@ from shared.ingest.control.rates import (
     AUDIT_CORE_S_PER_ROW,
     LEAF_MEMORY_GIB,
     LOG_BYTES_PER_TASK,
-    ROWS_READ_PER_NODE_AND_S,
+    ROWS_READ_PER_BIGTABLE_NODE_AND_S,
     default_rates,
 )
 from shared.ingest.control.request import StartRequest
@@ -151,13 +151,13 @@ def plan_audit(service: IngestService, request: AuditRequest, concurrency: int) 
         tasks.leaves / (DISPATCHES_PER_S * service.n_queues),
     )
     rows = round(chunks * rates.rows_per_chunk)
-    nodes = math.ceil(rows / wall_s / ROWS_READ_PER_NODE_AND_S)
+    bigtable_nodes = math.ceil(rows / wall_s / ROWS_READ_PER_BIGTABLE_NODE_AND_S)
     all_tasks = sum(tasks.expand) + tasks.leaves
     cost_usd = {
         "compute": worker_s * (prices.vcpu_s + LEAF_MEMORY_GIB * prices.memory_gib_s),
         "requests": all_tasks * (2 * prices.million_tasks + prices.million_requests) / 1e6,
         "reads": computed * rates.files_per_chunk(geometry.chunk_size_voxels) * prices.million_file_reads / 1e6,
-        "table_nodes": nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
+        "table_nodes": bigtable_nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
         "logging": all_tasks * LOG_BYTES_PER_TASK / 2**30 * prices.log_gib,
     }
     return AuditPlan(run, tasks, service.n_queues, concurrency, worker_s / 3600, wall_s / 3600, rows, cost_usd)

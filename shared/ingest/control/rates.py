@@ -34,8 +34,8 @@ ALERTS = 5
 """That `infra/terraform` makes, of one condition each."""
 
 LEAF_MEMORY_GIB = 4
-ROWS_WRITTEN_PER_NODE_AND_S = 14_000
-ROWS_READ_PER_NODE_AND_S = 100_000
+ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S = 14_000
+ROWS_READ_PER_BIGTABLE_NODE_AND_S = 100_000
 """Of a scan, which reads rows that lie together."""
 
 AUDIT_CORE_S_PER_CHUNK = 0.002

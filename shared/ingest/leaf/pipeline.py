@@ -62,7 +62,7 @@ class ChunkResult:
 
     Attributes:
       chunk: the chunk.
-      nodes: rows written.
+      rows: how many were written.
       error: why there are none, if it failed.
       foreign_supervoxels: supervoxels that the graph gives to nodes of other chunks; they were left out.
       counts: what work of another kind than an ingest has counted in it, by name.
@@ -70,7 +70,7 @@ class ChunkResult:
     """
 
     chunk: Triple
-    nodes: int = 0
+    rows: int = 0
     error: L2CacheError | None = None
     foreign_supervoxels: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from shared.graph.roots import NOT_KNOWN, judged_roots
 from shared.graph.transport import GraphTransport, ServerFaultError
 from shared.types import UInt64Array
 
-_ROOTS_PER_REQUEST = 25
+_ROOTS_PER_REQUEST = 10
 _STOP_LAYER = str(L2_LAYER)
 _FAILED = "the graph server fails when it is asked for this node, which may not exist"
 

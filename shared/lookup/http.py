@@ -23,8 +23,10 @@ from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate
 from shared.lookup.query import parse_query
 from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
+from shared.lookup.totals_route import add_totals_route
 from shared.lookup.user_limits import UserLimits
 from shared.store.quota import QuotaCounters
+from shared.store.totals import TotalsMemory
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
 from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed
@@ -48,6 +50,7 @@ def create_app(
     settings: Settings,
     attributes: AttributeTable = ATTRIBUTES,
     counters: Callable[[], QuotaCounters] | None = None,
+    memory: Callable[[], TotalsMemory] | None = None,
 ) -> flask.Flask:
     """The app that answers the look-up API.
 
@@ -58,6 +61,7 @@ def create_app(
       settings: limits, the paths' prefix, the namespace at the authentication service.
       attributes: what can be asked for.
       counters: gives the counters that all instances share, the same each time; without them each counts for itself.
+      memory: gives what all instances remember of whole neurons, the same each time; without it nothing is remembered.
 
     Raises:
       ConfigurationError: naming the setting of limits that is wrong.
@@ -75,6 +79,8 @@ def create_app(
     CORS(app, expose_headers=["WWW-Authenticate", "Retry-After", *RATE_LIMIT_HEADERS], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings, attributes)
     _add_attributes_route(app, service, datasets, authorize, limiter, settings, attributes)
+    totals_path = _prefixed(settings, "/api/v1/table/<dataset>/totals")
+    add_totals_route(app, totals_path, service, memory, datasets, authorize, limiter, settings, attributes)
     return app
 
 

@@ -65,15 +65,15 @@ def parse_query(
         l2_ids, names = _binary_ids(body, max_ids), None
     else:
         document = _json_object(body)
-        l2_ids = _json_ids(document["l2_ids"], max_ids)
+        l2_ids = json_ids(document["l2_ids"], max_ids)
         names = document.get("attribute_names")
     if "attribute_names" in parameters:
         names = ",".join(parameters["attribute_names"])
     return Query(
         l2_ids=l2_ids,
         attributes=attributes.select(_names(names)),
-        int64_as_str=_boolean(parameters.get("int64_as_str"), default=False),
-        publish_misses=_boolean(parameters.get("update_cache"), default=True),
+        int64_as_str=read_boolean(parameters.get("int64_as_str"), default=False),
+        publish_misses=read_boolean(parameters.get("update_cache"), default=True),
     )
 
 
@@ -92,7 +92,13 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return decode_object(body, "the body", strict=False, key="l2_ids", hint=hint)
 
 
-def _json_ids(value: Any, max_ids: int) -> UInt64Array:
+def json_ids(value: Any, max_ids: int) -> UInt64Array:
+    """The ids in a JSON value, a scalar or nested lists of whole numbers and their decimals: uint64[n].
+
+    Raises:
+      InvalidL2IdError: naming the first value that is no unsigned 64-bit integer.
+      TooLargeError: with more than `max_ids` ids.
+    """
     values = _flat(value, max_ids)
     kinds = set(map(type, values))
     if not kinds <= {int, str}:
@@ -157,5 +163,6 @@ def _names(names: Any) -> list[str] | None:
     return [entry.strip() for entry in entries]
 
 
-def _boolean(values: Sequence[str] | None, *, default: bool) -> bool:
+def read_boolean(values: Sequence[str] | None, *, default: bool) -> bool:
+    """The boolean in a parameter's first value; the default if there is none, or nothing that is one."""
     return _BOOLEANS.get(values[0].strip().lower(), default) if values else default

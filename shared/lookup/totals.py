@@ -105,12 +105,19 @@ class NodeRows:
         )
 
     @classmethod
+    def none(cls) -> NodeRows:
+        """Rows of no nodes."""
+        no_ids, no_flags = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.bool_)
+        no_points = np.empty((0, 3))
+        return cls(no_ids, no_flags, no_flags, no_ids, no_ids, np.empty(0, dtype=np.uint16), no_points)
+
+    @classmethod
     def joined(cls, parts: Sequence[NodeRows]) -> NodeRows:
         """Rows of several ids that ascend from part to part."""
         names = cls.__dataclass_fields__
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
-    def replaced(self, later: NodeRows) -> NodeRows:
+    def updated(self, later: NodeRows) -> NodeRows:
         """The rows with those of some of the ids that were read later."""
         places = np.searchsorted(self.l2_ids, later.l2_ids)
         columns = {}

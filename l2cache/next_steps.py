@@ -58,7 +58,7 @@ def after_refusal(
 ) -> str:
     """What would help against a refusal; nothing if that is not known."""
     if error.status is None:
-        return "" if error.refused else _when_away(terminal)
+        return "" if error.refused else _when_unreachable(terminal)
     if error.status in (401, 403):
         return f"A deployed function wants a token: --token-command '{_TOKEN_COMMAND}'"
     if error.status == 400:
@@ -68,7 +68,7 @@ def after_refusal(
     return _beside_run(terminal, arguments) if error.status == 409 else ""
 
 
-def _when_away(terminal: Terminal) -> str:
+def _when_unreachable(terminal: Terminal) -> str:
     return (
         f"Is {terminal.client.url} the ingest function's address? Give it with --url or L2CACHE_INGEST_URL; "
         "`make stack` starts a local one."

@@ -11,7 +11,7 @@ import click
 from l2cache import next_steps, summary
 from l2cache.client import CallError
 from l2cache.described import Description, OperationDescription
-from l2cache.terminal import ALL_WELL, AWAY, REFUSED, Terminal
+from l2cache.terminal import REFUSED, SUCCESS, UNREACHABLE, Terminal
 from l2cache.watch import Watch
 
 
@@ -59,7 +59,7 @@ def perform(
         click.echo(f"Error: {error}", err=True)
         if step := next_steps.after_refusal(terminal, description, operation, arguments, error):
             terminal.advise(step)
-        return REFUSED if error.refused else AWAY
+        return REFUSED if error.refused else UNREACHABLE
 
 
 def _with_reasons(operation: OperationDescription, arguments: Mapping[str, Any], output: Output) -> dict[str, Any]:
@@ -90,12 +90,12 @@ def _show(
         return _watch(terminal, arguments["dataset"], document, output)
     if output.as_json:
         click.echo(summary.as_json(document))
-        return ALL_WELL
+        return SUCCESS
     if text := summary.text_of(operation.answer, document):
         click.echo(text)
     if step := _next_step(terminal, operation, arguments, document):
         terminal.advise(step)
-    return ALL_WELL
+    return SUCCESS
 
 
 def _next_step(

@@ -10,7 +10,7 @@ import click
 
 from l2cache.client import IngestClient
 
-ALL_WELL, UNHAPPY, REFUSED, AWAY, INTERRUPTED = 0, 1, 2, 3, 130
+SUCCESS, RUN_FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit statuses; see docs/terminal.md."""
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from l2cache import next_steps, summary
 from l2cache.client import CallError
-from l2cache.terminal import ALL_WELL, INTERRUPTED, UNHAPPY, Terminal
+from l2cache.terminal import INTERRUPTED, RUN_FAILED, SUCCESS, Terminal
 
 MOST_FAILED_CALLS = 30
 """So many calls in a row may fail before watching is given up: the function may just be deployed anew."""
@@ -64,7 +64,7 @@ class Watch:
             click.echo(f"\n{next_steps.after_interrupt(self.terminal, document)}", err=True)
             return document, INTERRUPTED
         whole = document["state"] == "finished" and not document["failed_chunks"]
-        return document, ALL_WELL if whole else UNHAPPY
+        return document, SUCCESS if whole else RUN_FAILED
 
     def reasons(self, document: Mapping[str, Any]) -> str:
         """Why chunks of an ended run failed, the most frequent reasons first."""

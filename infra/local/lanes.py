@@ -75,26 +75,32 @@ class DeliveriesFile:
 
     def _retry_until_available(self, work: Callable[[], T]) -> T:
         """What `work` gives, retried while the file is unavailable; begin and end of that are logged."""
-        away_since_s: float | None = None
+        unavailable_since_s: float | None = None
         while True:
             try:
                 result = work()
             except StorageUnavailableError as error:
-                if away_since_s is None:
-                    away_since_s = time.monotonic()
+                if unavailable_since_s is None:
+                    unavailable_since_s = time.monotonic()
                     event(
                         _logger,
                         logging.WARNING,
-                        "the deliveries are away",
+                        "deliveries are unavailable",
                         reason=str(error.__cause__ or error),
                         thread=_thread(),
                     )
                 if self._stopping.wait(OUTAGE_POLL_S):
                     raise
             else:
-                if away_since_s is not None:
-                    away_s = round(time.monotonic() - away_since_s, 1)
-                    event(_logger, logging.INFO, "the deliveries are back", away_s=away_s, thread=_thread())
+                if unavailable_since_s is not None:
+                    unavailable_s = round(time.monotonic() - unavailable_since_s, 1)
+                    event(
+                        _logger,
+                        logging.INFO,
+                        "deliveries are available again",
+                        unavailable_s=unavailable_s,
+                        thread=_thread(),
+                    )
                 return result
 
 

@@ -89,7 +89,7 @@ class SimulatedIngest:
 
     Args:
       grid: chunks along x, y, z.
-      cloud: limits, latencies and mishaps.
+      cloud: limits, latencies and faults.
       seed: of all chance.
 
     Attributes:

@@ -11,7 +11,7 @@ locals {
 
   cache_table_groups = chunklist(sort(local.cache_tables), 11)
 
-  # Who does what with the rows of the cache tables, and with the states of ids.
+  # Who does what with the rows of the cache tables.
   table_roles = merge(
     { lookup = "roles/bigtable.reader", ingest = "roles/bigtable.user" },
     { for name in local.computing : name => "roles/bigtable.user" },
@@ -72,14 +72,18 @@ resource "google_bigtable_instance_iam_member" "cache_tables" {
   }
 }
 
-# States of ids that have no row (unknown to the graph, ...), of all cache tables of the instance. They are lost without
-# harm, and lie in a table of their own so that who may write them need not be allowed to write rows.
+# States of ids that have no row (unknown to the graph, ...), of all cache tables of the instance, and what each caller of
+# the look-up has had of a minute. They are lost without harm, and lie in a table of their own so that who may write them
+# need not be allowed to write rows.
 resource "google_bigtable_table" "states" {
   name          = "l2cache_states"
   instance_name = local.bigtable_instance
 
   column_family {
     family = "state"
+  }
+  column_family {
+    family = "quota"
   }
   depends_on = [google_project_service.this]
 }
@@ -99,12 +103,27 @@ resource "google_bigtable_gc_policy" "states" {
   }
 }
 
+resource "google_bigtable_gc_policy" "quota" {
+  instance_name   = local.bigtable_instance
+  table           = google_bigtable_table.states.name
+  column_family   = "quota"
+  mode            = "UNION"
+  deletion_policy = "ABANDON" # it goes with the table
+
+  max_age {
+    duration = "1h"
+  }
+  max_version {
+    number = 1
+  }
+}
+
 resource "google_bigtable_table_iam_member" "states" {
   for_each = local.table_roles
 
   instance = local.bigtable_instance
   table    = google_bigtable_table.states.name
-  role     = each.value
+  role     = "roles/bigtable.user"
   member   = local.members[each.key]
 }
 

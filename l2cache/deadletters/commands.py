@@ -7,12 +7,14 @@ local stack's file, `.stack/main/deliveries.db`.
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from l2cache.deadletters.letter import Letter, LetterBox
+from l2cache.deadletters.embedded import EmbeddedLetterBox
+from l2cache.deadletters.letter import Letter, LetterBox, LetterBoxError
 
 _SUBSCRIPTION = re.compile(r"projects/(?P<project>[^/]+)/subscriptions/(?P<name>[^/]+)")
 _TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
@@ -35,7 +37,8 @@ def main() -> None:
 @_wait
 def list_letters(where: str, limit: int, wait_s: float) -> None:
     """Shows dead letters, one a line: id, what it is, size, attempts, reason."""
-    letters = open_box(where, wait_s).letters(limit)
+    with _reported():
+        letters = open_box(where, wait_s).letters(limit)
     for letter in letters:
         click.echo(line(letter))
     click.echo(f"{len(letters)} dead letters", err=True)
@@ -51,7 +54,18 @@ def list_letters(where: str, limit: int, wait_s: float) -> None:
 @_wait
 def replay(where: str, ids: tuple[str, ...], topic: str | None, limit: int, wait_s: float) -> None:
     """Delivers dead letters again: those whose IDS are given, or else all."""
-    click.echo(f"{open_box(where, wait_s, topic).replay(ids, limit)} dead letters will be delivered again")
+    with _reported():
+        number = open_box(where, wait_s, topic).replay(ids, limit)
+    click.echo(f"{number} dead letters will be delivered again")
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Says in a line why a box cannot be opened."""
+    try:
+        yield
+    except LetterBoxError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def open_box(where: str, wait_s: float, topic: str | None = None) -> LetterBox:
@@ -69,7 +83,7 @@ def open_box(where: str, wait_s: float, topic: str | None = None) -> LetterBox:
     if match is None:
         if not Path(where).is_file():
             raise click.UsageError(f"{where} is neither projects/PROJECT/subscriptions/SUBSCRIPTION nor a file")
-        return _embedded(Path(where))
+        return EmbeddedLetterBox(Path(where))
     if topic is None:
         if not match["name"].endswith(_OURS):
             raise click.UsageError("--topic is needed: projects/PROJECT/topics/TOPIC")
@@ -77,14 +91,6 @@ def open_box(where: str, wait_s: float, topic: str | None = None) -> LetterBox:
     if not _TOPIC.fullmatch(topic):
         raise click.UsageError(f"{topic} is not of the form projects/PROJECT/topics/TOPIC")
     return _pubsub(where, topic, wait_s)
-
-
-def _embedded(file: Path) -> LetterBox:
-    if find_spec("shared") is None:
-        raise click.UsageError("a local stack's file is read in its checkout: python -m l2cache deadletters ...")
-    from l2cache.deadletters.embedded import EmbeddedLetterBox
-
-    return EmbeddedLetterBox(file)
 
 
 def _pubsub(subscription: str, topic: str, wait_s: float) -> LetterBox:

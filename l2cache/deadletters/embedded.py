@@ -1,14 +1,34 @@
-"""Dead letters of the local stack, in the SQLite file of its bus and queue."""
+"""Dead letters of the local stack, in the SQLite file of its bus and queue.
+
+The file is `shared.sqlite.deliveries`'; what is known of it here is the table `deliveries` and its states.
+"""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
-from l2cache.deadletters.letter import Letter
-from shared.sqlite.deliveries import Deliveries
-from shared.sqlite.delivery import MESSAGE_KINDS, DeadLetter
+from l2cache.deadletters.letter import Letter, LetterBoxError
+
+T = TypeVar("T")
+
+_LOCKED_S = 30.0
+_MESSAGES = ("edit", "message")
+_SELECT = (
+    "SELECT id, kind, name, path, attributes, length(body), attempt, reason FROM deliveries "
+    "WHERE state = 'dead' ORDER BY id LIMIT ?"
+)
+_REPLAY = (
+    "UPDATE deliveries SET state = 'waiting', attempt = 0, due_s = ?, reason = '' "
+    "WHERE state = 'dead' AND id IN (SELECT value FROM json_each(?))"
+)
+
+_Row = tuple[int, str, str, str, str, int, int, str]
 
 
 class EmbeddedLetterBox:
@@ -16,25 +36,37 @@ class EmbeddedLetterBox:
 
     def __init__(self, file: Path) -> None:
         """The file must exist."""
-        self._deliveries = Deliveries(file)
+        self._uri = f"{file.resolve().as_uri()}?mode=rw"
 
     def letters(self, limit: int) -> list[Letter]:
         """As `LetterBox.letters`."""
-        return [_letter(dead) for dead in self._deliveries.dead_letters(limit)]
+        return [_letter(row) for row in self._do(lambda connection: connection.execute(_SELECT, (limit,)).fetchall())]
 
     def replay(self, ids: Collection[str], limit: int) -> int:
         """As `LetterBox.replay`."""
         known = {letter.id for letter in self.letters(limit)}
-        wanted = known & set(ids) if ids else known
-        return self._deliveries.replay(time.time(), map(int, wanted))
+        wanted = json.dumps([int(letter_id) for letter_id in (known & set(ids) if ids else known)])
+        return self._do(lambda connection: connection.execute(_REPLAY, (time.time(), wanted)).rowcount)
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What a statement gives; durable when this returns.
+
+        Raises:
+          LetterBoxError: if the file is none of a stack's, or stays locked.
+        """
+        try:
+            with closing(sqlite3.connect(self._uri, timeout=_LOCKED_S, isolation_level=None, uri=True)) as connection:
+                return work(connection)
+        except sqlite3.Error as error:
+            raise LetterBoxError(f"the file's dead letters cannot be reached: {error}") from error
 
 
-def _letter(dead: DeadLetter) -> Letter:
-    lease = dead.lease
-    if lease.kind in MESSAGE_KINDS:
-        what = dict(lease.attributes)
-        if lease.name:
-            what["message_id"] = lease.name  # by which the log knows it
+def _letter(row: _Row) -> Letter:
+    delivery_id, kind, name, path, attributes, n_bytes, attempt, reason = row
+    if kind in _MESSAGES:
+        what = dict(json.loads(attributes))
+        if name:
+            what["message_id"] = name  # by which the log knows it
     else:
-        what = {"task": lease.name, "path": lease.path}
-    return Letter(str(lease.id), what, len(lease.body), str(lease.attempt), dead.reason)
+        what = {"task": name, "path": path}
+    return Letter(str(delivery_id), what, n_bytes, str(attempt), reason)

@@ -26,8 +26,12 @@ class Letter:
     reason: str
 
 
+class LetterBoxError(Exception):
+    """A box cannot be opened, with the reason."""
+
+
 class LetterBox(Protocol):
-    """Where dead letters lie."""
+    """Where dead letters lie. One that cannot be opened raises `LetterBoxError` or an error of its client's own."""
 
     def letters(self, limit: int) -> list[Letter]:
         """Dead letters, at most so many. They stay."""

@@ -28,7 +28,7 @@ class Piece:
     Attributes:
       first: number of the first chunk.
       stop: number of the chunk after the last.
-      nodes: rows written for them.
+      rows: how many were written for them.
       busy_s: how long it took.
       finished_s: when it was done, Unix time.
       generation: of the run, then.
@@ -38,7 +38,7 @@ class Piece:
 
     Of a leaf block of 8 chunks, the first five were done, one of which failed:
 
-    >>> done = Piece(first=0, stop=5, nodes=480, busy_s=4.1, finished_s=1780272070.0,
+    >>> done = Piece(first=0, stop=5, rows=480, busy_s=4.1, finished_s=1780272070.0,
     ...              failed={3: "the process died (SIGSEGV) while reading the chunk"})
     >>> open_numbers([done], volume=8, retry_from=0)
     [5, 6, 7]
@@ -46,15 +46,15 @@ class Piece:
     Pieces are only ever added, in any order. What is known of a chunk is the best that any piece says of it, and one
     that is in two of them counts once:
 
-    >>> rest = Piece(first=3, stop=8, nodes=500, busy_s=4.0, finished_s=1780272080.0, generation=1)
+    >>> rest = Piece(first=3, stop=8, rows=500, busy_s=4.0, finished_s=1780272080.0, generation=1)
     >>> progress = block_progress([rest, done], retry_from=1)
-    >>> (progress.completed, dict(progress.failed), progress.nodes)
+    >>> (progress.completed, dict(progress.failed), progress.rows)
     (8, {}, 880.0)
     """
 
     first: int
     stop: int
-    nodes: int
+    rows: int
     busy_s: float
     finished_s: float
     generation: int = 0
@@ -81,7 +81,7 @@ class Piece:
         for number, reason in sorted(self.failed.items()):
             by_reason.setdefault(reason, []).append(number)
         document = {
-            "nodes": self.nodes,
+            "nodes": self.rows,
             "busy_s": round(self.busy_s, 3),
             "finished_s": self.finished_s,
             "generation": self.generation,
@@ -107,13 +107,13 @@ class Piece:
         return cls(
             first=first,
             stop=stop,
-            nodes=int(value["nodes"]),
+            rows=int(value["nodes"]),
             busy_s=float(value["busy_s"]),
             finished_s=float(value["finished_s"]),
             generation=int(value["generation"]),
             failed=failed,
             foreign_supervoxels=int(value.get("foreign_supervoxels", 0)),
-            attributes=tuple(value.get("attributes", ())),
+            attributes=tuple(map(str, value.get("attributes", ()))),
         )
 
 
@@ -124,14 +124,14 @@ class BlockProgress:
     Attributes:
       completed: how many of its chunks have their rows.
       failed: numbers of the chunks that failed for good, with the reason.
-      nodes: rows written.
+      rows: how many were written.
       foreign_supervoxels: see `Piece`.
       retrying: numbers of the chunks that failed in a generation before and are to be done again, with the reason.
     """
 
     completed: int
     failed: Mapping[int, str]
-    nodes: float
+    rows: float
     foreign_supervoxels: float = 0.0
     retrying: Mapping[int, str] = field(default_factory=dict)
 
@@ -149,11 +149,11 @@ def block_progress(pieces: Sequence[Piece], retry_from: int) -> BlockProgress:
       retry_from: what failed in an earlier generation is to be done again, so it does not count as failed.
     """
     if len(pieces) == 1 and pieces[0].is_whole:
-        return BlockProgress(pieces[0].stop - pieces[0].first, {}, pieces[0].nodes, pieces[0].foreign_supervoxels)
+        return BlockProgress(pieces[0].stop - pieces[0].first, {}, pieces[0].rows, pieces[0].foreign_supervoxels)
     states = _states(pieces)
     lasting = {number: reason for number, (generation, reason) in states.failed.items() if generation >= retry_from}
     retrying = {number: reason for number, (generation, reason) in states.failed.items() if generation < retry_from}
-    return BlockProgress(len(states.completed), lasting, states.nodes, states.foreign_supervoxels, retrying)
+    return BlockProgress(len(states.completed), lasting, states.rows, states.foreign_supervoxels, retrying)
 
 
 def open_numbers(pieces: Sequence[Piece], volume: int, retry_from: int) -> list[int]:
@@ -168,25 +168,25 @@ class _States(NamedTuple):
 
     completed: set[int]
     failed: dict[int, tuple[int, str]]
-    nodes: float
+    rows: float
     foreign_supervoxels: float
 
 
 def _states(pieces: Sequence[Piece]) -> _States:
     completed: set[int] = set()
     failed: dict[int, tuple[int, str]] = {}
-    nodes = foreign_supervoxels = 0.0
+    rows = foreign_supervoxels = 0.0
     for piece in sorted(pieces, key=lambda piece: (piece.generation, piece.finished_s, piece.first)):
         good = set(range(piece.first, piece.stop)).difference(piece.failed)
         if good:
-            # Two deliveries may have done overlapping stretches; what they counted is spread evenly for want of better.
+            # Two deliveries may have done overlapping stretches: what they counted is taken as spread evenly.
             new_share = len(good - completed) / len(good)
-            nodes += piece.nodes * new_share
+            rows += piece.rows * new_share
             foreign_supervoxels += piece.foreign_supervoxels * new_share
         completed |= good
         failed.update({number: (piece.generation, reason) for number, reason in piece.failed.items()})
     lasting = {number: why for number, why in failed.items() if number not in completed}
-    return _States(completed, lasting, nodes, foreign_supervoxels)
+    return _States(completed, lasting, rows, foreign_supervoxels)
 
 
 class RunState(StrEnum):
@@ -206,7 +206,7 @@ class RunStatus:
       state: what it is doing.
       completed_chunks: chunks whose rows are written.
       failed_chunks: chunks that failed for good.
-      nodes: rows written.
+      rows: how many were written.
       chunks_per_s: lately while it is running; over the whole run once it is finished.
       foreign_supervoxels: supervoxels of the volume that the graph gives to nodes of other chunks; they were left out.
       retrying: how many chunks that failed in an earlier generation are still to be done again, by the reason for which
@@ -217,7 +217,7 @@ class RunStatus:
     state: RunState
     completed_chunks: int
     failed_chunks: int
-    nodes: int
+    rows: int
     chunks_per_s: float
     foreign_supervoxels: int = 0
     retrying: Mapping[str, int] = field(default_factory=dict)
@@ -251,9 +251,9 @@ class RunStatus:
         if completed + failed >= run.block.volume:
             state = RunState.FINISHED
         rate = _rate(run, [piece for block in pieces.values() for piece in block], now_s, state)
-        nodes, foreign = sum(block.nodes for block in blocks), sum(block.foreign_supervoxels for block in blocks)
+        rows, foreign = sum(block.rows for block in blocks), sum(block.foreign_supervoxels for block in blocks)
         retrying = Counter(reason for block in blocks for reason in block.retrying.values())
-        return cls(run, state, completed, failed, round(nodes), rate, round(foreign), retrying)
+        return cls(run, state, completed, failed, round(rows), rate, round(foreign), retrying)
 
 
 def _rate(run: Run, pieces: Iterable[Piece], now_s: float, state: RunState) -> float:

@@ -1,4 +1,4 @@
-"""Deliveries in a SQLite file: the durable heart of the embedded bus and queue.
+"""Deliveries in a SQLite file: what the embedded bus and queue keep.
 
 Producers `add`; a dispatcher takes what is due with `lease`, posts it, and tells the outcome with `acknowledge` or
 `retry`. A lease ends by itself after a while unless it is renewed: what was leased by a process that died, or that

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from infra.measurements.record import measuring, record_option
 from infra.packaging.lock import FUNCTIONS
 from infra.packaging.package import package
 from tests.support.processes.packaged import PackagedFunction, release, unpack
@@ -33,24 +34,30 @@ def main() -> None:
     """Prints a table of medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    record_option(parser)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         package(folder / "dist")
         environment = environment_of(folder)
-        print(f"{'function':10} {'zip, kB':>8} {'import main, s':>15} {'first answer, s':>16} {'first chunk, s':>15}")
-        for name in FUNCTIONS:
-            archive = folder / "dist" / f"{name}.zip"
-            function = unpack(archive, folder / name)
-            imported = statistics.median(float(function.run(IMPORT, environment, folder)) for _ in range(rounds))
-            answered = statistics.median(first_answer_s(function, environment, folder) for _ in range(rounds))
-            chunk = ""
-            if name == "compute":
-                times_s = [float(function.run(FIRST_CHUNK, environment, folder)) for _ in range(rounds)]
-                chunk = f"{statistics.median(times_s):.2f}"
-            size_kb = archive.stat().st_size // 1000
-            print(f"{name:10} {size_kb:8} {imported:15.2f} {answered:16.2f} {chunk:>15}", flush=True)
-            release(folder / name)
+        with measuring("cold_start", record=options.record) as table:
+            for name in FUNCTIONS:
+                archive = folder / "dist" / f"{name}.zip"
+                function = unpack(archive, folder / name)
+
+                def median_s(program: str, function: PackagedFunction = function) -> float:
+                    times = (float(function.run(program, environment, folder)) for _ in range(options.rounds))
+                    return statistics.median(times)
+
+                answers = (first_answer_s(function, environment, folder) for _ in range(options.rounds))
+                table.add(
+                    function=name,
+                    package_kb=archive.stat().st_size // 1000,
+                    import_s=median_s(IMPORT),
+                    answer_s=statistics.median(answers),
+                    chunk_s=median_s(FIRST_CHUNK) if name == "compute" else None,
+                )
+                release(folder / name)
 
 
 def environment_of(folder: Path) -> dict[str, str]:

@@ -23,6 +23,7 @@ from google.cloud.bigtable.data import BigtableDataClient, DeleteAllFromRow, Row
 
 from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
 from infra.local.stack import LocalStack
+from infra.measurements.record import Table, measuring, record_option
 from infra.standin.bigtable_dump import restore_dump
 from shared.bus.open import open_bus
 from shared.geometry.grid import GraphGeometry
@@ -52,11 +53,10 @@ def steps_ms(stack: LocalStack, message: str) -> tuple[int, dict[str, float]]:
     return records, sums
 
 
-def print_steps(sums: dict[str, float], per: int) -> None:
-    """Prints each step's time and share; steps that run beside each other count in full."""
-    whole = sum(sums.values())
+def add_steps(table: Table, title: str, sums: dict[str, float], per: int) -> None:
+    """Adds each step's time; steps that run beside each other count in full."""
     for name, total_ms in sums.items():
-        print(f"  {name:<10}{total_ms / per:8.2f} ms{total_ms / whole:8.1%}")
+        table.add(what=f"{title}: {name}", value=total_ms / per, unit="ms")
 
 
 def cpu_s(target: str) -> float:
@@ -77,21 +77,21 @@ def ingest(stack: LocalStack, **fields: Any) -> float:
     return time.perf_counter() - start_s
 
 
-def bench_ingest(stack: LocalStack) -> None:
-    """Ingests all chunks and prints what it cost."""
-    print(f"cold start, 8 chunks: {ingest(stack, test=True):.1f} s")
+def bench_ingest(stack: LocalStack, table: Table) -> None:
+    """Ingests all chunks, and adds what it cost."""
+    table.add(what="8 chunks, after a cold start", value=ingest(stack, test=True), unit="s")
     _, before_ms = steps_ms(stack, "block computed")
     before_cpu_s = cpu_s("compute")
     elapsed_s = ingest(stack)
     used_s = cpu_s("compute") - before_cpu_s
     _, after_ms = steps_ms(stack, "block computed")
     cores = os.cpu_count() or 1
-    print(f"all {N_CHUNKS} chunks: {elapsed_s:.1f} s on {cores} cores; load average {os.getloadavg()[0]:.1f}")
+    table.add(what=f"all {N_CHUNKS} chunks", value=elapsed_s, unit="s")
     for title, seconds in (("elapsed", elapsed_s * cores), ("processor time of the compute function", used_s)):
-        met = "met" if seconds / N_CHUNKS <= GOAL_S_PER_CHUNK else "missed"
-        print(f"  {seconds / N_CHUNKS:.4f} s per chunk and core, {title} (goal {GOAL_S_PER_CHUNK:g}: {met})")
-    print("steps of a chunk, reading and writing beside the rest:")
-    print_steps({name: total_ms - before_ms.get(name, 0.0) for name, total_ms in after_ms.items()}, N_CHUNKS)
+        what = f"a chunk and core, {title} (goal {GOAL_S_PER_CHUNK:g} s)"
+        table.add(what=what, value=seconds / N_CHUNKS, unit="s")
+    steps = {name: total_ms - before_ms.get(name, 0.0) for name, total_ms in after_ms.items()}
+    add_steps(table, "a chunk of the ingest", steps, N_CHUNKS)
 
 
 def edits(l2_ids: UInt64Array, layout: IdLayout, number: int) -> list[list[int]]:
@@ -111,8 +111,8 @@ def edits(l2_ids: UInt64Array, layout: IdLayout, number: int) -> list[list[int]]
     return chosen
 
 
-def bench_edits(stack: LocalStack, chosen: list[list[int]]) -> None:
-    """Publishes edits one after the other and prints the time until all of an edit's rows are served."""
+def bench_edits(stack: LocalStack, chosen: list[list[int]], measured: Table) -> None:
+    """Publishes edits one after the other, and adds the time until all of an edit's rows are served."""
     records_before, before_ms = steps_ms(stack, "chunk computed")
     bus = open_bus(stack.services.edits_bus)
     times_ms = []
@@ -128,10 +128,10 @@ def bench_edits(stack: LocalStack, chosen: list[list[int]]) -> None:
     bus.close()
     records, after_ms = steps_ms(stack, "chunk computed")
     p50, p95, first = *np.percentile(times_ms, [50, 95]), times_ms[0]
-    print(f"{len(chosen)} edits, from publishing to served: p50 {p50:.0f} ms, p95 {p95:.0f} ms, first {first:.0f} ms")
-    print("steps of a chunk of an edit:")
+    for name, value in (("p50", p50), ("p95", p95), ("first", first)):
+        measured.add(what=f"{len(chosen)} edits, from publishing to served: {name}", value=float(value), unit="ms")
     steps = {name: total_ms - before_ms.get(name, 0.0) for name, total_ms in after_ms.items()}
-    print_steps(steps, records - records_before)
+    add_steps(measured, "a chunk of an edit", steps, records - records_before)
 
 
 def main() -> None:
@@ -140,18 +140,20 @@ def main() -> None:
     default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
     parser.add_argument("--edits", type=int, default=60)
+    record_option(parser)
     options = parser.parse_args()
     backing = EmulatorBacking(graph_table=GRAPH)
     with (
         tempfile.TemporaryDirectory() as state,
         LocalStack(Path(state), graph=served_graph(options.data), backing=backing) as stack,
+        measuring("emulators", record=options.record) as table,
     ):
         os.environ.update(stack.services.environment)
         restore_dump(graph_dump(options.data), TableAddress.parse(str(stack.services.graph_table)))
-        bench_ingest(stack)
+        bench_ingest(stack, table)
         recorded = recorded_rows(options.data / "tables" / "cache_ingested.ndjson.gz")
         layout = GraphGeometry.from_info(json.loads((options.data / "graphene_info.json").read_text())).layout
-        bench_edits(stack, edits(np.array(sorted(recorded), dtype=np.uint64), layout, options.edits))
+        bench_edits(stack, edits(np.array(sorted(recorded), dtype=np.uint64), layout, options.edits), table)
 
 
 if __name__ == "__main__":

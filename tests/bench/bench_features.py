@@ -7,6 +7,7 @@ the wheel's transform and the engine in turns, of which the fastest count. Some 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from infra.measurements.record import measuring, record_option
 from tests.bench.chunks import Case, tissue_cases, worst_cases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,16 +65,16 @@ def measure_chunk(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any
     }
     times = fastest(tasks, rounds)
     features = chunk_features(labels, resolution_nm)
-    return times | {"peak_mb": peak, "nodes": len(features), "equal": _agrees(features, labels, resolution_nm)}
+    return times | {"peak_mb": peak, "nodes": len(features), "differs": _differs(features, labels, resolution_nm)}
 
 
-def _agrees(features: Any, labels: Any, resolution_nm: tuple[float, ...]) -> str:
+def _differs(features: Any, labels: Any, resolution_nm: tuple[float, ...]) -> str:
     from tests.support.features.agreement import disagreements
 
     by_size = features.node_ids[np.argsort(features.size_nm3)][np.sort(features.size_nm3) <= CHECKED_VOXELS]
     some = by_size[np.linspace(0, len(by_size) - 1, min(CHECKED_NODES, len(by_size))).astype(int)]
     found = disagreements(features.select(some), labels, resolution_nm, some.tolist())
-    return f"{len(some)} nodes" if not found else found[0]
+    return found[0] if found else ""
 
 
 def measure_more(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any]:
@@ -133,40 +135,48 @@ def in_own_process(case: Case, what: str) -> dict[str, Any]:
         return dict(json.loads(subprocess.check_output(command, cwd=ROOT, text=True).splitlines()[-1]))
 
 
-def report(data: Path) -> None:
-    """Print all tables."""
-    for what, time_s in measure_start().items():
-        print(f"{what:<32}{time_s:8.2f} s", flush=True)
-    header = f"{'chunk':<32}{'nodes':>9}{'edt':>9}{'1 thread':>10}{'ratio':>7}{'2 threads':>11}{'ratio':>7}{'peak':>9}"
-    print(f"\n{header}  oracle\n{'':<32}{'':>9}{'s':>9}{'s':>10}{'':>7}{'s':>11}{'':>7}{'MB':>9}")
-    first = None
-    for cases in (tissue_cases(data), worst_cases()):
-        for case in cases:
+def report(data: Path, record: bool) -> int:
+    """Prints all tables; 1 if a node is not what the oracle says, else 0."""
+    with measuring("features_start", record=record) as table:
+        for step, time_s in measure_start().items():
+            table.add(step=step, seconds=time_s)
+    first, differing = None, list[str]()
+    with measuring("features", record=record) as table:
+        for case in itertools.chain(tissue_cases(data), worst_cases()):
             first = first or case
             row = in_own_process(case, "chunk")
-            print(
-                f"{case.name:<32}{row['nodes']:9d}{row['wheel']:9.4f}{row['one']:10.4f}{row['one'] / row['wheel']:7.2f}"
-                f"{row['two']:11.4f}{row['two'] / row['wheel']:7.2f}{row['peak_mb']:9.0f}  {row['equal']}",
-                flush=True,
+            table.add(
+                chunk=case.name,
+                labels=row["nodes"],
+                wheel_s=row["wheel"],
+                one_s=row["one"],
+                share=row["one"] / row["wheel"],
+                two_s=row["two"],
+                peak_mb=row["peak_mb"],
             )
+            differing += [f"{case.name}: {row['differs']}"] if row["differs"] else []
     assert first is not None
-    print(f"\n{first.name}")
     times = in_own_process(first, "more")
-    for name, time_s in times.items():
-        print(f"{name:<32}{time_s:8.3f} s{time_s / times['wheel']:9.2f} of the wheel's transform")
+    with measuring("features_parts", record=record) as table:
+        for part, time_s in times.items():
+            table.add(part=part, seconds=time_s, share=time_s / times["wheel"])
+    print("\n".join(["", *differing]) if differing else f"\n{CHECKED_NODES} nodes of each are what the oracle says")
+    return 1 if differing else 0
 
 
-def main() -> None:
-    """Print the tables, or measure one chunk for them."""
+def main() -> int:
+    """Prints the tables, or measure one chunk for them."""
     if sys.argv[1:2] == ["chunk"] or sys.argv[1:2] == ["more"]:
         measure = measure_chunk if sys.argv[1] == "chunk" else measure_more
         print(json.dumps(measure(Path(sys.argv[2]), tuple(float(size) for size in sys.argv[3:6]))))
-        return
+        return 0
     parser = argparse.ArgumentParser(description=__doc__)
     default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
-    report(parser.parse_args().data)
+    record_option(parser)
+    options = parser.parse_args()
+    return report(options.data, options.record)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,9 +22,10 @@ import numpy as np
 from google.cloud.bigtable.data import ReadRowsQuery, row_filters
 
 from infra.local.emulators import bigtable_emulator
+from infra.measurements.record import Table, measuring, record_option
 from infra.standin.bigtable_dump import restore_dump
 from infra.standin.graph.table import read_dump
-from shared.geometry.ids import chunk_coordinates, node_coordinates
+from shared.geometry.ids import chunk_coordinates, node_coordinates, node_key
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.clients import DataClients
 from shared.graph.address import GraphAddress
@@ -84,7 +85,7 @@ def point_reads(clients: DataClients) -> Mapping:
     )
 
     def parents(supervoxels: UInt64Array) -> UInt64Array:
-        keys: list[str | bytes] = [b"%020d" % supervoxel for supervoxel in supervoxels.tolist()]
+        keys: list[str | bytes] = [node_key(supervoxel) for supervoxel in supervoxels.tolist()]
         rows = table.read_rows(ReadRowsQuery(keys, row_filter=newest_parent))
         found = {int(row.row_key): int.from_bytes(row.get_cells()[0].value, "little") for row in rows}
         return np.array([found.get(supervoxel, 0) for supervoxel in supervoxels.tolist()], dtype=np.uint64)
@@ -120,20 +121,13 @@ def supervoxels_by_chunk(graph: GraphServer, dump: Path) -> dict[Triple, UInt64A
     return {(int(x), int(y), int(z)): part for (x, y, z), part in zip(distinct, parts, strict=True)}
 
 
-def report(ways: list[Way], chunks: list[UInt64Array], nodes_per_chunk: float) -> str:
-    """A table: milliseconds per chunk, and how long each way takes compared with the scan."""
-    sizes = [chunk.size for chunk in chunks]
-    lines = [
-        f"{len(chunks)} chunks, on average {np.mean(sizes):.0f} supervoxels and {nodes_per_chunk:.0f} current L2 nodes",
-        f"{'way':<34}{'mean':>9}{'p50':>9}{'p95':>9}   ms per chunk{'ratio':>9}",
-    ]
-    base = ways[0].per_chunk_ms.mean()
+def report(ways: list[Way], table: Table) -> None:
+    """Milliseconds per chunk, and how long each way takes compared with the scan, which is the first."""
+    scan_ms = float(ways[0].per_chunk_ms.mean())
     for way in ways:
-        times = way.per_chunk_ms
-        p50, p95 = np.percentile(times, [50, 95])
-        lines.append(f"{way.name:<34}{times.mean():9.2f}{p50:9.2f}{p95:9.2f}{times.mean() / base:24.2f}")
-    fastest = min(ways, key=lambda way: float(way.per_chunk_ms.mean()))
-    return "\n".join([*lines, f"fastest: {fastest.name}"])
+        mean_ms = float(way.per_chunk_ms.mean())
+        p50_ms, p95_ms = np.percentile(way.per_chunk_ms, [50, 95]).tolist()
+        table.add(way=way.name, mean_ms=mean_ms, p50_ms=p50_ms, p95_ms=p95_ms, ratio=mean_ms / scan_ms)
 
 
 def main() -> None:
@@ -142,6 +136,7 @@ def main() -> None:
     default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
     parser.add_argument("--rounds", type=int, default=3)
+    record_option(parser)
     options = parser.parse_args()
     with bigtable_emulator() as emulator, served(options.data) as server_address:
         os.environ.update(emulator.environment)
@@ -160,7 +155,10 @@ def main() -> None:
         measured = measure(ways, chunks, options.rounds)
         mapped = np.unique(server.l2_of_supervoxels(np.concatenate(chunks), None).l2_ids)
         n_nodes = len(chunk_coordinates(mapped, server.geometry().layout))
-        print(report(measured, chunks, n_nodes / len(chunks)))
+        n_supervoxels = sum(chunk.size for chunk in chunks)
+        print(f"{len(chunks)} chunks of {n_supervoxels} supervoxels and {n_nodes} current L2 nodes")
+        with measuring("graph_table", record=options.record) as table_of_times:
+            report(measured, table_of_times)
         clients.close()
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import os
 import tempfile
 import time
 from datetime import UTC, datetime
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from infra.measurements.record import measuring, record_option
 from shared.features.api import supervoxel_features
 from shared.geometry.grid import GraphGeometry
 from shared.store.open import open_store
@@ -68,25 +71,25 @@ def measure(info: dict[str, object], folder: Path, size: Triple, start: int, rou
 
 
 def main() -> None:
-    """Prints a line per size of chunk."""
+    """Prints a line for each size of chunk."""
     import crackle
 
     parser = argparse.ArgumentParser(description=__doc__)
     default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--rounds", type=int, default=2)
+    record_option(parser)
     options = parser.parse_args()
     packed = gzip.decompress((options.data / "segmentation_512.npy.ckl.gz").read_bytes())
     labels = np.asfortranarray(crackle.decompress(packed)).astype(np.uint64)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         info = write(labels, folder)
-        print(f"{'chunk':<18}{'megavoxels':>11}{'seconds':>9}{'reading':>9}{'rows':>7}")
-        for size in SIZES:
-            for label, start in (("", 0), (" empty", 512)):
+        with measuring("ingest_rates", record=options.record) as table:
+            for size, (label, start) in itertools.product(SIZES, (("", 0), (" empty", 512))):
                 seconds, read_s, rows = measure(info, folder, size, start, options.rounds)
-                text = "x".join(map(str, size)) + label
-                print(f"{text:<18}{np.prod(size) / 1e6:>11.2f}{seconds:>9.3f}{read_s:>9.3f}{rows:>7}")
+                name, megavoxels = "x".join(map(str, size)) + label, prod(size) / 1e6
+                table.add(chunk=name, megavoxels=megavoxels, seconds=seconds, read_s=read_s, rows=rows)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from infra.local.emulators import bigtable_emulator
+from infra.measurements.record import measuring, record_option
 from infra.simulation.ingest import DATASET, MOMENT, TABLE, SimulatedIngest, simulated_service
 from infra.simulation.world import Cloud, RecordedQueue
 from shared.store.open import open_store
@@ -58,12 +59,17 @@ def median_s(call: Callable[[], object], rounds: int) -> float:
 
 
 def main() -> None:
-    """Prints a line per store."""
+    """Prints a line for each store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    record_option(parser)
+    options = parser.parse_args()
     marks = all_marks()
-    with tempfile.TemporaryDirectory() as folder, stores(Path(folder)) as opened:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stores(Path(folder)) as opened,
+        measuring("ingest_status", record=options.record) as table,
+    ):
         for name, store in opened.items():
             store.create_table(TABLE, TableMeta(DATASET, "graphene://server", MOMENT))
             store.write_marks(TABLE, marks)
@@ -71,10 +77,9 @@ def main() -> None:
             status = ingest.status(DATASET)
             if not status.finished:
                 raise AssertionError(f"the marks are not those of a finished run: {status}")
-            read_s = median_s(lambda store=store: store.read_marks(TABLE, "done/"), rounds)
-            whole_s = median_s(lambda ingest=ingest: ingest.status(DATASET), rounds)
-            print(f"{name}: {status.total_chunks:,} chunks, {len(marks):,} marks: status {whole_s:.2f} s, ", end="")
-            print(f"{read_s:.2f} s of it reading", flush=True)
+            read_s = median_s(lambda store=store: store.read_marks(TABLE, "done/"), options.rounds)
+            whole_s = median_s(lambda ingest=ingest: ingest.status(DATASET), options.rounds)
+            table.add(store=name, chunks=status.total_chunks, marks=len(marks), status_s=whole_s, read_s=read_s)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from kvdbclient.bigtable.client import Client
 from infra.local import emulators
 from infra.local.emulators import Emulator
 from infra.standin.bigtable_dump import restore_dump
-from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE, feature_cells
+from shared.attributes import ATTRIBUTES, PCGL2CACHE_ATTRIBUTES, VOXELLESS_SIZE, feature_cells
 from shared.errors import StorageUnavailableError
 from shared.google.bigtable import admin
 from shared.google.bigtable.address import TableAddress
@@ -201,7 +201,8 @@ def test_the_real_table_is_read_byte_for_byte(store: BigtableStore, shared_data:
     for cell in cells:
         if cell.row_key.isdigit():
             expected.setdefault(int(cell.row_key), {})[cell.qualifier] = cell.value
-    assert rows_of(store, table_id, np.array(list(expected), dtype=np.uint64)) == expected
+    ids, names = np.array(list(expected), dtype=np.uint64), list(PCGL2CACHE_ATTRIBUTES.names)
+    assert rows_of(store, table_id, ids, names) == expected
 
 
 def fresh_instance() -> str:

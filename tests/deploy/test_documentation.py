@@ -39,6 +39,32 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "site" / "tutorial" / "index.html").is_file()
+    html = {path: path.read_text() for path in (tmp_path / "site").rglob("*.html")}
+    assert {path.name: found for path, text in html.items() if (found := loaded_from_elsewhere(text))} == {}
+    diagrams = [path for path, text in html.items() if 'class="mermaid"' in text]
+    assert [path.parent.name for path in diagrams] == ["design"]
+    for path in diagrams:
+        (script,) = re.findall(r'src="([^"]*mermaid[^"]*)"', html[path])
+        assert (path.parent / script).resolve().is_file()
+
+
+def loaded_from_elsewhere(html: str) -> list[str]:
+    """Elements of a page that a browser loads from another host."""
+    return re.findall(r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="?(?:https?:)?//[^>]*>', html)
+
+
+def test_what_is_loaded_from_elsewhere_would_be_found() -> None:
+    assert loaded_from_elsewhere('<script async src="https://unpkg.com/x.js"></script>')
+    assert loaded_from_elsewhere('<link rel=stylesheet href="//fonts/x.css">')
+    assert not loaded_from_elsewhere('<a href="https://github.com"><img src="images/neuron.svg">')
+
+
+def test_diagrams_can_be_read_by_mermaid() -> None:
+    """It takes no node of these names."""
+    diagrams = [block for page in PAGES.values() for block in blocks(page, "mermaid")]
+    nodes = {name for diagram in diagrams for name in re.findall(r"(?<![\w(\[])(\w+)[\[({]", diagram)}
+    assert {"lookup", "ingest", "compute"} <= nodes
+    assert nodes & {"graph", "flowchart", "subgraph", "end", "class", "style", "click", "default"} == set()
 
 
 def test_every_page_of_the_site_is_in_its_navigation() -> None:

@@ -13,7 +13,7 @@ from math import prod
 import pytest
 
 from shared.ingest.control.prices import LIST_PRICES
-from shared.ingest.control.rates import ROW_BYTES, ROWS_WRITTEN_PER_NODE_AND_S, default_rates
+from shared.ingest.control.rates import ROW_BYTES, ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S, default_rates
 from tests.support.documentation import ROOT, blocks, pages
 
 PAGES = pages()
@@ -161,7 +161,7 @@ def test_costs_follow_from_the_price_list() -> None:
     assert said(r"\| ([\d.]+) for computing \(") == pytest.approx(1e6 * rates.core_s_per_chunk * second, rel=0.01)
     files = rates.files_per_chunk(shape)
     assert said(r"([\d.]+) for reading 128 files") == pytest.approx(files * prices.million_file_reads, rel=0.01)
-    node_hours = rows / ROWS_WRITTEN_PER_NODE_AND_S / 3600
+    node_hours = rows / ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S / 3600
     assert said(r"([\d.]+) for Bigtable nodes while") == pytest.approx(node_hours * prices.table_node_hour, rel=0.01)
     gib = rows * ROW_BYTES / 2**30
     assert said(r"and ([\d.]+) a month for storing") == pytest.approx(gib * prices.table_gib_month, rel=0.02)

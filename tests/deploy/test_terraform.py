@@ -101,26 +101,30 @@ def test_the_look_up_cannot_write_rows(plans: dict[str, str]) -> None:
 
 
 @needs_check
-def test_the_table_of_states_is_as_the_store_would_make_it_and_the_look_up_reads_it_only(plans: dict[str, str]) -> None:
-    from shared.store.states import STATE_DAYS, STATE_FAMILY, STATES_TABLE
+def test_the_table_of_states_is_as_the_store_would_make_it_and_all_that_use_it_write_it(plans: dict[str, str]) -> None:
+    from shared.store.states import QUOTA_FAMILY, QUOTA_HOURS, STATE_DAYS, STATE_FAMILIES, STATE_FAMILY, STATES_TABLE
 
+    hours = {STATE_FAMILY: 24 * STATE_DAYS, QUOTA_FAMILY: QUOTA_HOURS}
     for example, plan in plans.items():
         (table,) = resources(plan, "google_bigtable_table").values()
-        (policy,) = resources(plan, "google_bigtable_gc_policy").values()
         assert values(table, "name") == [STATES_TABLE]
-        assert values(table, "family") == values(policy, "column_family") == [STATE_FAMILY]
-        assert values(policy, "mode") == ["UNION"]
-        assert values(policy, "duration") == [f"{24 * STATE_DAYS}h"]
-        assert values(policy, "number") == ["1"]
+        assert set(values(table, "family")) == set(STATE_FAMILIES)
+        policies = {
+            values(text, "column_family")[0]: text for text in resources(plan, "google_bigtable_gc_policy").values()
+        }
+        assert set(policies) == set(STATE_FAMILIES)
+        for family, kept_hours in hours.items():
+            assert values(policies[family], "mode") == ["UNION"]
+            assert values(policies[family], "duration") == [f"{kept_hours}h"]
+            assert values(policies[family], "number") == ["1"]
         members = resources(plan, "google_bigtable_table_iam_member")
         roles = {
             name.partition('["')[2].rstrip('"]'): values(text, "role")
             for name, text in members.items()
             if ".states[" in name
         }
-        reads, writes = ["roles/bigtable.reader"], ["roles/bigtable.user"]
-        edits = {"edits": writes} if example.startswith("petascale") else {}
-        assert roles == {"lookup": reads, "compute": writes, "ingest": writes, **edits}
+        services = ["lookup", "compute", "ingest", *(["edits"] if example.startswith("petascale") else [])]
+        assert roles == {service: ["roles/bigtable.user"] for service in services}
 
 
 @needs_check

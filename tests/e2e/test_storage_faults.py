@@ -71,7 +71,7 @@ def test_an_ingest_goes_on_by_itself_after_its_deliveries_were_locked(
         other = sqlite3.connect(stack.state / "deliveries.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         time.sleep(FAULT_S)
-        assert "the deliveries are away" in (stack.state / "logs" / "dispatch.log").read_text()
+        assert "deliveries are unavailable" in (stack.state / "logs" / "dispatch.log").read_text()
         other.close()
         yield
         wait_until(lambda: nothing_is_left(stack), "all deliveries to be over")

@@ -150,6 +150,12 @@ def test_no_more_are_looked_at_than_asked_for(place: Place) -> None:
 
 def test_a_place_that_is_none_and_a_topic_that_is_missing_are_named(tmp_path: Path) -> None:
     assert "/nowhere.db is neither" in complaint("list", "/nowhere.db")
+    (tmp_path / "other.db").write_bytes(b"no database, but long enough to be looked at as one" * 99)
+    done = CliRunner().invoke(main, ["list", str(tmp_path / "other.db")])
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "Error: the file's dead letters cannot be reached: file is not a database\n",
+    )
     assert "--topic" in complaint("replay", "projects/p/subscriptions/other")
     assert "topics/x is not" in complaint("replay", "projects/p/subscriptions/other", "--topic", "topics/x")
 

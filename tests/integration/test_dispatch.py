@@ -194,7 +194,7 @@ def test_an_outcome_is_written_down_when_a_locked_file_is_free_again(
     wait_until(lambda: len(site.compute.bodies) == 1, "the delivery")
     with locked(site.path):
         site.compute.letting.set()
-        wait_until(lambda: "message-0" in said("the deliveries are away"), "the outcome that cannot be written")
+        wait_until(lambda: "message-0" in said("deliveries are unavailable"), "the outcome that cannot be written")
     wait_until(lambda: site.counts("message") == Counts(done=1), "the outcome")
     site.deliveries.add([Delivery("message", b"second", MISS), Delivery("edit", b"third", EDIT)])
     wait_until(lambda: site.counts("message").done == 2 and site.counts("edit").done == 1, "what came later")
@@ -211,7 +211,7 @@ def test_a_full_disk_is_waited_out(tmp_path: Path, said: Callable[[str], list[st
         wait_until(lambda: site.counts("edit").done == 2, "the lanes at work")
         with full(disk):
             site.compute.letting.set()
-            wait_until(lambda: len(said("the deliveries are away")) > 0, "outcomes that cannot be written")
+            wait_until(lambda: len(said("deliveries are unavailable")) > 0, "outcomes that cannot be written")
         wait_until(lambda: {counts.done for counts in site.deliveries.counts().values()} == {2, 4}, "everything")
         assert sorted(site.compute.bodies) == [b"0", b"1", b"2", b"2", b"2", b"2"]
         assert {counts.leased for counts in site.deliveries.counts().values()} == {0}
@@ -224,10 +224,10 @@ def test_each_outage_is_told_once_by_whoever_meets_it(site: Site, said: Callable
     wait_until(lambda: len(site.compute.bodies) == 2, "two deliveries under way")
     for outage in (1, 2):
         with locked(site.path):
-            wait_until(lambda n=outage: len(said("the deliveries are away")) == n, "an outage")  # type: ignore[misc]
+            wait_until(lambda n=outage: len(said("deliveries are unavailable")) == n, "an outage")  # type: ignore[misc]
             time.sleep(5 * DEADLINE_S)
-        wait_until(lambda n=outage: len(said("the deliveries are back")) == n, "its end")  # type: ignore[misc]
-    assert said("the deliveries are away") == ["renewal", "renewal"]
+        wait_until(lambda n=outage: len(said("deliveries are available again")) == n, "its end")  # type: ignore[misc]
+    assert said("deliveries are unavailable") == ["renewal", "renewal"]
 
 
 @contextmanager
@@ -266,7 +266,7 @@ def test_a_dispatcher_ends_when_it_is_told_to_even_if_its_disk_is_full(tmp_path:
         deliveries.add([Delivery("message", b"", MISS)])
         with full(disk), process(disk / "deliveries.db") as running:
             assert running.stderr is not None
-            assert b"the deliveries are away" in running.stderr.readline()
+            assert b"deliveries are unavailable" in running.stderr.readline()
             running.terminate()
             assert running.wait(WAIT_S) == 0
         (lease,) = deliveries.lease(1, time.time())

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from shared.errors import L2CacheError
-from shared.ingest.control.operations import Operations
+from shared.ingest.control.operations import OPERATIONS, Operations
 from tests.support.graph.small import GRAPH_ID, failing
 from tests.support.ingest_server import serve
 from tests.support.ingest_site import CHUNKS, Site
@@ -94,7 +94,7 @@ def test_numbers_of_thousands_of_digits_are_refused_briefly(
 def test_deep_nesting_is_refused_in_every_field_of_every_operation(url: str) -> None:
     nested = "[" * 1000 + "]" * 1000
     fields = ("dataset", "run", "limit", "after", "resume", "bounding_box", "timestamp", "unit")
-    operations = ("plan", "start", "status", "failed", "retry", "fill", "cancel", "runs")
+    operations = [operation.name for operation in OPERATIONS]
     with requests.Session() as session:
         for operation, field in itertools.product(operations, fields):
             for path, name in ((f"/{operation}", ""), ("/", f'"operation": "{operation}",')):

@@ -78,7 +78,7 @@ def test_a_chunk_that_crashes_its_process_is_told_from_one_that_does_not(world: 
     damage(world, crashing())
     with isolated(60.0) as isolation:
         good = isolation.compute_chunk(RUN, GOOD)
-        assert (good.error, good.nodes > 0) == (None, True)
+        assert (good.error, good.rows > 0) == (None, True)
         assert reason(isolation.compute_chunk(RUN, BAD)) == "the process died (SIGSEGV) while reading the chunk"
         assert isolation.compute_chunk(RUN, GOOD) == good
 
@@ -102,7 +102,7 @@ def test_a_chunk_for_which_memory_does_not_suffice_is_told(world: Path, tmp_path
         "run = Run.from_json(sys.argv[1])\n"
         "with isolated(60.0) as isolation:\n"
         "    results = [isolation.compute_chunk(run, chunk) for chunk in json.loads(sys.argv[2])]\n"
-        "    print(json.dumps([[type(r.error).__name__, str(r.error), r.nodes] for r in results]))\n"
+        "    print(json.dumps([[type(r.error).__name__, str(r.error), r.rows] for r in results]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, RUN.to_json(), json.dumps([GOOD, BAD, GOOD])],

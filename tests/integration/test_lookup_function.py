@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from shared.attributes import PCGL2CACHE_ATTRIBUTES
 from shared.config.version import TITLE
 from shared.errors import ConfigurationError
 from shared.features.result import Features
@@ -50,7 +51,7 @@ def small_features() -> Features:
         "pca_val": np.array([[3, 2, 1], [0, 0, 0], [0.1, 0, 0]], dtype=np.float32),
         "has_pca": np.array([True, False, True]),
     }
-    return Features(np.array(CACHED, dtype=np.uint64), columns)
+    return Features(np.array(CACHED, dtype=np.uint64), columns, PCGL2CACHE_ATTRIBUTES)
 
 
 EXPECTED = {
@@ -95,7 +96,8 @@ class TestOpenRoutes:
         assert (response.status_code, response.text) == (200, TITLE)
 
     def test_attribute_metadata_lists_the_eight(self, client: FlaskClient) -> None:
-        assert json_of(client.get("/l2cache/api/v1/attribute_metadata")) == {
+        metadata = json_of(client.get("/l2cache/api/v1/attribute_metadata"))
+        assert {name: metadata[name] for name in PCGL2CACHE_ATTRIBUTES.names} == {
             "area_nm2": "<class 'numpy.uint32'>",
             "chunk_intersect_count": "<class 'numpy.uint16'>",
             "max_dt_nm": "<class 'numpy.uint16'>",

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, AttributeTable, Mask, feature_cells
+from shared.attributes import (
+    ATTRIBUTES,
+    PCGL2CACHE_ATTRIBUTES,
+    SIZE,
+    VOXELLESS_SIZE,
+    Attribute,
+    AttributeTable,
+    Mask,
+    feature_cells,
+    further_names,
+)
 from shared.errors import UnknownAttributeError
 from shared.features.result import Features
 from shared.geometry.grid import GraphGeometry
@@ -31,9 +41,10 @@ CELLS = {
 
 
 def test_the_attributes_are_those_of_the_table_format() -> None:
-    assert {a.name: (a.dtype.name, a.shape, a.n_bytes) for a in ATTRIBUTES} == CELLS
-    assert [a.name for a in ATTRIBUTES] == sorted(CELLS)
-    assert {a.name for a in ATTRIBUTES if a.mask is not None} == {"pca", "pca_val"}
+    assert {a.name: (a.dtype.name, a.shape, a.n_bytes) for a in PCGL2CACHE_ATTRIBUTES} == CELLS
+    assert [a.name for a in PCGL2CACHE_ATTRIBUTES] == sorted(CELLS)
+    assert set(further_names(ATTRIBUTES)) == set(ATTRIBUTES.names) - set(CELLS)
+    assert {a.name for a in PCGL2CACHE_ATTRIBUTES if a.mask is not None} == {"pca", "pca_val"}
 
 
 def test_types_are_named_as_clients_know_them() -> None:
@@ -45,7 +56,7 @@ def test_written_cells_decode_to_the_features(features: Features) -> None:
     rows = list(feature_cells(features))
     assert [l2_id for l2_id, _ in rows] == features.node_ids.tolist()
     for row, (_, cells) in enumerate(rows):
-        assert set(cells) == set(CELLS)
+        assert set(cells) == set(ATTRIBUTES.names)
         for name, cell in cells.items():
             value = ATTRIBUTES[name].decode(cell)
             if name in ("pca", "pca_val") and not features.has_pca[row]:
@@ -96,7 +107,8 @@ def further(name: str, mask: Mask | None = None) -> Attribute:
 
 
 def test_a_further_attribute_is_in_its_place_of_the_alphabet() -> None:
-    table = ATTRIBUTES.extended(further("between"))
+    table = PCGL2CACHE_ATTRIBUTES.extended(further("between"))
+    assert further_names(table) == ("between",)
     assert list(table.names) == sorted([*CELLS, "between"])
     assert [attribute.name for attribute in table.select(["pca", "between"])] == ["between", "pca"]
 

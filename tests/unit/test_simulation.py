@@ -23,10 +23,10 @@ def test_fanning_out_never_limits_a_thousand_leaves(grid: Triple) -> None:
         assert outcome.wall_s < 1.1 * outcome.ideal_s
 
 
-@pytest.mark.parametrize("mishaps", [{"failures": 0.01}, {"deaths": 0.05}, {"failures": 0.02, "deaths": 0.02}])
-def test_mishaps_cost_time_and_lose_nothing(mishaps: dict[str, float]) -> None:
+@pytest.mark.parametrize("faults", [{"failures": 0.01}, {"deaths": 0.05}, {"failures": 0.02, "deaths": 0.02}])
+def test_faults_cost_time_and_lose_nothing(faults: dict[str, float]) -> None:
     grid = (40, 40, 20)
-    calm, rough = (SimulatedIngest(grid, Cloud(workers=200, **given)).run() for given in ({}, mishaps))
+    calm, rough = (SimulatedIngest(grid, Cloud(workers=200, **given)).run() for given in ({}, faults))
     assert rough.redelivered > 0
     assert rough.wall_s < 1.3 * calm.wall_s
     assert rough.failed_chunks < 0.001 * rough.chunks

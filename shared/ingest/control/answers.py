@@ -29,7 +29,7 @@ def status(status: RunStatus) -> dict[str, Any]:
         "total_chunks": status.total_chunks,
         "completed_chunks": status.completed_chunks,
         "failed_chunks": status.failed_chunks,
-        "rows": status.nodes,
+        "rows": status.rows,
         "foreign_supervoxels": status.foreign_supervoxels,
         "chunks_per_s": round(status.chunks_per_s, 3),
         "time_left_s": None if left_s is None else round(left_s),
@@ -75,7 +75,7 @@ def plan(plan: Plan) -> dict[str, Any]:
         "wall_hours": round(plan.wall_hours, 3),
         "rows": plan.rows,
         "table_bytes": plan.table_bytes,
-        "table_nodes": plan.table_nodes,
+        "table_nodes": plan.bigtable_nodes,
         "rates": {
             "core_s_per_chunk": round(plan.rates.core_s_per_chunk, 4),
             "rows_per_chunk": round(plan.rates.rows_per_chunk, 1),

@@ -214,6 +214,8 @@ def _box(field: Field, value: Any, _now: datetime) -> Corners | None:
         low, high = (float(x0), float(y0), float(z0)), (float(x1), float(y1), float(z1))
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"{field.name} must be [[x, y, z], [x, y, z]], not {shown(value)}") from error
+    except OverflowError as error:  # a whole number that no float can hold
+        raise BadRequestError(f"{field.name} must be of finite numbers, not {shown(value)}") from error
     if not all(abs(number) < _BEYOND_EXACT for number in low + high):
         raise BadRequestError(f"{field.name} must be of finite numbers, not {shown(value)}")
     if not all(a < b for a, b in zip(low, high, strict=True)):

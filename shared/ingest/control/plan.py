@@ -19,7 +19,7 @@ from shared.ingest.control.rates import (
     LOG_BYTES_PER_TASK,
     READ_BYTES_PER_VOXEL,
     ROW_BYTES,
-    ROWS_WRITTEN_PER_NODE_AND_S,
+    ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S,
     Rates,
     default_rates,
 )
@@ -98,7 +98,7 @@ class Plan:
       wall_hours: from start to end at that concurrency.
       rows: of the cache table.
       table_bytes: of these rows.
-      table_nodes: Bigtable nodes that such a rate of writing needs.
+      bigtable_nodes: Bigtable nodes that such a rate of writing needs.
       cost: what it will cost.
       beside: what may come on top.
       prices: at which prices.
@@ -113,7 +113,7 @@ class Plan:
     wall_hours: float
     rows: int
     table_bytes: int
-    table_nodes: int
+    bigtable_nodes: int
     cost: Cost
     beside: CostBeside
     prices: Prices
@@ -140,13 +140,13 @@ def make_plan(
     # The last leaf to start begins when the others of its round end.
     wall_s = max(worker_s / at_once + worker_s / tasks.leaves, tasks.leaves / (DISPATCHES_PER_S * queues))
     rows = round(chunks * rates.rows_per_chunk)
-    nodes = max(1, round(rows / wall_s / ROWS_WRITTEN_PER_NODE_AND_S + 0.5))
+    bigtable_nodes = max(1, round(rows / wall_s / ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S + 0.5))
     all_tasks = sum(tasks.expand) + tasks.leaves
     cost = Cost(
         compute=worker_s * (prices.vcpu_s + LEAF_MEMORY_GIB * prices.memory_gib_s),
         requests=all_tasks * (2 * prices.million_tasks + prices.million_requests) / 1e6,
         reads=chunks * rates.files_per_chunk(chunk_size_voxels) * prices.million_file_reads / 1e6,
-        table_nodes=nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
+        table_nodes=bigtable_nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
         table_month=rows * ROW_BYTES / 2**30 * prices.table_gib_month,
         logging=all_tasks * LOG_BYTES_PER_TASK / 2**30 * prices.log_gib,
     )
@@ -161,7 +161,7 @@ def make_plan(
         wall_hours=wall_s / 3600,
         rows=rows,
         table_bytes=rows * ROW_BYTES,
-        table_nodes=nodes,
+        bigtable_nodes=bigtable_nodes,
         cost=cost,
         beside=CostBeside(read_gib * prices.region_gib, ALERTS * prices.alert_month),
         prices=prices,
@@ -194,7 +194,7 @@ def _rates(pieces: Iterable[Piece]) -> Rates | None:
     chunks = sum(piece.stop - piece.first for piece in whole)
     if chunks < RATED_CHUNKS:
         return None
-    busy_s, rows = sum(piece.busy_s for piece in whole), sum(piece.nodes for piece in whole)
+    busy_s, rows = sum(piece.busy_s for piece in whole), sum(piece.rows for piece in whole)
     return Rates(busy_s / chunks, rows / chunks, f"{chunks} chunks of this table that are done")
 
 

@@ -34,7 +34,7 @@ ALERTS = 5
 """That `infra/terraform` makes, of one condition each."""
 
 LEAF_MEMORY_GIB = 4
-ROWS_WRITTEN_PER_NODE_AND_S = 14_000
+ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S = 14_000
 STORAGE_CHUNK_VOXELS = 64**3
 ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-22; a test run of this dataset makes them its own"
 

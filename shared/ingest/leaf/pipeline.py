@@ -62,13 +62,13 @@ class ChunkResult:
 
     Attributes:
       chunk: the chunk.
-      nodes: rows written.
+      rows: how many were written.
       error: why there are none, if it failed.
       foreign_supervoxels: supervoxels that the graph gives to nodes of other chunks; they were left out.
     """
 
     chunk: Triple
-    nodes: int = 0
+    rows: int = 0
     error: L2CacheError | None = None
     foreign_supervoxels: int = 0
 

@@ -106,7 +106,7 @@ class LeafProgress:
             Piece(
                 first=stretch[0][0],
                 stop=stretch[-1][0] + 1,
-                nodes=sum(result.nodes for _, result in stretch),
+                rows=sum(result.rows for _, result in stretch),
                 busy_s=busy_s * len(stretch) / len(done),
                 finished_s=now_s,
                 generation=self._task.run.generation,

@@ -55,7 +55,7 @@ class LeafOutcome:
     Attributes:
       chunks: how many chunks it closed.
       failed: how many of these failed for good.
-      nodes: rows written.
+      nodes: how many nodes' rows it wrote.
       left: open chunks of the block that were handed on.
     """
 
@@ -196,7 +196,7 @@ class LeafService:
         if left:
             self.queue.enqueue([replace(task, part=task.block.volume - left).to_task()])
         failed = sum(len(piece.failed) for piece in pieces)
-        outcome = LeafOutcome(len(progress.results), failed, sum(piece.nodes for piece in pieces), left)
+        outcome = LeafOutcome(len(progress.results), failed, sum(piece.rows for piece in pieces), left)
         event(_logger, logging.INFO, "block computed", **_fields(task), **vars(outcome), **steps.fields())
         return outcome
 

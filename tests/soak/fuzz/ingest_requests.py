@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 from urllib.parse import quote
 
+from shared.ingest.control.operations import OPERATIONS as KNOWN_OPERATIONS
 from tests.soak.fuzz.case import Case, chunked, http
 from tests.soak.fuzz.values import NUMBERS, TEXTS, altered, json_object, json_text, json_value, mutated
 from tests.support.graph.small import GRAPH_ID
 
-OPERATIONS = ("plan", "start", "status", "failed", "retry", "fill", "cancel", "runs")
+OPERATIONS = tuple(operation.name for operation in KNOWN_OPERATIONS)
 MOMENTS = (
     *("2026-06-01 00:00:00", "2026-06-01T00:00:00Z", "2026-06-01", "2026-06-01 00:00:00.999999+14:00", "2026-W23-1"),
     *("0226-06-01 00:00:00", "0001-01-01T00:00:00+23:59", "0001-01-01", "9999-12-31T23:59:59-23:59", "9999-12-31"),

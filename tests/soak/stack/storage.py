@@ -57,7 +57,7 @@ class Storage(ABC):
         self._letter_box.replay([letter.id for letter in letters], _MOST_LETTERS)
 
     def close(self) -> None:  # noqa: B027  # SQLite files are opened for each look
-        """Lets go of connections."""
+        """Closes the connections."""
 
 
 class EmbeddedStorage(Storage):

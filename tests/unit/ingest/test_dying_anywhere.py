@@ -109,7 +109,7 @@ def test_a_run_that_dies_at_any_moment_ends_complete_with_the_same_rows(tmp_path
         status = site.ingest.status(GRAPH_ID)
         assert (status.completed_chunks, status.failed_chunks, status.finished) == (8, 0, True)
         assert site.cache.rows() == calm.cache.rows()
-        assert status.nodes == calm.ingest.status(GRAPH_ID).nodes
+        assert status.rows == calm.ingest.status(GRAPH_ID).rows
         if not countdown.died:
             break
     assert moments > 20
@@ -152,7 +152,7 @@ def test_tasks_in_any_order_and_number_end_in_the_same_place(
         site.deliver(chosen)
         known[known.index(chosen)] = replace(chosen, attempt=0)
     status = site.ingest.status(GRAPH_ID)
-    assert (status.completed_chunks, status.nodes) == (CHUNKS, len(site.cache.graph.members))
+    assert (status.completed_chunks, status.rows) == (CHUNKS, len(site.cache.graph.members))
     assert sorted(site.cache.rows()) == sorted(site.cache.graph.members)
 
 

@@ -99,7 +99,7 @@ def test_a_death_costs_no_finished_work(site: Site) -> None:
     site.leaf.compute_block(body)
     assert len(reads) == CHUNKS - done_before
     status = site.ingest.status(GRAPH_ID)
-    assert (status.completed_chunks, status.nodes) == (CHUNKS, len(site.cache.graph.members))
+    assert (status.completed_chunks, status.rows) == (CHUNKS, len(site.cache.graph.members))
 
 
 def test_fast_chunks_are_written_down_by_number(site: Site) -> None:
@@ -130,7 +130,7 @@ def test_what_several_deaths_left_is_put_together(site: Site) -> None:
     outcome = site.leaf.compute_block(body)
     assert outcome.chunks < CHUNKS / 2
     status = site.ingest.status(GRAPH_ID)
-    assert (status.completed_chunks, status.nodes) == (CHUNKS, len(site.cache.graph.members))
+    assert (status.completed_chunks, status.rows) == (CHUNKS, len(site.cache.graph.members))
     assert not site.cache.store.read_marks(TABLE_ID, "doing/")
 
 

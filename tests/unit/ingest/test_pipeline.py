@@ -95,7 +95,7 @@ def test_rows_and_results_do_not_depend_on_the_batches(cache: SmallCache, tmp_pa
         alone.service.write_rows(GRAPH_ID, [features], StepTimer())
     results = computed(Watched(cache.service), batch_chunks)
     assert [result.chunk for result in results] == ALL
-    assert sum(result.nodes for result in results) == len(alone.rows()) > len(ALL)
+    assert sum(result.rows for result in results) == len(alone.rows()) > len(ALL)
     assert cache.rows() == alone.rows()
     alone.store.close()
 
@@ -158,7 +158,7 @@ def test_of_a_batch_that_the_graph_refuses_only_the_chunk_that_is_the_cause_fail
     results = computed(computer, 4)
     assert [result.chunk for result in results if result.error] == [ALL[6]]
     assert [result.chunk for result in results] == ALL
-    assert len(cache.rows()) == sum(result.nodes for result in results)
+    assert len(cache.rows()) == sum(result.rows for result in results)
 
 
 def test_a_graph_that_is_away_fails_the_batch_and_is_not_pressed_with_its_parts(cache: SmallCache) -> None:
@@ -171,7 +171,7 @@ def test_a_graph_that_is_away_fails_the_batch_and_is_not_pressed_with_its_parts(
 def test_a_write_that_fails_fails_what_it_should_have_written(cache: SmallCache) -> None:
     computer = Watched(cache.service, {"write": refusing(L2CacheError("full"), ALL[1])})
     results = computed(computer, 3)
-    assert [(result.chunk, result.nodes) for result in results if result.error] == [(chunk, 0) for chunk in ALL[:3]]
+    assert [(result.chunk, result.rows) for result in results if result.error] == [(chunk, 0) for chunk in ALL[:3]]
     assert all(result.error is None for result in results[3:])
 
 

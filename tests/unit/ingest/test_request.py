@@ -78,6 +78,8 @@ def test_without_a_timestamp_the_present_is_taken() -> None:
         ({"dataset": "d", "bounding_box": [[1, 2, 3], [4, 5]]}, "bounding_box"),
         ({"dataset": "d", "bounding_box": [[1, 2, 3], [4, 5, "x"]]}, "bounding_box"),
         ({"dataset": "d", "bounding_box": [[1, 2, 3], [4, 5, float("nan")]]}, "finite"),
+        ({"dataset": "d", "bounding_box": [[1, 2, 3], [4, 5, 10**400]]}, "finite"),
+        ({"dataset": "d", "bounding_box": [[-(10**400), 2, 3], [4, 5, 6]]}, "finite"),
         ({"dataset": "d", "bounding_box": [[1, 2, 3], [4, 5, 3]]}, "empty"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_run_ends_with_a_row_for_every_node_and_every_chunk_done(site: Site) -
     status = site.ingest.status(GRAPH_ID)
     assert (status.run, status.completed_chunks, status.failed_chunks, status.finished) == (run, CHUNKS, 0, True)
     assert sorted(site.cache.rows()) == sorted(site.cache.graph.members)
-    assert status.nodes == len(site.cache.graph.members)
+    assert status.rows == len(site.cache.graph.members)
 
 
 def test_the_table_is_made_with_the_runs_moment(site: Site) -> None:

@@ -31,7 +31,7 @@ def records(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_operation_goes_on(site: Site) -> None:
     operations = Operations(site.ingest)
-    for name in ("status", "failed", "retry", "cancel", "plan"):
+    for name in ("status", "failed", "retry", "fill", "cancel", "plan"):
         operations.run(name, {"dataset": GRAPH_ID})
     started = operations.run("start", {"dataset": GRAPH_ID, "timestamp": "2026-06-02"})
     operations.run("cancel", {"dataset": GRAPH_ID, "run": started["run_id"]})
@@ -59,7 +59,10 @@ def test_it_is_logged_with_its_key(site: Site, records: pytest.LogCaptureFixture
     assert record.fields["mark"] == f"run/{BROKEN}"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"null", b'{"nodes": 1}', b'{"failed": []}', b"\xff"])
+NO_LIST = b'{"nodes": 1, "busy_s": 1, "finished_s": 1, "generation": 0, "failed": {}, "attributes": 5}'
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"null", b'{"nodes": 1}', b'{"failed": []}', b"\xff", NO_LIST])
 def test_chunks_of_a_mark_of_progress_that_cannot_be_read_count_as_open(tmp_path: Path, value: bytes) -> None:
     site = Site(tmp_path)
     run = site.start()

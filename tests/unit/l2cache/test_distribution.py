@@ -9,6 +9,9 @@ import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
+from shared.sqlite.deliveries import Deliveries
+from shared.sqlite.delivery import Delivery
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -44,7 +47,13 @@ def test_the_wheel_holds_the_client_only_and_its_command(tmp_path: Path) -> None
     assert "l2cache = l2cache.commands:main" in entry_points
     needs = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
     assert sorted(need.split(">")[0] for need in needs) == ["click", "requests", "tqdm"]
-    elsewhere = [sys.executable, "-c", "from l2cache.commands import main; main(['deadletters', 'list', 'setup.cfg'])"]
-    (tmp_path / "installed" / "setup.cfg").touch()
-    done = subprocess.run(elsewhere, capture_output=True, text=True, check=False, cwd=tmp_path / "installed")
-    assert (done.returncode, "checkout" in done.stderr) == (2, True)
+    deliveries = Deliveries(tmp_path / "deliveries.db")
+    deliveries.add_dead_letter(Delivery("message", b"12345678", {"table_id": "graph"}), 10, "the volume is away")
+    deliveries.close()
+    program = "from l2cache.commands import main; main(['deadletters', 'list', '../deliveries.db'])"
+    # isolated: neither the checkout nor what it adds to the path
+    alone = f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); {program}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", alone], capture_output=True, text=True, cwd=tmp_path / "installed"
+    )
+    assert (done.returncode, done.stdout) == (0, "1\ttable_id=graph\t8 bytes\t10 attempts\tthe volume is away\n")

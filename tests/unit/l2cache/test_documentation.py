@@ -14,7 +14,7 @@ from infra.local.stack import main as stack
 from infra.standin.build import main as build
 from infra.standin.serve import main as serve
 from l2cache.commands import main
-from l2cache.terminal import ALL_WELL, AWAY, INTERRUPTED, REFUSED, UNHAPPY
+from l2cache.terminal import INTERRUPTED, REFUSED, RUN_FAILED, SUCCESS, UNREACHABLE
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "terminal.md").read_text()
 PROGRAMS: dict[str, click.Command] = {
@@ -67,4 +67,4 @@ def test_a_written_command_is_understood(text: str, tmp_path: Path, monkeypatch:
 
 def test_the_exit_statuses_are_the_clients() -> None:
     rows = {int(number) for number in re.findall(r"^\| (\d+) \|", PAGE, re.M)}
-    assert rows == {ALL_WELL, UNHAPPY, REFUSED, AWAY, INTERRUPTED}
+    assert rows == {SUCCESS, RUN_FAILED, REFUSED, UNREACHABLE, INTERRUPTED}

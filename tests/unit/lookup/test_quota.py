@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections import Counter, defaultdict
 
@@ -77,6 +78,28 @@ def test_callers_and_minutes_are_apart() -> None:
     assert granted(quota, "a", 5, 20) == 0
     clock.now_s += 0.1
     assert granted(quota, "a", 5, 20) == 5
+
+
+@pytest.mark.parametrize("limit", [399, 400, 600, 5000])
+@pytest.mark.parametrize("burst", [1, 7, 1000])
+def test_twenty_instances_grant_at_most_105_percent_in_whatever_order_they_are_met(limit: int, burst: int) -> None:
+    several = instances(MemoryCounters(), 20, Clock())
+    order = random.Random(limit * burst)
+    had, asked = 0, 0
+    while asked < 3 * limit:
+        quota, asked = order.choice(several), asked + burst
+        had += granted(quota, "a", limit, burst)
+    had += sum(granted(quota, "a", limit, 100) for quota in several)
+    assert 0.95 * limit <= had <= (limit if limit < 400 else 1.05 * limit)
+
+
+def test_who_comes_seldom_asks_no_counter() -> None:
+    clock, counters = Clock(), MemoryCounters()
+    several = instances(counters, 20, clock)
+    for _ in range(3):
+        assert all(quota.take("a", 600).granted for quota in several)
+        clock.now_s += 60
+    assert counters.calls == 0
 
 
 @given(

@@ -102,9 +102,17 @@ def test_the_look_up_cannot_write_rows(plans: dict[str, str]) -> None:
 
 @needs_check
 def test_the_table_of_states_is_as_the_store_would_make_it_and_all_that_use_it_write_it(plans: dict[str, str]) -> None:
-    from shared.store.states import QUOTA_FAMILY, QUOTA_HOURS, STATE_DAYS, STATE_FAMILIES, STATE_FAMILY, STATES_TABLE
+    from shared.store.states import (
+        QUOTA_FAMILY,
+        QUOTA_HOURS,
+        STATE_DAYS,
+        STATE_FAMILIES,
+        STATE_FAMILY,
+        STATES_TABLE,
+        TOTALS_FAMILY,
+    )
 
-    hours = {STATE_FAMILY: 24 * STATE_DAYS, QUOTA_FAMILY: QUOTA_HOURS}
+    hours = {STATE_FAMILY: 24 * STATE_DAYS, QUOTA_FAMILY: QUOTA_HOURS, TOTALS_FAMILY: 24 * STATE_DAYS}
     for example, plan in plans.items():
         (table,) = resources(plan, "google_bigtable_table").values()
         assert values(table, "name") == [STATES_TABLE]

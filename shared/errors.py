@@ -37,7 +37,16 @@ class UnknownAttributeError(BadRequestError):
 
 
 class TooLargeError(PermanentError):
-    """A body, or what it unpacks to, or a list of ids exceeds its limit; the message states the limit."""
+    """A body, or what it unpacks to, a list of ids or an answer exceeds its limit; the message states the limit.
+
+    Args:
+      message: what is too large.
+      max_ids: how many ids would fit, if that is what the sender can change.
+    """
+
+    def __init__(self, message: str, max_ids: int | None = None) -> None:
+        super().__init__(message)
+        self.max_ids = max_ids
 
 
 class BrokenBodyError(TransientError):

@@ -4,6 +4,7 @@ POST /<operation>       a JSON object, see `shared.ingest.control.operations`
 GET  /<operation>       of those that change nothing: the same as parameters of the query
 POST /                  {"operation": "start", ...}: what `gcloud functions call` can send
 GET  /operations        all operations and their fields, for whoever builds a client
+GET  /openapi.json      the same and more, in OpenAPI 3.1
 POST /expand            a task of the queue
 GET  /health
 """
@@ -32,6 +33,7 @@ from shared.tasks.open import addresses_of, open_queue
 from shared.telemetry.log import configure, get_logger, never_succeeds
 from shared.web.answers import acknowledged, enable_gzip, json_response
 from shared.web.body import read_body
+from shared.web.description import OPENAPI_PATH, answer_description, link_to_description
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
 from shared.web.health import answer_health
@@ -41,7 +43,7 @@ _logger = get_logger("ingest")
 
 def create_app(settings: Settings, service: IngestService, known: tuple[Operation, ...] = OPERATIONS) -> flask.Flask:
     """The routes of the ingest function over a service and the operations on it."""
-    app = flask.Flask("ingest")
+    app = flask.Flask("ingest", static_folder=None)
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
     enable_gzip(app)
@@ -61,7 +63,24 @@ def create_app(settings: Settings, service: IngestService, known: tuple[Operatio
         return json_response({"new_tasks": new_tasks})
 
     _add_operations(app, settings, Operations(service, known=known))
+    _describe(app, known)
     return app
+
+
+def _describe(app: flask.Flask, known: tuple[Operation, ...]) -> None:
+    """Answers the description, and says where it is to whoever asks for what there is not: there is no start page."""
+
+    def description() -> dict[str, Any]:
+        from shared.ingest.control.description import describe_ingest  # hardly ever asked for
+
+        return describe_ingest(known)
+
+    def link(response: flask.Response) -> flask.Response:
+        has_route = flask.request.url_rule is not None
+        return response if has_route else link_to_description(response, OPENAPI_PATH)
+
+    answer_description(app, (OPENAPI_PATH,), description)
+    app.after_request(link)
 
 
 def _add_operations(app: flask.Flask, settings: Settings, operations: Operations) -> None:

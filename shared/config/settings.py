@@ -49,6 +49,10 @@ class Settings:
     auth_service_namespace: Annotated[
         str, Setting("AUTH_SERVICE_NAMESPACE", "namespace of tables at the authentication service")
     ] = "pychunkedgraph"
+    token_name: Annotated[
+        str,
+        Setting("TOKEN_NAME", "name of the cookie, and of the parameter of the query, that may carry a CAVE token"),
+    ] = "middle_auth_token"  # noqa: S105  # a name
     max_body_bytes: Annotated[
         int, Setting("L2CACHE_MAX_BODY_BYTES", "largest request body, packed and unpacked", least=1)
     ] = 16 * 1024 * 1024

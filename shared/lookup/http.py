@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import flask
 from flask_cors import CORS
@@ -20,17 +20,21 @@ from shared.lookup.auth import Authorizer
 from shared.lookup.caller import caller_of_request
 from shared.lookup.found import WITHOUT_A_ROW, Found, IdState
 from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate_limits
-from shared.lookup.query import parse_query
+from shared.lookup.metadata import full_metadata, type_names
+from shared.lookup.parameters import FULL, IGNORED_HEADER, METADATA_OPTIONS, ignored_header, ignored_names
+from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
+from shared.lookup.query import parse_query, read_boolean
 from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
+from shared.lookup.sizes import read_ids_body
 from shared.lookup.totals_route import add_totals_route
 from shared.lookup.user_limits import UserLimits
 from shared.store.quota import QuotaCounters
 from shared.store.totals import TotalsMemory
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
-from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed
-from shared.web.body import read_body
+from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed, set_readable_header
+from shared.web.description import answer_description, link_to_description
 from shared.web.errors import answer_errors
 from shared.web.health import HEALTH_ENDPOINT, answer_health
 
@@ -72,35 +76,47 @@ def create_app(
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
-    # Flask runs these in reverse: the CORS headers, packing, then the record of it all.
+    # Flask runs these in reverse: the CORS headers, ours beside them, packing, then the record of it all.
     _record_requests(app)
     enable_gzip(app)
+    app.after_request(_name_ignored)
     answer_rate_limits(app)
     CORS(app, expose_headers=["WWW-Authenticate", "Retry-After", *RATE_LIMIT_HEADERS], max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings, attributes)
+    answer_description(app, description_paths(settings), lambda: _description(settings, attributes))
     _add_attributes_route(app, service, datasets, authorize, limiter, settings, attributes)
-    totals_path = _prefixed(settings, "/api/v1/table/<dataset>/totals")
+    totals_path = prefixed(settings, "/api/v1/table/<dataset>/totals")
     add_totals_route(app, totals_path, service, memory, datasets, authorize, limiter, settings, attributes)
     return app
 
 
-def _prefixed(settings: Settings, path: str) -> str:
-    return f"/{settings.url_prefix}{path}" if settings.url_prefix else path
+def _description(settings: Settings, attributes: AttributeTable) -> dict[str, Any]:
+    from shared.lookup.description import describe_lookup  # hardly ever asked for: no load at a cold start
+
+    return describe_lookup(settings, attributes)
 
 
 def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, attributes: AttributeTable) -> None:
     """What needs no token: name and version, the attributes, the datasets, and whether the function is alive."""
-    types = {attribute.name: attribute.type_name for attribute in attributes}
-    mapping = datasets.mapping()
+    answers = {"types": type_names(attributes), "full": full_metadata(attributes), "mapping": datasets.mapping()}
+
+    def attribute_metadata() -> flask.Response:
+        parameters = flask.request.args.to_dict(flat=False)
+        full = read_boolean(parameters.get(FULL.name), default=False)
+        flask.g.ignored = ignored_names(parameters, METADATA_OPTIONS, (settings.token_name,))
+        return json_response(answers["full" if full else "types"])
+
+    def table_mapping() -> flask.Response:
+        flask.g.ignored = ignored_names(flask.request.args, (), (settings.token_name,))
+        return json_response(answers["mapping"])
 
     def index() -> flask.Response:
-        return flask.Response(TITLE, mimetype="text/plain")
+        return link_to_description(flask.Response(TITLE, mimetype="text/plain"), description_paths(settings)[0])
 
-    for path in ("/", "/index", "/api/v1/", "/api/v1/index"):
-        app.add_url_rule(_prefixed(settings, path), "index", index)
-    for name, value in (("attribute_metadata", types), ("table_mapping", mapping)):
-        path = _prefixed(settings, f"/api/v1/{name}")
-        app.add_url_rule(path, name, lambda value=value: json_response(value))
+    for path in INDEX_PATHS:
+        app.add_url_rule(prefixed(settings, path), "index", index)
+    app.add_url_rule(prefixed(settings, "/api/v1/attribute_metadata"), "attribute_metadata", attribute_metadata)
+    app.add_url_rule(prefixed(settings, "/api/v1/table_mapping"), "table_mapping", table_mapping)
     answer_health(app, lambda: {"version": TITLE})
 
 
@@ -130,9 +146,11 @@ def _add_attributes_route(
             limiter.take_request(caller)
         with steps.step("parse"):
             with uncounted():
-                body = read_body(flask.request, settings.max_body_bytes)
+                body = read_ids_body(flask.request, settings)
             parameters = flask.request.args.to_dict(flat=False)
+            parameters.pop(settings.token_name, None)
             query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
+        flask.g.ignored = query.ignored
         with steps.step("quota"):
             limiter.take_ids(caller, len(query.l2_ids))
         prolong(settings.answer_s * max(0.0, len(query.l2_ids) / _IDS_IN_TIME - 1))
@@ -144,7 +162,7 @@ def _add_attributes_route(
         _require_sendable(response, len(answer.found.l2_ids))
         return response
 
-    path = _prefixed(settings, "/api/v1/table/<dataset>/attributes")
+    path = prefixed(settings, "/api/v1/table/<dataset>/attributes")
     app.add_url_rule(path, "attributes", look_up, methods=["POST"])
 
 
@@ -173,11 +191,21 @@ def _require_sendable(response: flask.Response, ids: int) -> None:
     n_bytes = len(response.get_data())
     if n_bytes <= MOST_ANSWER_BYTES:
         return
+    fitting = int(_FITTING_SHARE * ids * MOST_ANSWER_BYTES / n_bytes)
     advice = "" if "Content-Encoding" in response.headers else ", accept gzip (Accept-Encoding: gzip)"
     raise TooLargeError(
         f"the answer has {n_bytes} bytes, at most {MOST_ANSWER_BYTES} can be sent: ask for at most "
-        f"{int(_FITTING_SHARE * ids * MOST_ANSWER_BYTES / n_bytes)} ids at a time{advice} or name fewer attributes"
+        f"{fitting} ids at a time{advice} or name fewer attributes",
+        fitting,
     )
+
+
+def _name_ignored(response: flask.Response) -> flask.Response:
+    """Tells the client which of its parameters and keys mean nothing."""
+    names = flask.g.get("ignored", ())
+    if names:
+        set_readable_header(response, IGNORED_HEADER, ignored_header(names))
+    return response
 
 
 def _record_requests(app: flask.Flask) -> None:

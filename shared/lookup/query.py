@@ -12,10 +12,12 @@ import numpy as np
 from shared.attributes import ATTRIBUTES, Attribute, AttributeTable
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, InvalidL2IdError, TooLargeError
+from shared.lookup.parameters import ATTRIBUTES_OPTIONS, ignored_names
 from shared.types import UInt64Array
 
 BINARY_TYPE = "application/octet-stream"
-_ID_BYTES = 8
+ID_BYTES = 8
+_IDS_KEY = "l2_ids"
 _ID_LIMIT = 1 << 64
 _LONGEST_TEXT = 100
 _SHOWN_CHARACTERS = 40
@@ -31,12 +33,14 @@ class Query:
       attributes: what to answer of each.
       int64_as_str: whether 64-bit integers are answered as text, for clients without 64-bit integers.
       publish_misses: whether ids that are not in the cache are to be computed.
+      ignored: names of parameters and keys that mean nothing.
     """
 
     l2_ids: UInt64Array
     attributes: tuple[Attribute, ...] = ATTRIBUTES.attributes
     int64_as_str: bool = False
     publish_misses: bool = True
+    ignored: tuple[str, ...] = ()
 
 
 def parse_query(
@@ -56,16 +60,18 @@ def parse_query(
       attributes: what can be asked for.
 
     Raises:
-      BadRequestError: if the body is malformed.
+      BadRequestError: if the body is malformed, or a parameter or key is clearly meant for another name.
       InvalidL2IdError: naming the first value that is no unsigned 64-bit integer.
       UnknownAttributeError: naming the attribute.
       TooLargeError: with more than `max_ids` ids.
     """
+    ignored = ignored_names(parameters, ATTRIBUTES_OPTIONS)
     if mimetype == BINARY_TYPE:
         l2_ids, names = _binary_ids(body, max_ids), None
     else:
         document = _json_object(body)
-        l2_ids = json_ids(document["l2_ids"], max_ids)
+        ignored += ignored_names(document, [option for option in ATTRIBUTES_OPTIONS if option.in_body], (_IDS_KEY,))
+        l2_ids = json_ids(document[_IDS_KEY], max_ids)
         names = document.get("attribute_names")
     if "attribute_names" in parameters:
         names = ",".join(parameters["attribute_names"])
@@ -74,13 +80,19 @@ def parse_query(
         attributes=attributes.select(_names(names)),
         int64_as_str=read_boolean(parameters.get("int64_as_str"), default=False),
         publish_misses=read_boolean(parameters.get("update_cache"), default=True),
+        ignored=ignored,
     )
 
 
+def read_boolean(values: Sequence[str] | None, *, default: bool) -> bool:
+    """The boolean in a parameter's first value; the default if there is none, or nothing that is one."""
+    return _BOOLEANS.get(values[0].strip().lower(), default) if values else default
+
+
 def _binary_ids(body: bytes, max_ids: int) -> UInt64Array:
-    if len(body) % _ID_BYTES:
-        raise BadRequestError(f"a body of {len(body)} bytes holds no whole number of ids of {_ID_BYTES} bytes")
-    _check_count(len(body) // _ID_BYTES, max_ids)
+    if len(body) % ID_BYTES:
+        raise BadRequestError(f"a body of {len(body)} bytes holds no whole number of ids of {ID_BYTES} bytes")
+    _check_count(len(body) // ID_BYTES, max_ids)
     return np.frombuffer(body, dtype="<u8").astype(np.uint64, copy=False)
 
 
@@ -89,7 +101,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
         raise BadRequestError('the body is empty: send {"l2_ids": [...]}')
     # NaN is no id, and is said to be none
     hint = f"; raw ids need the content type {BINARY_TYPE}"
-    return decode_object(body, "the body", strict=False, key="l2_ids", hint=hint)
+    return decode_object(body, "the body", strict=False, key=_IDS_KEY, hint=hint)
 
 
 def json_ids(value: Any, max_ids: int) -> UInt64Array:
@@ -148,7 +160,7 @@ def _flat(value: Any, max_ids: int) -> list[Any]:
 
 def _check_count(count: int, max_ids: int) -> None:
     if count > max_ids:
-        raise TooLargeError(f"{count} ids were asked for, at most {max_ids} are allowed in one request")
+        raise TooLargeError(f"{count} ids were asked for, at most {max_ids} are allowed in one request", max_ids)
 
 
 def _names(names: Any) -> list[str] | None:
@@ -161,8 +173,3 @@ def _names(names: Any) -> list[str] | None:
     if not entries:
         raise BadRequestError("attribute_names is empty: name an attribute, or leave it out for all of them")
     return [entry.strip() for entry in entries]
-
-
-def read_boolean(values: Sequence[str] | None, *, default: bool) -> bool:
-    """The boolean in a parameter's first value; the default if there is none, or nothing that is one."""
-    return _BOOLEANS.get(values[0].strip().lower(), default) if values else default

@@ -11,9 +11,13 @@ import numpy as np
 
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError
+from shared.lookup.parameters import INT64_AS_STR, UPDATE_CACHE, ignored_names
 from shared.lookup.query import json_ids, read_boolean
 from shared.lookup.totals import BoundsNm
 from shared.types import UInt64Array
+
+TOTALS_OPTIONS = (INT64_AS_STR, UPDATE_CACHE)
+"""What the query may say, beside how long to wait."""
 
 MOST_ROOTS = 1_000
 """How many roots a request may name."""
@@ -29,6 +33,7 @@ class TotalsQuery:
       int64_as_str: whether integers that may need 64 bits are answered as text.
       publish_misses: whether nodes that are not in the cache are to be computed.
       wait_s: how long nodes that are being computed are waited for.
+      ignored: names of parameters and keys that mean nothing.
     """
 
     root_ids: UInt64Array
@@ -36,6 +41,7 @@ class TotalsQuery:
     int64_as_str: bool = False
     publish_misses: bool = True
     wait_s: float = 0.0
+    ignored: tuple[str, ...] = ()
 
 
 def parse_totals_query(body: bytes, parameters: Mapping[str, Sequence[str]], wait_s: float = 0.0) -> TotalsQuery:
@@ -47,19 +53,21 @@ def parse_totals_query(body: bytes, parameters: Mapping[str, Sequence[str]], wai
       wait_s: how long the request asks to wait.
 
     Raises:
-      BadRequestError: if the body is malformed.
+      BadRequestError: if the body is malformed, or a name is clearly meant for another.
       InvalidL2IdError: naming the first value that is no unsigned 64-bit integer.
       TooLargeError: with more than `MOST_ROOTS` roots.
     """
     if not body:
         raise BadRequestError('the body is empty: send {"node_ids": [...]}')
     document = decode_object(body, "the body", strict=False, key="node_ids")
+    ignored = ignored_names(parameters, TOTALS_OPTIONS, ("wait",)) + ignored_names(document, (), ("node_ids", "bounds"))
     return TotalsQuery(
         root_ids=np.unique(json_ids(document["node_ids"], MOST_ROOTS)),
         bounds=_bounds(document.get("bounds")),
         int64_as_str=read_boolean(parameters.get("int64_as_str"), default=False),
         publish_misses=read_boolean(parameters.get("update_cache"), default=True),
         wait_s=wait_s,
+        ignored=ignored,
     )
 
 

@@ -86,8 +86,10 @@ def add_totals_route(
             with uncounted():
                 body = read_body(flask.request, settings.max_body_bytes)
             parameters = flask.request.args.to_dict(flat=False)
+            parameters.pop(settings.token_name, None)
             preference = wait_preference(parameters, flask.request.headers.getlist("Prefer"))
             query = parse_totals_query(body, parameters, preference.seconds)
+            flask.g.ignored = query.ignored
 
         def admit(nodes: int) -> None:
             limiter.take_ids(caller, nodes)

@@ -90,14 +90,18 @@ def status_of(error: BaseException) -> int:
 
 
 def error_response(error: BaseException, retry_after_s: int) -> flask.Response:
-    """The JSON answer for an error: `code` and `message`; `Retry-After` where the caller may try again.
+    """The JSON answer for an error: `code` and `message`; `Retry-After` where the caller may try again; `max_ids` where
+    fewer ids would do.
 
     Args:
       error: one of ours, or any other, which becomes a 500 without details.
       retry_after_s: seconds for `Retry-After`, unless the error says so itself.
     """
     answer = answer_of(error)
-    response = json_response({"code": answer.status, "message": answer.text or str(error)}, answer.status)
+    document: dict[str, object] = {"code": answer.status, "message": answer.text or str(error)}
+    if isinstance(error, TooLargeError) and error.max_ids is not None:
+        document["max_ids"] = error.max_ids
+    response = json_response(document, answer.status)
     own = error.retry_after_s if isinstance(error, RateLimitedError | AuthenticationUnavailableError) else None
     if own is not None or answer.status == 503:
         response.headers["Retry-After"] = str(retry_after_s if own is None else own)

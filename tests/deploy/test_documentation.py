@@ -13,8 +13,10 @@ import pytest
 
 from shared.attributes import ATTRIBUTES
 from shared.config.datasets import Datasets
+from shared.config.settings import Settings
 from shared.ingest.control.operations import Operations
 from shared.ingest.control.service import IngestService
+from shared.lookup.description import describe_lookup
 from shared.web.errors import STATUSES
 from tests.support.documentation import ROOT, blocks, pages
 
@@ -118,12 +120,16 @@ def test_variables_of_terraform_that_are_set_are_there() -> None:
     assert names - set(known) == set()
 
 
-def test_every_route_of_the_look_up_is_described() -> None:
-    routes = re.findall(r'"(/[\w/]*)"', (ROOT / "shared" / "lookup" / "http.py").read_text())
-    paths = {route if route == "/healthz" else f"/l2cache{route}" for route in routes if "<" not in route}
-    page = PAGES["docs/http-api.md"]
-    assert len(paths) >= 4
-    assert [path for path in sorted(paths) if f"{path}`" not in page] == []
+def test_every_route_and_every_parameter_of_the_look_up_is_described() -> None:
+    stores = dict.fromkeys(("L2CACHE_STORE", "L2CACHE_BUS", "L2CACHE_QUEUE"), "sqlite:////file.db")
+    settings = Settings.from_environment({"L2CACHE_DATASETS": "/datasets.yaml", **stores})
+    paths = describe_lookup(settings, ATTRIBUTES)["paths"]
+    page = section("docs/http-api.md", "Look-up")
+    assert len(paths) >= 8
+    assert [path for path in paths if f"{path.replace('{dataset}', '<dataset>')}`" not in page] == []
+    routes = [route for methods in paths.values() for route in methods.values()]
+    names = {parameter["name"] for route in routes for parameter in route.get("parameters", ())}
+    assert {name for name in names if not re.search(rf"[`?<]{name}\b", page)} == set()
 
 
 def test_every_alert_has_its_place_in_the_runbook() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from shared.attributes import PCGL2CACHE_ATTRIBUTES
 from shared.config.version import TITLE
@@ -66,15 +68,21 @@ EXPECTED = {
 }
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@contextmanager
+def small_world(folder: Path) -> Iterator[World]:
     with serving(graph_app(INFO)) as url:
-        world = World(tmp_path, url)
+        world = World(folder, url)
         store = world.store
         store.create_table(TABLE, TableMeta(DATASET, world.cv_path, datetime(2026, 1, 1, tzinfo=UTC)))
         store.write_features(TABLE, small_features())
         store.write_voxelless(TABLE, np.array([VOXELLESS], dtype=np.uint64))
         store.close()
+        yield world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with small_world(tmp_path) as world:
         yield world
 
 
@@ -107,6 +115,24 @@ class TestOpenRoutes:
             "rep_coord_nm": "<class 'numpy.uint16'>",
             "size_nm3": "<class 'numpy.uint32'>",
         }
+
+    @pytest.mark.parametrize("query", ["", "?full=false", "?full=perhaps"])
+    def test_it_keeps_its_form_unless_more_is_asked_for(self, client: FlaskClient, query: str) -> None:
+        assert json_of(client.get(f"/l2cache/api/v1/attribute_metadata{query}"))["pca"] == "<class 'numpy.float16'>"
+
+    def test_attribute_metadata_says_all_on_request(self, client: FlaskClient) -> None:
+        full = json_of(client.get("/l2cache/api/v1/attribute_metadata?full=true"))
+        assert list(full) == sorted(EXPECTED)
+        assert full["chunk_intersect_count"] == {
+            "unit": "voxels",
+            "meaning": "voxels on the chunk's [low, high] faces across [x, y, z]",
+            "stored": {"type": "uint16", "code": "<u2", "shape": [2, 3]},
+            "answered": {"type": "uint16", "shape": [2, 3]},
+            "optional": False,
+        }
+        assert {name for name, said in full.items() if said["optional"]} == {"pca", "pca_val"}
+        size = full["size_nm3"]
+        assert (size["unit"], size["stored"]["code"], size["answered"]["type"]) == ("nm3", "<u4", "uint64")
 
     def test_table_mapping_tells_the_datasets(self, client: FlaskClient, world: World) -> None:
         expected = {DATASET: {"cv_path": world.cv_path, "l2cache_id": TABLE}}
@@ -277,6 +303,38 @@ class TestErrors:
         assert message in response.get_json()["message"]
         assert str(world.folder) not in response.text
         assert world.published() == []
+
+    @pytest.mark.parametrize(
+        ("as_body", "headers"),
+        [
+            (lambda ids: json.dumps({"l2_ids": [str(i) for i in ids], "attribute_names": list(EXPECTED)}).encode(), {}),
+            (lambda ids: struct.pack(f"<{len(ids)}Q", *ids), {"Content-Type": "application/octet-stream"}),
+        ],
+        ids=["JSON", "raw"],
+    )
+    @pytest.mark.parametrize("packed", [False, True])
+    @pytest.mark.parametrize("max_ids", ["200", "100000"])
+    def test_as_many_ids_as_a_413_says_do_fit(
+        self,
+        world: World,
+        monkeypatch: pytest.MonkeyPatch,
+        as_body: Callable[[list[int]], bytes],
+        headers: dict[str, str],
+        packed: bool,
+        max_ids: str,
+    ) -> None:
+        client = world.client(monkeypatch, L2CACHE_MAX_BODY_BYTES="10000", L2CACHE_MAX_IDS=max_ids)
+
+        def send(count: int) -> TestResponse:
+            body = as_body([2**64 - 1 - number for number in range(count)])
+            options = {"data": gzip.compress(body), "headers": {**headers, "Content-Encoding": "gzip"}}
+            return client.post(ATTRIBUTES_PATH, **(options if packed else {"data": body, "headers": headers}))
+
+        refused = send(1500)
+        assert refused.status_code == 413
+        fitting = json_of(refused)["max_ids"]
+        assert min(200, int(max_ids)) <= fitting <= 1250
+        assert send(fitting).status_code == 200
 
     @pytest.mark.parametrize(
         ("method", "path", "status"),

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
+import flask
+
 from shared.config.settings import Settings
 from shared.ingest.control.operations import OPERATIONS, Operation
 from shared.ingest.control.service import IngestService
@@ -20,6 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @contextmanager
 def serve(service: IngestService, folder: Path, known: tuple[Operation, ...] = OPERATIONS) -> Iterator[str]:
     """Serves while the context lasts; gives the address."""
+    with serving(app_of(service, folder, known)) as address:
+        yield address
+
+
+def app_of(service: IngestService, folder: Path, known: tuple[Operation, ...] = OPERATIONS) -> flask.Flask:
+    """The function's app over a service."""
     (folder / "datasets.yaml").write_text("{}")
     environment = {
         "L2CACHE_DATASETS": str(folder / "datasets.yaml"),
@@ -28,9 +36,8 @@ def serve(service: IngestService, folder: Path, known: tuple[Operation, ...] = O
         "L2CACHE_QUEUE": f"sqlite://{folder}/queue.db",
     }
     with mock.patch.dict("os.environ", environment):
-        app = _function().create_app(Settings.from_environment(environment), service, known)
-    with serving(app) as address:
-        yield address
+        app: flask.Flask = _function().create_app(Settings.from_environment(environment), service, known)
+    return app
 
 
 def _function() -> ModuleType:

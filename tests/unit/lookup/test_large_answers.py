@@ -78,6 +78,7 @@ def test_as_many_ids_as_it_says_do_fit(tmp_path: Path) -> None:
     refused = ask(tmp_path, FakeService(), 90_001)
     assert refused.status_code == 413
     (fitting,) = re.findall(r"at most (\d+) ids at a time", json_of(refused)["message"])
+    assert json_of(refused)["max_ids"] == int(fitting)
     assert int(fitting) > 60_000
     assert ask(tmp_path, FakeService(), int(fitting)).status_code == 200
 

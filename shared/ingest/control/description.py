@@ -1,0 +1,253 @@
+"""The ingest function's description: its routes follow from the table of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.config.version import VERSION
+from shared.ingest.control.fields import Field, Kind
+from shared.ingest.control.operations import AnswerKind, Operation
+from shared.ingest.progress import RunState
+from shared.ingest.task import EXPAND_PATH
+from shared.web.description import OPENAPI_PATH
+from shared.web.health import HEALTH_PATHS
+from shared.web.openapi import (
+    JSON,
+    Answer,
+    Api,
+    Parameter,
+    Route,
+    Schema,
+    description_route,
+    errors,
+    health_routes,
+    reference,
+)
+
+_CALLER = ("identity",)
+_ERRORS = errors(400, 404, 408, 409, 413, 415, 500, 502, 503)
+_TEXT, _NUMBER, _FLAG = ({"type": name} for name in ("string", "number", "boolean"))
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+def describe_ingest(operations: Sequence[Operation]) -> dict[str, Any]:
+    """The description in JSON's types.
+
+    Args:
+      operations: what can be asked for.
+    """
+    platform = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "an identity token of Google's, which the platform checks",
+    }
+    api = Api(
+        "L2 cache: ingest",
+        VERSION,
+        "Plans, starts and watches the computing of whole cache tables.",
+        _routes(operations),
+        _SCHEMAS,
+        {"identity": platform},
+    )
+    return api.document()
+
+
+def _routes(operations: Sequence[Operation]) -> tuple[Route, ...]:
+    listed = Answer(200, "The operations.", {JSON: reference("Operations")})
+    enqueued = Answer(200, "How many tasks it made.", {JSON: _object({"new_tasks": _COUNT})})
+    dropped = Answer(204, "It can never succeed, and is not to be sent again.")
+    return (
+        *(route for operation in operations for route in _operation_routes(operation)),
+        _call_route(operations),
+        Route("/operations", "GET", "operations", "All operations and their fields.", (listed,), needs=_CALLER),
+        Route(
+            EXPAND_PATH,
+            "POST",
+            "expand",
+            "A task of the queue, which nobody else sends.",
+            (enqueued, dropped, *errors(400, 408, 500, 503)),
+            body={JSON: {"type": "object"}},
+            needs=_CALLER,
+        ),
+        description_route(OPENAPI_PATH, "openapi"),
+        *health_routes(HEALTH_PATHS, {}),
+    )
+
+
+def _operation_routes(operation: Operation) -> tuple[Route, ...]:
+    answers = (Answer(200, "Done.", {JSON: answer_schema(operation)}), *_ERRORS)
+    path, summary, body = f"/{operation.name}", operation.help, {JSON: arguments_schema(operation.fields)}
+    posted = Route(path, "POST", operation.name, summary, answers, body=body, needs=_CALLER)
+    if not operation.reads_only:
+        return (posted,)
+    parameters = tuple(
+        Parameter(field.name, field.help, _in_query(field), is_required=field.is_required) for field in operation.fields
+    )
+    return (posted, Route(path, "GET", f"get_{operation.name}", summary, answers, parameters, needs=_CALLER))
+
+
+def _call_route(operations: Sequence[Operation]) -> Route:
+    bodies, answers = [], []
+    for operation in operations:
+        named = {"operation": {"const": operation.name}}
+        bodies.append(arguments_schema(operation.fields, named))
+        answers.append(answer_schema(operation))
+    distinct = [schema for number, schema in enumerate(answers) if schema not in answers[:number]]
+    return Route(
+        "/",
+        "POST",
+        "call",
+        "Any operation, named in the body: what `gcloud functions call` can send.",
+        (Answer(200, "Done.", {JSON: {"anyOf": distinct}}), *_ERRORS),
+        body={JSON: {"oneOf": bodies}},
+        needs=_CALLER,
+    )
+
+
+def arguments_schema(fields: Sequence[Field], more: Mapping[str, Schema] | None = None) -> Schema:
+    """The schema of an operation's arguments as a JSON object; those of `more` must be there as well."""
+    further = dict(more or {})
+    return {
+        "type": "object",
+        "required": [*further, *(field.name for field in fields if field.is_required)],
+        "properties": {**further, **{field.name: field_schema(field) for field in fields}},
+        "additionalProperties": False,
+    }
+
+
+def field_schema(field: Field) -> Schema:
+    """The schema of a field's value in JSON."""
+    schema = {"description": field.help, **_KINDS[field.kind]}
+    if field.kind is Kind.WHOLE:
+        schema |= {"minimum": field.least, "maximum": field.most}
+    if field.kind is Kind.CHOICE:
+        schema["enum"] = list(field.choices)
+    if field.is_required:
+        schema |= {"type": "string", "minLength": 1} if field.kind is Kind.TEXT else {}
+    if field.default is not None:
+        schema["default"] = field.default
+    return schema
+
+
+def _in_query(field: Field) -> Schema:
+    """The schema of a field's value as a parameter of a query."""
+    if field.kind is Kind.BOX:
+        return {"type": "string", "pattern": "^[^,:]+,[^,:]+,[^,:]+:[^,:]+,[^,:]+,[^,:]+$"}
+    return field_schema(field)
+
+
+def answer_schema(operation: Operation) -> Schema:
+    """The schema of what an operation answers."""
+    return _ANSWERS[operation.answer]
+
+
+def _object(properties: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+    further = optional or {}
+    return {
+        "type": "object",
+        "required": list(properties),
+        "properties": {**properties, **further},
+        "additionalProperties": False,
+    }
+
+
+def _list(items: Schema, **bounds: int) -> Schema:
+    return {"type": "array", "items": items, **bounds}
+
+
+_CHUNK = _list(_COUNT, minItems=3, maxItems=3)
+_CORNER = _list(_NUMBER, minItems=3, maxItems=3)
+_KINDS: Mapping[Kind, Schema] = {
+    Kind.TEXT: {"type": ["string", "null"]},
+    Kind.WHOLE: {"type": "integer"},
+    Kind.FLAG: {"type": "boolean"},
+    Kind.CHOICE: {"type": "string"},
+    Kind.MOMENT: {"type": ["string", "null"], "examples": ["2026-06-01 00:00:00", "2026-06-01T02:00:00+02:00"]},
+    Kind.BOX: {"type": ["array", "null"], "items": _CORNER, "minItems": 2, "maxItems": 2},
+}
+_RUN = {
+    "run_id": _TEXT,
+    "dataset": _TEXT,
+    "table": _TEXT,
+    "timestamp": {"type": "string", "description": "the moment of the graph, UTC"},
+    "chunks": _object({"start": _CHUNK, "stop": _CHUNK}),
+}
+_STATUS = _object(
+    {
+        **_RUN,
+        "started": _TEXT,
+        "generation": _COUNT,
+        "state": {"enum": [state.value for state in RunState]},
+        "finished": _FLAG,
+        "total_chunks": _COUNT,
+        "completed_chunks": _COUNT,
+        "failed_chunks": _COUNT,
+        "rows": _COUNT,
+        "foreign_supervoxels": _COUNT,
+        "chunks_per_s": _NUMBER,
+        "time_left_s": {"type": ["integer", "null"]},
+    },
+    {"retrying_chunks": _COUNT, "retrying": _list(_object({"reason": _TEXT, "chunks": _COUNT}))},
+)
+_PLAN = _object(
+    {
+        **_RUN,
+        "total_chunks": _COUNT,
+        "leaf_tasks": _COUNT,
+        "expand_tasks": _list(_COUNT),
+        "chunks_per_leaf_at_most": _COUNT,
+        "queues": _COUNT,
+        "concurrency": _COUNT,
+        "core_hours": _NUMBER,
+        "wall_hours": _NUMBER,
+        "rows": _COUNT,
+        "table_bytes": _COUNT,
+        "table_nodes": _COUNT,
+        "rates": _object({"core_s_per_chunk": _NUMBER, "rows_per_chunk": _NUMBER, "origin": _TEXT}),
+        "cost_usd": {
+            "type": "object",
+            "required": ["total", "prices_of"],
+            "properties": {"prices_of": _TEXT},
+            "additionalProperties": _NUMBER,
+        },
+        "cost_beside_usd": {"type": "object", "additionalProperties": _NUMBER},
+    }
+)
+_UNREADABLE = _object({"run_id": _TEXT, "state": {"enum": ["unreadable", "dismissed"]}, "reason": _TEXT})
+_FAILED_PAGE = _object(
+    {
+        "failed": _list(_object({"chunk": _CHUNK, "reason": _TEXT})),
+        "next": {"type": "string", "description": "`after` of the following page; empty after the last"},
+    }
+)
+_OPERATION = _object(
+    {
+        "name": _TEXT,
+        "help": _TEXT,
+        "path": _TEXT,
+        "methods": _list({"enum": ["GET", "POST"]}),
+        "answer": {"enum": [kind.value for kind in AnswerKind]},
+        "fields": _list({"type": "object", "required": ["name", "kind", "help"]}),
+    }
+)
+_SCHEMAS: Mapping[str, Schema] = {
+    "Status": _STATUS,
+    "Plan": _PLAN,
+    "UnreadableRun": _UNREADABLE,
+    "FailedChunks": _FAILED_PAGE,
+    "Runs": _object({"runs": _list(reference("Status")), "unreadable": _list(reference("UnreadableRun"))}),
+    "Operations": _object(
+        {"operations": _list(_OPERATION), "forms": {"type": "object", "additionalProperties": _TEXT}}
+    ),
+}
+_ANSWERS: Mapping[AnswerKind, Schema] = {
+    AnswerKind.DOCUMENT: {"type": "object"},
+    AnswerKind.PLAN: reference("Plan"),
+    AnswerKind.RUN: reference("Status"),
+    AnswerKind.STARTED: reference("Status"),
+    AnswerKind.CANCELLED: {"anyOf": [reference("Status"), reference("UnreadableRun")]},
+    AnswerKind.FAILED: reference("FailedChunks"),
+    AnswerKind.RUNS: reference("Runs"),
+}

@@ -14,6 +14,7 @@ from shared.config.version import VERSION
 from shared.lookup.parameters import ATTRIBUTES_OPTIONS, IGNORED_HEADER, METADATA_OPTIONS, Option
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import BINARY_TYPE
+from shared.lookup.totals_description import TOTALS_SCHEMAS, totals_route
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
     JSON,
@@ -33,6 +34,7 @@ IGNORED = {IGNORED_HEADER: "names of parameters and keys that mean nothing here,
 TOKENS = ("token_header", "token_cookie", "token_query")
 """The ways to send a token, one of which a route needs that is not open."""
 DATASET = Parameter("dataset", "A dataset's name, or an alias of it.", {"type": "string"}, place="path")
+ENCODING = Parameter("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "identity"]}, place="header")
 LOOK_UP_ERRORS = errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503)
 """What every route that reads rows may answer."""
 
@@ -65,6 +67,7 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
     types = {"anyOf": [reference("AttributeTypes"), reference("AttributesInFull")]}
     return (
         _attributes_route(settings),
+        totals_route(prefixed(settings, "/api/v1/table/{dataset}/totals"), (DATASET, ENCODING), LOOK_UP_ERRORS, TOKENS),
         Route(
             prefixed(settings, "/api/v1/attribute_metadata"),
             "GET",
@@ -93,14 +96,13 @@ def _attributes_route(settings: Settings) -> Route:
     nodes = Answer(
         200, "The nodes by id, ascending; `{}` for an id without a row.", {JSON: reference("Nodes")}, IGNORED
     )
-    encoding = Parameter("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "identity"]}, place="header")
     return Route(
         prefixed(settings, "/api/v1/table/{dataset}/attributes"),
         "POST",
         "attributes",
         "Attributes of L2 nodes; what is missing is computed.",
         (nodes, *LOOK_UP_ERRORS),
-        (DATASET, *parameters_of(ATTRIBUTES_OPTIONS), encoding),
+        (DATASET, *parameters_of(ATTRIBUTES_OPTIONS), ENCODING),
         ids_body(),
         TOKENS,
     )
@@ -120,6 +122,7 @@ def _schemas(settings: Settings, attributes: AttributeTable) -> dict[str, Schema
         "anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {"enum": names}, "minItems": 1}],
     }
     return {
+        **TOTALS_SCHEMAS,
         "L2Id": {
             "description": "an unsigned integer of 64 bits; as text where a client has no such numbers",
             "anyOf": [

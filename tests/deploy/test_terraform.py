@@ -200,13 +200,17 @@ def test_where_edits_are_followed_they_have_a_service_that_may_do_what_compute_m
 
 
 @needs_check
-def test_both_services_that_compute_read_the_graphs_tables(dist: Path, tmp_path: Path) -> None:
+def test_the_look_up_and_both_services_that_compute_read_the_graphs_tables(dist: Path, tmp_path: Path) -> None:
     address = "bigtable://graphs/pychunkedgraph/minnie"
     minnie = f"minnie: {{cv_path: a, l2cache_id: b, graph_table: '{address}'}}\n"
     (tmp_path / "datasets.yaml").write_text("a_public: {table_id: minnie}\n" + minnie)
     plan = plan_with(dist, "edits_topic=edits", f"datasets_file={tmp_path / 'datasets.yaml'}").stdout
     members = [name for name in resources(plan, "google_bigtable_table_iam_member") if ".graph_tables[" in name]
-    assert [name.partition('["')[2].rstrip('"]') for name in members] == [address, f"edits {address}"]
+    assert [name.partition('["')[2].rstrip('"]') for name in members] == [
+        address,
+        f"edits {address}",
+        f"lookup {address}",
+    ]
     assert "/status?dataset=minnie'" in plan, "an alias cannot be ingested"
 
 

@@ -65,6 +65,13 @@ def test_the_volume_recipe_counts_every_node(reader: Reader) -> None:
     assert printed.endswith("True\n")
 
 
+def test_the_caches_own_sum_is_the_volume_recipes(reader: Reader) -> None:
+    volume, total = (next(code for code in RECIPES if mark in code) for mark in ("sizes_nm3 = [", "total = "))
+    printed = reader.run([OPENING, volume, total, "print(total['size_nm3'] == sum(sizes_nm3))"])
+    assert " 0 of " in printed
+    assert printed.endswith("True\n")
+
+
 def test_the_skeleton_recipe_makes_a_skeleton(reader: Reader) -> None:
     recipe = next(code for code in RECIPES if "pcg_skel" in code)
     length_um = float(reader.run([OPENING, recipe]).split()[-5])
@@ -93,7 +100,7 @@ def test_the_recipe_without_caveclient_gets_the_same_volumes(reader: Reader) -> 
 
 
 def test_every_recipe_is_run() -> None:
-    marks = ("sizes_nm3 = [", "pcg_skel", "VIEWER", "octet-stream")
+    marks = ("sizes_nm3 = [", "total = ", "pcg_skel", "VIEWER", "octet-stream")
     assert len(RECIPES) == len(marks)
     assert all(any(mark in code for mark in marks) for code in RECIPES)
 

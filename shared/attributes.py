@@ -32,8 +32,8 @@ Answer: TypeAlias = "Callable[[npt.NDArray[Any], UInt64Array, GraphGeometry], np
 """Stored values [n, ...], the ids of their nodes uint64[n] and the graph's geometry -> the values that clients get."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_TAKEN = ("node_ids", "columns", "table", "l2_id", "written_us")
-"""What stands beside the attributes in `Features` and in a SQLite table."""
+_TAKEN = ("node_ids", "columns", "table", "l2_id", "written_us", "state")
+"""What stands beside the attributes in `Features`, in a SQLite table and in tables for clients."""
 
 
 def _as_stored(values: npt.NDArray[Any], _l2_ids: UInt64Array, _geometry: GraphGeometry) -> npt.NDArray[Any]:
@@ -83,6 +83,7 @@ class Attribute:
         Of nodes that the mask leaves out they are zeros.
       answer: what clients get of stored values.
       mask: which nodes have a value, if some have none: their cell has 0 bytes.
+      entries: what the numbers of one value are called in columns of their own, in C order; without it by their places.
     """
 
     name: str
@@ -94,6 +95,13 @@ class Attribute:
     compute: Callable[[NodeMeasures], npt.NDArray[Any]]
     answer: Answer = _as_stored
     mask: Mask | None = None
+    entries: tuple[str, ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns of its numbers in a table, in C order: its name, or `name_x`, `name_0_1` and the like."""
+        entries = self.entries or ("_".join(map(str, place)) for place in np.ndindex(*self.shape))
+        return tuple(f"{self.name}_{entry}" for entry in entries) if self.shape else (self.name,)
 
     @property
     def type_name(self) -> str:
@@ -139,14 +147,20 @@ class AttributeTable:
         """Puts the attributes in order.
 
         Raises:
-          ValueError: if a name stands twice or cannot be a column's, or `SIZE`, by which a row is known, is missing.
+          ValueError: if a name, or one in tables for clients, stands twice or cannot be a column's, if the numbers of a
+            value are not as many as their names, or if `SIZE`, by which a row is known, is missing.
         """
         ordered = tuple(sorted(self.attributes, key=lambda attribute: attribute.name))
         object.__setattr__(self, "attributes", ordered)
         names = [*_TAKEN, *self.names, *(mask.name for mask in self.masks)]
+        # a number has its column in a table for clients, beside those of all others
+        names += [name for attribute in ordered if attribute.shape for name in attribute.column_names]
         wrong = [name for name in names if names.count(name) > 1 or not _NAME.fullmatch(name)]
         if wrong:
             raise ValueError(f"a table of attributes cannot have these names, or only once: {', '.join(wrong)}")
+        unnamed = [a.name for a in ordered if a.entries and len(a.entries) != np.prod(a.shape, dtype=np.int64)]
+        if unnamed:
+            raise ValueError(f"names of the numbers of a value are not as many as these: {', '.join(unnamed)}")
         if not any(attribute is SIZE for attribute in ordered):
             raise ValueError(f"a table of attributes needs {SIZE.name}, by which a row is known")
 
@@ -193,6 +207,7 @@ class AttributeTable:
 
 _F2, _F4, _U2, _U4 = (np.dtype(code) for code in ("<f2", "<f4", "<u2", "<u4"))
 _DOUBLE, _UINT64 = np.dtype(np.float64), np.dtype(np.uint64)
+_AXES = ("x", "y", "z")
 _HAS_PCA = Mask("has_pca", lambda nodes: nodes.has_axes)
 
 SIZE = Attribute("size_nm3", "volume", _U4, (), "nm3", _UINT64, lambda nodes: nodes.voxels, _voxels_in_nm3)
@@ -216,14 +231,17 @@ PCGL2CACHE_ATTRIBUTES = AttributeTable(
         Attribute(
             "rep_coord_nm", "a voxel deep inside and near the middle, stored relative to the chunk's first voxel",
             _U2, (3,), "nm", _DOUBLE, lambda nodes: nodes.inner_voxel, _voxel_in_world_nm,
+            entries=_AXES,
         ),
         Attribute(
             "chunk_intersect_count", "voxels on the chunk's [low, high] faces across [x, y, z]",
             _U2, (2, 3), "voxels", _U2, lambda nodes: nodes.voxels_on_faces,
+            entries=tuple(f"{axis}_{side}" for side in ("bottom", "top") for axis in _AXES),
         ),
         Attribute(
             "pca", "principal axes as rows, of nodes of 0.01 cubic micrometres and more",
             _F2, (3, 3), "", _DOUBLE, lambda nodes: nodes.axes, mask=_HAS_PCA,
+            entries=tuple(f"{row}_{axis}" for row in range(3) for axis in _AXES),
         ),
         Attribute(
             "pca_val", "singular values along the principal axes",

@@ -19,11 +19,14 @@ from shared.graph.registry import Graphs
 from shared.lookup.auth import keep_queries_out_of_access_logs, middle_auth
 from shared.lookup.http import create_app
 from shared.lookup.misses import MissPublisher
+from shared.lookup.pending import PendingStates
 from shared.lookup.service import LookupService
+from shared.lookup.waiting import Waiting
 from shared.once import Once
 from shared.store.open import open_counters, open_store, open_totals
 from shared.telemetry import log
 from shared.web.dispatch import HostedApp
+from shared.web.shutdown import is_shutting_down
 
 _GRAPH_TIMEOUT_S = 10.0
 _GRAPH_ATTEMPTS = 2
@@ -54,15 +57,19 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
     clients = DataClients()
 
     def open_service() -> LookupService:
+        store = open_store(settings.store, clients=clients)
         misses = MissPublisher(
             open_bus(settings.bus),
             pause_s=settings.miss_pause_s,
             message_bytes=settings.message_bytes,
             wait_s=settings.publish_wait_s,
             per_minute=settings.misses_per_minute,
+            pending=PendingStates(store),
+            waited=open_bus(settings.waited_bus) if settings.waited_bus else None,
+            waited_per_minute=settings.waited_per_minute,
         )
-        store = open_store(settings.store, clients=clients)
-        return LookupService(store, Graphs(graph_settings), misses)
+        waiting = Waiting(store, settings.waiting_requests, is_shutting_down)
+        return LookupService(store, Graphs(graph_settings), misses, pending_s=settings.pending_s, waiting=waiting)
 
     counters = Once(lambda: open_counters(settings.store, clients))
     memory = Once(lambda: open_totals(settings.store, clients))

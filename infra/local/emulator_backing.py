@@ -15,6 +15,7 @@ from infra.local.emulators import Emulator, bigtable_emulator, pubsub_emulator, 
 PROJECT, INSTANCE, LOCATION = "local", "local", "local"
 QUEUE = "l2cache-chunks"
 EDITS, MISSES = Topic(PROJECT, "pychunkedgraph"), Topic(PROJECT, "l2cache-misses")
+WAITED = Topic(PROJECT, "l2cache-waited")
 REPLAY, DEAD_LETTERS = Topic(PROJECT, "l2cache-replay"), Topic(PROJECT, "l2cache-dead-letters")
 
 
@@ -48,7 +49,12 @@ class EmulatorBacking:
             with ThreadPoolExecutor(len(starts)) as pool:
                 begun = [pool.submit(running.enter_context, start(places.logs)) for start in starts]
             bigtable, pubsub, tasks = (one.result() for one in begun)
-            push_urls = {EDITS: places.edits_url, MISSES: places.compute_url, REPLAY: places.compute_url}
+            push_urls = {
+                EDITS: places.edits_url,
+                WAITED: places.edits_url,
+                MISSES: places.compute_url,
+                REPLAY: places.compute_url,
+            }
             create_topics(pubsub.endpoint, push_urls, DEAD_LETTERS)
             create_queue(tasks.endpoint, TaskQueueName(PROJECT, LOCATION, QUEUE), places.workers)
             yield self._services(places, bigtable, pubsub, tasks)
@@ -62,6 +68,7 @@ class EmulatorBacking:
             queue=f"cloudtasks://{PROJECT}/{LOCATION}/{QUEUE}?{urls}",
             graph_table=self.graph_table and f"bigtable://{PROJECT}/{INSTANCE}/{self.graph_table}",
             environment={
+                "L2CACHE_WAITED_BUS": _address(WAITED),
                 "L2CACHE_DEAD_LETTERS": _address(DEAD_LETTERS),
                 "L2CACHE_DELIVERY_ATTEMPTS": str(ATTEMPTS_BEFORE_DEAD),
                 **{name: value for emulator in emulators for name, value in emulator.environment.items()},

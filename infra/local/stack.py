@@ -33,7 +33,8 @@ from shared.config.datasets import Datasets
 from shared.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
-LOOKUP_THREADS = 8
+WAITING_REQUESTS = 64
+LOOKUP_THREADS = 16 + WAITING_REQUESTS
 EDIT_WORKERS = 2
 INGEST_THREADS = 4
 
@@ -186,6 +187,8 @@ class LocalStack:
             # Everybody on this machine comes from one address, and the machine is theirs.
             "L2CACHE_REQUESTS_PER_MINUTE": "0",
             "L2CACHE_MISSES_PER_MINUTE": "0",
+            "L2CACHE_WAITED_PER_MINUTE": "0",
+            "L2CACHE_WAITING_REQUESTS": str(WAITING_REQUESTS),
             "L2CACHE_STORE": services.store,
             "L2CACHE_BUS": services.bus,
             "L2CACHE_QUEUE": services.queue,

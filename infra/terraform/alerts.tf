@@ -18,10 +18,10 @@ locals {
     }
     edits_age = {
       title    = "edits wait too long"
-      query    = "${format(local.promql.message_age, "edits")} > ${var.alerts.edits_age_s}"
+      query    = "${format(local.promql.message_age, "edits|waited")} > ${var.alerts.edits_age_s}"
       for_s    = 0
       severity = "WARNING"
-      advice   = "Edits are not computed in time, though no miss is in front of them. Either their service is at edits.max_instances, or each delivery fails: see its records."
+      advice   = "Edits, or misses that requests wait for, are not computed in time, though no other miss is in front of them. Either their service is at edits.max_instances, or each delivery fails: see its records."
     }
     message_age = {
       title    = "messages wait too long"

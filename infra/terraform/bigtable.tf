@@ -11,7 +11,7 @@ locals {
 
   cache_table_groups = chunklist(sort(local.cache_tables), 11)
 
-  # Who does what with the rows of the cache tables.
+  # Who does what with the rows of the cache tables. The table of states is written by all of them.
   table_roles = merge(
     { lookup = "roles/bigtable.reader", ingest = "roles/bigtable.user" },
     { for name in local.computing : name => "roles/bigtable.user" },
@@ -72,9 +72,9 @@ resource "google_bigtable_instance_iam_member" "cache_tables" {
   }
 }
 
-# States of ids that have no row (unknown to the graph, ...), of all cache tables of the instance, and what each caller of
-# the look-up has had of a minute. They are lost without harm, and lie in a table of their own so that who may write them
-# need not be allowed to write rows.
+# States of ids that have no row (pending, failed, unknown to the graph), of all cache tables of the instance, and what each
+# caller of the look-up has had of a minute. They are lost without harm, and lie in a table of their own so that who may
+# write them, the look-up, need not be allowed to write rows.
 resource "google_bigtable_table" "states" {
   name          = "l2cache_states"
   instance_name = local.bigtable_instance

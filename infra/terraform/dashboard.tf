@@ -7,7 +7,7 @@ locals {
   # A log-based metric may have several monitored resources: without this a query is refused as ambiguous.
   our_records = "monitored_resource=\"cloud_run_revision\""
   our_pushes  = "subscription_id=~\"${var.name}-(%s)\""
-  all_pushes  = "edits|edits-slow|misses|replay"
+  all_pushes  = "edits|edits-slow|misses|waited|replay"
 
   promql = {
     requests          = "sum by (status) (rate(${local.our_metric}_look_ups{${local.our_records}}[5m]))"

@@ -13,12 +13,15 @@ locals {
   functions = { for name, function in local.all_functions : name => function if name != "edits" || local.follows_edits }
 
   all_functions = {
-    lookup = merge(var.lookup, {
+    lookup = merge({ for name, value in var.lookup : name => value if name != "waiting" }, {
       description = "L2 cache: answers look-ups"
       package     = "lookup"
       ingress     = local.lookup_ingress
+      concurrency = var.lookup.concurrency + var.lookup.waiting
       environment = merge(local.auth_environment, {
-        THREADS = tostring(local.threads.lookup)
+        THREADS                  = tostring(local.threads.lookup)
+        L2CACHE_WAITED_BUS       = "pubsub://${var.project}/${google_pubsub_topic.waited.name}"
+        L2CACHE_WAITING_REQUESTS = tostring(var.lookup.waiting)
       })
     })
     compute = merge(var.compute, {
@@ -44,10 +47,14 @@ locals {
   }
 
   # Of a server with one thread, a connection that says nothing takes all there is. How many requests an instance gets at
-  # a time the platform decides.
+  # a time the platform decides. A look-up that waits has a thread beside those that others need.
   threads = {
-    for name, function in { lookup = var.lookup, compute = var.compute, edits = var.edits, ingest = var.ingest } :
-    name => max(2, function.concurrency)
+    for name, concurrency in {
+      lookup  = var.lookup.concurrency + var.lookup.waiting
+      compute = var.compute.concurrency
+      edits   = var.edits.concurrency
+      ingest  = var.ingest.concurrency
+    } : name => max(2, concurrency)
   }
 
   # Behind a load balancer nobody gets past its rules.

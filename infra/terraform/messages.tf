@@ -1,8 +1,9 @@
-# Four ways for messages into the compute function: edits (from the chunked graph), which go to a service of their own;
-# edits whose producer says that they may wait; misses (from the look-up); and replayed dead letters. Edits and misses may
-# share a topic: a miss carries the attribute l2_cache_id, an edit does not; one that may wait has remesh_priority = "false"
-# (`shared.messages.is_urgent` says the same). Replays have a topic of their own, since others listen on the exchange of
-# the edits.
+# Five ways for messages into the compute function: edits (from the chunked graph), which go to a service of their own;
+# edits whose producer says that they may wait; misses (from the look-up); misses that a request waits for, which go where
+# edits go; and replayed dead letters. Edits and misses may share a topic: a miss carries the attribute l2_cache_id, an edit
+# does not; one that may wait has remesh_priority = "false" (`shared.messages.is_urgent` says the same). Replays have a topic
+# of their own, since others listen on the exchange of the edits; what is waited for has one, since a subscription's filter
+# cannot be changed.
 #
 # The compute function is an HTTP function that push subscriptions post to, instead of an Eventarc trigger: so attempts,
 # back-off, dead letters and filters are ours to set.
@@ -30,6 +31,12 @@ locals {
       sender   = "push"
     }
     misses = { topic = local.misses_topic, filter = "attributes:l2_cache_id", function = "compute", sender = "push" }
+    waited = {
+      topic    = google_pubsub_topic.waited.id
+      filter   = ""
+      function = local.follows_edits ? "edits" : "compute"
+      sender   = local.follows_edits ? "push-edits" : "push"
+    }
     replay = { topic = google_pubsub_topic.replay.id, filter = "", function = "compute", sender = "push" }
   }
   subscriptions = {
@@ -61,6 +68,12 @@ resource "google_pubsub_topic" "misses" {
   count = var.misses_topic == "" ? 1 : 0
 
   name       = "${var.name}-misses"
+  labels     = local.labels
+  depends_on = [google_project_service.this]
+}
+
+resource "google_pubsub_topic" "waited" {
+  name       = "${var.name}-waited"
   labels     = local.labels
   depends_on = [google_project_service.this]
 }
@@ -128,6 +141,12 @@ resource "google_pubsub_subscription" "dead_letters" {
 
 resource "google_pubsub_topic_iam_member" "lookup_publishes_misses" {
   topic  = local.misses_topic
+  role   = "roles/pubsub.publisher"
+  member = local.members["lookup"]
+}
+
+resource "google_pubsub_topic_iam_member" "lookup_publishes_waited" {
+  topic  = google_pubsub_topic.waited.id
   role   = "roles/pubsub.publisher"
   member = local.members["lookup"]
 }

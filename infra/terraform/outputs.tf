@@ -22,6 +22,7 @@ output "topics" {
   description = "Topics and subscriptions: misses are published to the first, dead letters wait in the last."
   value = {
     misses       = local.misses_topic
+    waited       = google_pubsub_topic.waited.id
     edits        = local.edits_topic
     replay       = google_pubsub_topic.replay.id
     dead_letters = google_pubsub_subscription.dead_letters.id

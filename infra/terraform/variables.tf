@@ -231,11 +231,12 @@ variable "queues" {
 # --- functions -------------------------------------------------------------------------------------------------------
 
 variable "lookup" {
-  description = "The look-up function: memory, CPUs, requests at a time in one instance, time-out in seconds, fewest and most instances. A min_instances of 1 saves users the cold start."
+  description = "The look-up function: memory, CPUs, requests at a time in one instance, requests that may wait for what is missing beside these (`?wait=`), time-out in seconds, fewest and most instances. A min_instances of 1 saves users the cold start."
   type = object({
     memory        = optional(string, "1Gi")
     cpu           = optional(number, 1)
     concurrency   = optional(number, 40)
+    waiting       = optional(number, 60)
     timeout_s     = optional(number, 60)
     min_instances = optional(number, 0)
     max_instances = optional(number, 4)

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
@@ -55,10 +55,15 @@ class Verdict(StrEnum):
 
 @dataclass
 class _Delivery:
-    """A delivery under way: the message, what is known of it for the log, and where its deliveries are counted."""
+    """A delivery under way: the message, what is known of it for the log, and where its deliveries are counted.
+
+    `open_ids` are those of its ids of which nobody is told yet what became of them, should the message be given up.
+    """
 
     message: PushedMessage
     fields: dict[str, object]
+    graph_id: str = ""
+    open_ids: UInt64Array = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     counts: DeliveryCounts | None = None
     is_counted: bool = False
     is_answered: bool = True
@@ -154,6 +159,7 @@ class MessageHandler:
             verdict = self._gave_up_chunk(delivery, error)
         except PermanentError as error:
             verdict = self.reject(error, **fields)
+            self._give_up_ids(delivery, error)
         except TransientError as error:
             verdict = self._failed_for_now(delivery, error)
         except MemoryError:
@@ -173,6 +179,7 @@ class MessageHandler:
     def _failed_for_now(self, delivery: _Delivery, error: TransientError) -> Verdict:
         reason = _reason(delivery, error)
         if self._dead_letters is not None and self._dead_letters.take(delivery.message, str(error)):
+            self._give_up_ids(delivery, error)
             event(_logger, logging.ERROR, "message was given up", **delivery.fields, **reason)
             return self._count(Verdict.GIVEN_UP)
         event(_logger, logging.WARNING, "message is to be delivered again", **delivery.fields, **reason)
@@ -201,8 +208,10 @@ class MessageHandler:
         l2_ids = np.unique(decoded.l2_ids)
         if not l2_ids.size:
             return self._count(Verdict.DONE)
+        delivery.graph_id, delivery.open_ids = graph_id, l2_ids
         deaths = delivery.begin(self._service.store, dataset.l2cache_id) if self._isolation is not None else 0
         outcome = self._compute(graph_id, l2_ids, deaths, is_edit=is_edit)
+        self._give_up_chunks(delivery, outcome)
         fields.update(_fields(outcome))
         if outcome.refused or outcome.unknown_ids:
             _report_ids(outcome, fields)
@@ -214,6 +223,21 @@ class MessageHandler:
         if outcome.failures:
             raise next(iter(outcome.failures.values()))
         return self._count(Verdict.DONE)
+
+    def _give_up_chunks(self, delivery: _Delivery, outcome: NodesOutcome) -> None:
+        """Tells of the ids of chunks that can never be computed; whatever else there is may be done yet."""
+        without_node = np.array([*outcome.refused, *outcome.unknown_ids], dtype=np.uint64)
+        delivery.open_ids = np.setdiff1d(delivery.open_ids, without_node, assume_unique=True)
+        for coordinate, error in outcome.failures.items():
+            if isinstance(error, PermanentError):
+                failed = outcome.failed_ids[coordinate]
+                delivery.open_ids = np.setdiff1d(delivery.open_ids, failed, assume_unique=True)
+                self._service.give_up(delivery.graph_id, failed, error)
+
+    def _give_up_ids(self, delivery: _Delivery, error: L2CacheError) -> None:
+        """Tells of the ids of a message that is given up."""
+        if delivery.open_ids.size:
+            self._service.give_up(delivery.graph_id, delivery.open_ids, error)
 
     def _compute(self, graph_id: str, l2_ids: UInt64Array, deaths: int, *, is_edit: bool) -> NodesOutcome:
         if self._isolation is None or deaths < DEATHS_BEFORE_ISOLATION:

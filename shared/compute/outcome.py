@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.errors import L2CacheError, TransientError
-from shared.types import Triple
+from shared.types import Triple, UInt64Array
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class NodesOutcome:
       refused: ids that cannot exist, with the reason.
       n_cached: nodes that had a row already and were left alone.
       n_remembered: nodes that the graph did not know a while ago, and that it was not asked for again.
+      failed_ids: the nodes that were asked for of each chunk in `failures`, uint64[m]; some may have got their rows.
     """
 
     chunks: Mapping[Triple, ChunkOutcome]
@@ -53,6 +54,7 @@ class NodesOutcome:
     refused: Mapping[int, str]
     n_cached: int = 0
     n_remembered: int = 0
+    failed_ids: Mapping[Triple, UInt64Array] = field(default_factory=dict)
 
     @property
     def n_nodes(self) -> int:

@@ -16,6 +16,7 @@ from shared.compute.budget import Budget
 from shared.compute.chunk import FilledChunks, LoadedChunk, MappedChunk, Membership, disjoint_memberships
 from shared.compute.mapping import map_chunk
 from shared.compute.outcome import ChunkOutcome, NodesOutcome
+from shared.compute.states import IdStates
 from shared.config.datasets import Dataset, Datasets
 from shared.errors import DeadlineError, L2CacheError, StorageUnavailableError
 from shared.features.api import supervoxel_features
@@ -105,7 +106,8 @@ class ComputeService:
         Nodes that have a row are left alone, since a row never changes: so a message that took too long goes on from
         where it stopped when it is delivered again. A chunk that fails does not keep the others from being computed.
         Once `budget_s` is over nothing further is begun, which is one failure, a `DeadlineError`. An id that the graph
-        does not know is remembered as such, for all instances, and left alone for `UNKNOWN_FOR_S`.
+        does not know is remembered as such, for all instances, and left alone for `UNKNOWN_FOR_S`. What is begun is
+        written down as pending for all instances, but for an edit's ids: nobody has asked for them yet.
 
         Args:
           graph_id: the dataset.
@@ -128,8 +130,11 @@ class ComputeService:
         wanted = np.setdiff1d(distinct[possible], cached, assume_unique=True)
         remembered = _NO_IDS if is_edit else self._remembered(source, wanted)
         wanted = np.setdiff1d(wanted, remembered, assume_unique=True)
+        if not is_edit:
+            self._states.begin(source.dataset.l2cache_id, wanted)
         chunks: dict[Triple, ChunkOutcome] = {}
         failures: dict[Triple, L2CacheError] = {}
+        failed_ids: dict[Triple, UInt64Array] = {}
         groups = source.geometry.group_by_chunk(wanted)
         for number, (coordinate, ids) in enumerate(groups):
             left = f"{len(groups) - number} chunks"
@@ -140,11 +145,11 @@ class ComputeService:
             if outcome is not None:
                 chunks[coordinate] = outcome
             if error is not None:
-                failures[coordinate] = error
+                failures[coordinate], failed_ids[coordinate] = error, ids
             if isinstance(error, DeadlineError):
                 break
         refused = _reasons(distinct[~possible], source.geometry)
-        return NodesOutcome(chunks, failures, refused, len(cached), len(remembered))
+        return NodesOutcome(chunks, failures, refused, len(cached), len(remembered), failed_ids)
 
     def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
         """Reads a chunk's supervoxels (the step `read`).
@@ -215,6 +220,23 @@ class ComputeService:
         if len(features):
             with steps.step("write"):
                 self.store.write_features(self.datasets.get(graph_id).l2cache_id, features)
+
+    @property
+    def _states(self) -> IdStates:
+        return IdStates(self.store, self.now_s)
+
+    def give_up(self, graph_id: str, l2_ids: UInt64Array, error: L2CacheError) -> None:
+        """Has all instances say of ids that they are given up, if they have no row and the graph knows them.
+
+        Args:
+          graph_id: the dataset.
+          l2_ids: uint64[n], distinct.
+          error: why.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+        """
+        self._states.give_up(self.datasets.get(graph_id).l2cache_id, l2_ids, error)
 
     def _remembered(self, source: _Source, l2_ids: UInt64Array) -> UInt64Array:
         """Those of some ids that the graph did not know a while ago."""

@@ -141,6 +141,40 @@ class Settings:
             least=0,
         ),
     ] = 60.0
+    pending_s: Annotated[
+        float,
+        Setting(
+            "L2CACHE_PENDING_S",
+            "how long an id counts as pending after it was published or begun, if nothing more is heard of it; longer "
+            "than the bus's deadline and longest pause together",
+            least=0,
+        ),
+    ] = 1800.0
+    waited_bus: Annotated[
+        str,
+        Setting(
+            "L2CACHE_WAITED_BUS",
+            "where misses are published that a request waits for: an address as in `L2CACHE_BUS`",
+            unset="`L2CACHE_BUS`",
+        ),
+    ] = ""
+    waited_per_minute: Annotated[
+        int,
+        Setting(
+            "L2CACHE_WAITED_PER_MINUTE",
+            "missing ids of one user that an instance publishes there in a minute; further ones go with those that "
+            "nobody waits for; 0 for no limit",
+            least=0,
+        ),
+    ] = 1_000
+    waiting_requests: Annotated[
+        int,
+        Setting(
+            "L2CACHE_WAITING_REQUESTS",
+            "most requests that wait in an instance at a time; further ones are answered at once; well below `THREADS`",
+            least=0,
+        ),
+    ] = 64
     message_bytes: Annotated[
         int,
         Setting(

@@ -6,15 +6,20 @@ A further route is one more entry of `_routes`; a test holds them to the routes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from shared.attributes import Attribute, AttributeTable
 from shared.config.settings import Settings
 from shared.config.version import VERSION
-from shared.lookup.parameters import ATTRIBUTES_OPTIONS, IGNORED_HEADER, METADATA_OPTIONS, Option
+from shared.lookup.found import STATE_NAMES, IdState
+from shared.lookup.limiter import LIMIT, LIMIT_IDS, REMAINING, REMAINING_IDS, RESET
+from shared.lookup.parameters import ATTRIBUTES_OPTIONS, IGNORED_HEADER, METADATA_OPTIONS, STATUS_OPTIONS, Option
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import BINARY_TYPE
+from shared.lookup.status import STATE_HEADERS, WAITED_HEADER
 from shared.lookup.totals_description import TOTALS_SCHEMAS, totals_route
+from shared.web.answers import ARROW_TYPE
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
     JSON,
@@ -31,11 +36,30 @@ from shared.web.openapi import (
 
 IGNORED = {IGNORED_HEADER: "names of parameters and keys that mean nothing here, with commas between"}
 """The header of answers to requests with options."""
+RATE_LIMITS = {
+    LIMIT: "requests that the sender may make in a minute",
+    REMAINING: "how many of them are left",
+    RESET: "Unix time at which the next minute begins",
+    LIMIT_IDS: "ids that the sender may ask for in a minute",
+    REMAINING_IDS: "how many of them are left",
+}
+"""Headers of answers to who was let in, where there are such limits."""
+STATES = {
+    **{name: f"how many ids are {state.name.lower()}" for name, state in STATE_HEADERS.items()},
+    WAITED_HEADER: "how many seconds the request waited",
+    "Preference-Applied": "the preference of `Prefer` that was followed",
+}
+"""Headers that tell how ids stand, and of waiting."""
+CSV = "text/csv"
 TOKENS = ("token_header", "token_cookie", "token_query")
 """The ways to send a token, one of which a route needs that is not open."""
 DATASET = Parameter("dataset", "A dataset's name, or an alias of it.", {"type": "string"}, place="path")
 ENCODING = Parameter("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "identity"]}, place="header")
-LOOK_UP_ERRORS = errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503)
+PREFER = Parameter("Prefer", "`wait=5`, as RFC 7240 has it.", {"type": "string"}, place="header")
+LOOK_UP_ERRORS = tuple(
+    replace(error, headers={**error.headers, **RATE_LIMITS})
+    for error in errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503)
+)
 """What every route that reads rows may answer."""
 
 
@@ -66,8 +90,14 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
     title = Answer(200, "Name and version.", {"text/plain": {"type": "string"}}, {"Link": "where this description is"})
     types = {"anyOf": [reference("AttributeTypes"), reference("AttributesInFull")]}
     return (
-        _attributes_route(settings),
-        totals_route(prefixed(settings, "/api/v1/table/{dataset}/totals"), (DATASET, ENCODING), LOOK_UP_ERRORS, TOKENS),
+        *_ids_routes(settings),
+        totals_route(
+            prefixed(settings, "/api/v1/table/{dataset}/totals"),
+            (DATASET, ENCODING, PREFER),
+            {**IGNORED, **RATE_LIMITS, **STATES},
+            LOOK_UP_ERRORS,
+            TOKENS,
+        ),
         Route(
             prefixed(settings, "/api/v1/attribute_metadata"),
             "GET",
@@ -92,19 +122,31 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
     )
 
 
-def _attributes_route(settings: Settings) -> Route:
+def _ids_routes(settings: Settings) -> tuple[Route, ...]:
+    headers = {**IGNORED, **RATE_LIMITS, **STATES}
     nodes = Answer(
-        200, "The nodes by id, ascending; `{}` for an id without a row.", {JSON: reference("Nodes")}, IGNORED
+        200,
+        "The nodes by id, ascending; `{}` for an id without a row. As a table: a row for each id.",
+        {JSON: reference("Nodes"), ARROW_TYPE: {"description": "a stream of Arrow's IPC"}, CSV: {"type": "string"}},
+        headers,
     )
-    return Route(
-        prefixed(settings, "/api/v1/table/{dataset}/attributes"),
-        "POST",
-        "attributes",
-        "Attributes of L2 nodes; what is missing is computed.",
-        (nodes, *LOOK_UP_ERRORS),
-        (DATASET, *parameters_of(ATTRIBUTES_OPTIONS), ENCODING),
-        ids_body(),
-        TOKENS,
+    states = Answer(200, "How many ids are in which state, and which.", {JSON: reference("States")}, headers)
+    shapes = (
+        ("attributes", "Attributes of L2 nodes; what is missing is computed.", nodes, ATTRIBUTES_OPTIONS),
+        ("status", "How L2 ids stand: cached, being computed, given up, ...", states, STATUS_OPTIONS),
+    )
+    return tuple(
+        Route(
+            prefixed(settings, f"/api/v1/table/{{dataset}}/{name}"),
+            "POST",
+            name,
+            meaning,
+            (answer, *LOOK_UP_ERRORS),
+            (DATASET, *parameters_of(options), ENCODING, PREFER),
+            ids_body(),
+            TOKENS,
+        )
+        for name, meaning, answer, options in shapes
     )
 
 
@@ -151,6 +193,7 @@ def _schemas(settings: Settings, attributes: AttributeTable) -> dict[str, Schema
             "propertyNames": {"pattern": "^[0-9]{1,20}$"},
             "additionalProperties": reference("Node"),
         },
+        "States": _states_schema(),
         "AttributeTypes": _by_name(names, {"type": "string", "pattern": "^<class 'numpy\\.\\w+'>$"}),
         "AttributesInFull": _by_name(names, _FULL_ATTRIBUTE),
         "Datasets": {
@@ -164,6 +207,31 @@ def _schemas(settings: Settings, attributes: AttributeTable) -> dict[str, Schema
                 },
             },
         },
+    }
+
+
+def _states_schema() -> Schema:
+    """How ids stand."""
+    ids = {"type": "array", "items": {"type": "string", "pattern": "^[0-9]{1,20}$"}}
+    moment = {"type": "string", "format": "date-time"}
+    failure = {
+        "type": "object",
+        "required": ["id", "reason", "since"],
+        "properties": {"id": ids["items"], "reason": {"type": "string"}, "since": moment},
+        "additionalProperties": False,
+    }
+    failed, unknown = STATE_NAMES[IdState.FAILED], STATE_NAMES[IdState.UNKNOWN]
+    listed = dict.fromkeys(STATE_NAMES, ids) | {failed: {"type": "array", "items": failure}}
+    since = {"type": "object", "additionalProperties": moment}
+    return {
+        "type": "object",
+        "required": ["counts", "ids", "since"],
+        "properties": {
+            "counts": _by_name(list(STATE_NAMES), {"type": "integer", "minimum": 0}),
+            "ids": {"type": "object", "properties": listed, "additionalProperties": False},
+            "since": {"type": "object", "properties": {unknown: since}, "additionalProperties": False},
+        },
+        "additionalProperties": False,
     }
 
 

@@ -58,6 +58,7 @@ class Found:
       details: of failed and unknown ids: why, and since when.
       geometry: of the graph.
       publication: what became of the ids that were to be published.
+      waited_s: how long what was missing was waited for; None if the request could not, or was not to wait.
     """
 
     l2_ids: UInt64Array
@@ -66,6 +67,7 @@ class Found:
     details: Mapping[int, NodeState]
     geometry: GraphGeometry
     publication: MissCounts = field(default_factory=MissCounts)
+    waited_s: float | None = None
 
     def count(self, *states: IdState) -> int:
         """How many ids are in one of some states."""
@@ -79,6 +81,18 @@ class Found:
         """How many ids are in each of the states, by `STATE_NAMES`."""
         numbers = np.bincount(self.states, minlength=len(STATE_NAMES)).tolist()
         return dict(zip(STATE_NAMES, numbers, strict=True))
+
+
+def joined(some: CachedCells, others: CachedCells) -> CachedCells:
+    """The cells of two sets of ids that have none in common, with the same columns."""
+    l2_ids = np.concatenate([some.l2_ids, others.l2_ids])
+    order = np.argsort(l2_ids)
+    places = order.tolist()
+    columns = {}
+    for name, cells in some.columns.items():
+        both = [*cells, *others.columns[name]]
+        columns[name] = [both[place] for place in places]
+    return CachedCells(l2_ids[order], columns)
 
 
 def judge(

@@ -14,35 +14,31 @@ from shared.attributes import ATTRIBUTES, AttributeTable
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
 from shared.config.version import TITLE
-from shared.deadline import prolong, uncounted, within
-from shared.errors import TooLargeError
+from shared.lookup.admission import Admission
 from shared.lookup.auth import Authorizer
-from shared.lookup.caller import caller_of_request
-from shared.lookup.found import WITHOUT_A_ROW, Found, IdState
 from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate_limits
 from shared.lookup.metadata import full_metadata, type_names
+from shared.lookup.node_routes import NodeRoutes
 from shared.lookup.parameters import FULL, IGNORED_HEADER, METADATA_OPTIONS, ignored_header, ignored_names
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
-from shared.lookup.query import parse_query, read_boolean
+from shared.lookup.query import read_boolean
 from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
-from shared.lookup.sizes import read_ids_body
+from shared.lookup.status import EXPOSED_HEADERS
 from shared.lookup.totals_route import add_totals_route
 from shared.lookup.user_limits import UserLimits
 from shared.store.quota import QuotaCounters
 from shared.store.totals import TotalsMemory
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
-from shared.web.answers import MOST_ANSWER_BYTES, enable_gzip, json_response, packed, set_readable_header
+from shared.web.answers import enable_gzip, json_response, set_readable_header
 from shared.web.description import answer_description, link_to_description
 from shared.web.errors import answer_errors
 from shared.web.health import HEALTH_ENDPOINT, answer_health
 
 ServiceSource: TypeAlias = Callable[[], LookupService]
 
-_IDS_IN_TIME = 10_000
 _PREFLIGHT_AGE_S = 3600
-_FITTING_SHARE = 0.9  # of the ids that fit on average: some nodes have more to say than others
 
 _logger = get_logger("lookup")
 
@@ -81,12 +77,13 @@ def create_app(
     enable_gzip(app)
     app.after_request(_name_ignored)
     answer_rate_limits(app)
-    CORS(app, expose_headers=["WWW-Authenticate", "Retry-After", *RATE_LIMIT_HEADERS], max_age=_PREFLIGHT_AGE_S)
+    exposed = ["WWW-Authenticate", "Retry-After", *RATE_LIMIT_HEADERS, *EXPOSED_HEADERS]
+    CORS(app, expose_headers=exposed, max_age=_PREFLIGHT_AGE_S)
     _add_open_routes(app, datasets, settings, attributes)
     answer_description(app, description_paths(settings), lambda: _description(settings, attributes))
-    _add_attributes_route(app, service, datasets, authorize, limiter, settings, attributes)
-    totals_path = prefixed(settings, "/api/v1/table/<dataset>/totals")
-    add_totals_route(app, totals_path, service, memory, datasets, authorize, limiter, settings, attributes)
+    admission = Admission(datasets, authorize, limiter, settings)
+    NodeRoutes(service, admission, settings, attributes).add_to(app)
+    add_totals_route(app, service, memory, admission, settings, attributes)
     return app
 
 
@@ -118,86 +115,6 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, a
     app.add_url_rule(prefixed(settings, "/api/v1/attribute_metadata"), "attribute_metadata", attribute_metadata)
     app.add_url_rule(prefixed(settings, "/api/v1/table_mapping"), "table_mapping", table_mapping)
     answer_health(app, lambda: {"version": TITLE})
-
-
-def _add_attributes_route(
-    app: flask.Flask,
-    service: ServiceSource,
-    datasets: Datasets,
-    authorize: Authorizer,
-    limiter: CallerLimiter,
-    settings: Settings,
-    attributes: AttributeTable,
-) -> None:
-    @within(settings.answer_s)
-    def look_up(dataset: str) -> flask.Response:
-        steps: StepTimer = flask.g.steps
-        # The datasets are no secret (`table_mapping` is open), so that an unknown one needs no token to be refused.
-        known = datasets.named(dataset)
-        flask.g.fields["dataset"] = known.graph_id
-        if dataset != known.graph_id:
-            flask.g.fields["alias"] = dataset
-        with steps.step("authorize"):
-            refusal = authorize(dataset)
-        if refusal is not None:
-            return refusal
-        caller = caller_of_request()
-        with steps.step("quota"):
-            limiter.take_request(caller)
-        with steps.step("parse"):
-            with uncounted():
-                body = read_ids_body(flask.request, settings)
-            parameters = flask.request.args.to_dict(flat=False)
-            parameters.pop(settings.token_name, None)
-            query = parse_query(body, flask.request.mimetype, parameters, settings.max_ids, attributes)
-        flask.g.ignored = query.ignored
-        with steps.step("quota"):
-            limiter.take_ids(caller, len(query.l2_ids))
-        prolong(settings.answer_s * max(0.0, len(query.l2_ids) / _IDS_IN_TIME - 1))
-        with uncounted():
-            opened = service()
-        answer = opened.look_up(known, query, steps, caller)
-        flask.g.fields.update(_fields(answer.found))
-        response = packed(json_response(answer.json))
-        _require_sendable(response, len(answer.found.l2_ids))
-        return response
-
-    path = prefixed(settings, "/api/v1/table/<dataset>/attributes")
-    app.add_url_rule(path, "attributes", look_up, methods=["POST"])
-
-
-def _fields(found: Found) -> dict[str, int]:
-    """What a request's record tells of what was found."""
-    return {
-        "ids": len(found.l2_ids),
-        "impossible": found.count(IdState.IMPOSSIBLE),
-        "hits": len(found.cells.l2_ids),
-        "misses": found.count(*WITHOUT_A_ROW),
-        "pending": found.count(IdState.PENDING),
-        "failed": found.count(IdState.FAILED),
-        "unknown": found.count(IdState.UNKNOWN),
-        "published": found.publication.published,
-        "unpublished": found.publication.unpublished,
-        "withheld": found.publication.withheld,
-    }
-
-
-def _require_sendable(response: flask.Response, ids: int) -> None:
-    """Refuses an answer that the platform would not send, and says how many ids would fit into one.
-
-    Raises:
-      TooLargeError: if it is too large.
-    """
-    n_bytes = len(response.get_data())
-    if n_bytes <= MOST_ANSWER_BYTES:
-        return
-    fitting = int(_FITTING_SHARE * ids * MOST_ANSWER_BYTES / n_bytes)
-    advice = "" if "Content-Encoding" in response.headers else ", accept gzip (Accept-Encoding: gzip)"
-    raise TooLargeError(
-        f"the answer has {n_bytes} bytes, at most {MOST_ANSWER_BYTES} can be sent: ask for at most "
-        f"{fitting} ids at a time{advice} or name fewer attributes",
-        fitting,
-    )
 
 
 def _name_ignored(response: flask.Response) -> flask.Response:

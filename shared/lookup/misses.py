@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
 
@@ -16,15 +16,14 @@ from shared.bus.protocol import Publisher
 from shared.config.datasets import Dataset
 from shared.deadline import time_left_s
 from shared.errors import L2CacheError
-from shared.lookup.circuit import CircuitBreaker, Permit
+from shared.lookup.lane import Admission, MissLane
+from shared.lookup.pending import PendingStates
 from shared.lookup.published import PublishedMisses
-from shared.lookup.rate import MinuteShares
-from shared.messages.messages import GRAPH_ATTRIBUTE, TRACE_ATTRIBUTE, encode_misses
+from shared.messages.messages import CACHE_ATTRIBUTE, GRAPH_ATTRIBUTE, TRACE_ATTRIBUTE, WAITED_ATTRIBUTES, encode_misses
 from shared.telemetry.log import get_logger
 from shared.telemetry.trace import current_trace, traceparent
 from shared.types import UInt64Array
 
-_THREADS = 4
 _ID_BYTES = 8
 
 _logger = get_logger("lookup")
@@ -45,7 +44,7 @@ class MissCounts:
     withheld: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Message:
     """A message on its way to the bus.
 
@@ -54,14 +53,18 @@ class _Message:
       recent: misses of their table that were published a short while ago.
       attributes: of the message.
       data: of the message.
-      trial: whether it goes although the circuit is open.
+      lane: its way.
+      is_trial: whether it goes although the circuit is open.
+      recorded: done when other instances can read that its ids are pending; None as long as the bus has not taken it.
     """
 
     ids: UInt64Array
     recent: PublishedMisses
     attributes: dict[str, str]
     data: bytes
-    trial: bool
+    lane: MissLane
+    is_trial: bool
+    recorded: Future[None] | None = None
     _unjudged: threading.Lock = field(default_factory=threading.Lock)
 
     def judge(self) -> bool:
@@ -78,39 +81,43 @@ class Publication:
 
     Args:
       parts: for each message whether the bus took it, once that is known.
-      circuit: counts messages that take too long.
       wait_s: longest to wait for them, unless the answer's deadline comes before.
       counts: ids that are not on their way.
-      successes: what the circuit had counted before the first of them went out.
+      successes: what the lanes' circuits had counted before the first of them went out.
+      recent_ids: those that were left out since this instance has published them a short while ago.
+
+    Attributes:
+      recent_ids: as they were given.
     """
 
     def __init__(
         self,
         parts: Sequence[tuple[_Message, Future[bool]]],
-        circuit: CircuitBreaker,
         wait_s: float,
         counts: MissCounts,
-        successes: int,
+        successes: Mapping[MissLane, int],
+        recent_ids: UInt64Array,
     ) -> None:
+        self.recent_ids = recent_ids
         self._parts = parts
-        self._circuit = circuit
         self._wait_s = wait_s
         self._counts = counts
         self._successes = successes
 
     @property
     def taken_ids(self) -> UInt64Array:
-        """The ids that the bus has by now: uint64[n]."""
+        """The ids that the bus has by now: uint64[n], ascending."""
         taken = [message.ids for message, taken in self._parts if _was_taken(taken)]
-        return np.concatenate(taken) if taken else np.empty(0, dtype=np.uint64)
+        return np.sort(np.concatenate(taken)) if taken else np.empty(0, dtype=np.uint64)
 
     def wait(self) -> MissCounts:
         """What became of the misses within the time that there is.
 
         Messages that no thread has begun by then are given up. Those under way go on without anybody waiting; they
-        count as unpublished.
+        count as unpublished. Where there is time, other instances know of what was published when this returns.
         """
         wait_s = time_left_s(self._wait_s)
+        end_s = time.monotonic() + wait_s
         _, late = wait_for([taken for _, taken in self._parts], timeout=wait_s)
         published = 0
         for message, taken in self._parts:
@@ -118,11 +125,13 @@ class Publication:
                 message.release()
             elif _was_taken(taken):
                 published += len(message.ids)
-        # A bus that takes other messages meanwhile is slow, not unavailable; one that had less time may be neither.
-        if late and wait_s == self._wait_s and self._circuit.successes == self._successes:
-            for message, taken in self._parts:
-                if taken in late and message.judge():
-                    self._circuit.failed(f"not taken within {self._wait_s:g} s", trial=message.trial)
+        for message, taken in self._parts:
+            # A bus that takes other messages meanwhile is slow, not unavailable; one that had less time may be neither.
+            is_slow = wait_s < self._wait_s or message.lane.circuit.successes > self._successes[message.lane]
+            if taken in late and not is_slow and message.judge():
+                message.lane.circuit.failed(f"not taken within {self._wait_s:g} s", trial=message.is_trial)
+        recorded = [message.recorded for message, _ in self._parts if message.recorded is not None]
+        wait_for(recorded, timeout=max(0.0, end_s - time.monotonic()))
         unpublished = self._counts.unpublished + sum(len(message.ids) for message, _ in self._parts) - published
         return replace(self._counts, published=published, unpublished=unpublished)
 
@@ -141,6 +150,9 @@ class MissPublisher:
       wait_s: longest that an answer waits for its misses to be published.
       per_minute: ids of one caller that are published in a minute, 0 for no limit.
       clock: seconds of a clock that never goes back.
+      pending: where is written down what was published; nowhere if None.
+      waited: the bus of what somebody waits for; that of the others if None.
+      waited_per_minute: ids of one caller that go there in a minute, 0 for no limit; further ones go with the others.
 
     Attributes:
       pause_s: as it was given.
@@ -154,46 +166,50 @@ class MissPublisher:
         wait_s: float = 2.0,
         per_minute: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        pending: PendingStates | None = None,
+        waited: Publisher | None = None,
+        waited_per_minute: int = 0,
     ) -> None:
-        self._publisher = publisher
         self.pause_s = pause_s
         self._message_bytes = message_bytes
         self._wait_s = wait_s
         self._clock = clock
-        self._shares = MinuteShares(per_minute, clock=clock)
-        self._circuit = CircuitBreaker(clock)
+        self._pending = pending
+        self._lane = MissLane(publisher, per_minute, clock=clock)
+        self._waited_lane = MissLane(waited or publisher, waited_per_minute, WAITED_ATTRIBUTES, clock)
         self._lock = threading.Lock()
         self._by_table: dict[str, PublishedMisses] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="misses")
 
-    def start(self, dataset: Dataset, l2_ids: UInt64Array, caller: str) -> Publication:
+    def start(self, dataset: Dataset, l2_ids: UInt64Array, caller: str, *, is_waited: bool = False) -> Publication:
         """Publishes those of `l2_ids` that were not published just now, as far as the caller's share goes.
 
         Args:
           dataset: whose they are.
           l2_ids: uint64[n], ascending, distinct, able to exist.
           caller: who asked for them.
+          is_waited: whether the caller waits for them: as far as its share of that goes, they overtake the others.
         """
         recent = self._recent(dataset.l2cache_id)
         due = recent.due(l2_ids)
-        permit = self._circuit.permit() if due.size else Permit.NONE
-        tried = {Permit.ALL: due, Permit.TRIAL: due[: self._message_bytes // _ID_BYTES], Permit.NONE: due[:0]}[permit]
-        granted = self._shares.take(caller, len(tried))
-        claimed = recent.claim(tried[:granted])
-        counts = MissCounts(unpublished=len(due) - len(tried), withheld=len(tried) - granted)
-        parts, successes, trace = [], self._circuit.successes, current_trace()
-        for attributes, data in encode_misses(dataset.graph_id, dataset.l2cache_id, claimed, self._message_bytes):
-            if trace:
-                attributes[TRACE_ATTRIBUTE] = traceparent(trace)
-            ids = np.frombuffer(data, dtype="<u8")
-            message = _Message(ids, recent, attributes, data, trial=permit is Permit.TRIAL)
-            parts.append((message, self._threads.submit(self._publish, message)))
-        return Publication(parts, self._circuit, self._wait_s, counts, successes)
+        ids_per_trial = self._message_bytes // _ID_BYTES
+        first = self._waited_lane.admit(due if is_waited else due[:0], caller, ids_per_trial)
+        others = self._lane.admit(due[len(first.ids) :], caller, ids_per_trial)
+        counts = MissCounts(unpublished=others.not_tried, withheld=others.withheld)
+        successes = {lane: lane.circuit.successes for lane in (self._waited_lane, self._lane)}
+        parts = [
+            (message, message.lane.threads.submit(self._publish, message))
+            for lane, admission in ((self._waited_lane, first), (self._lane, others))
+            for message in self._messages(dataset, recent, lane, admission)
+        ]
+        recent_ids = np.setdiff1d(l2_ids, due, assume_unique=True)
+        return Publication(parts, self._wait_s, counts, successes, recent_ids)
 
     def close(self) -> None:
         """Waits for what is under way, and closes the bus."""
-        self._threads.shutdown()
-        self._publisher.close()
+        self._waited_lane.close()
+        self._lane.close()
+        if self._pending is not None:
+            self._pending.close()
 
     def _recent(self, table_id: str) -> PublishedMisses:
         with self._lock:
@@ -202,25 +218,43 @@ class MissPublisher:
                 recent = self._by_table[table_id] = PublishedMisses(self.pause_s, clock=self._clock)
             return recent
 
+    def _messages(
+        self, dataset: Dataset, recent: PublishedMisses, lane: MissLane, admission: Admission
+    ) -> list[_Message]:
+        claimed, trace = recent.claim(admission.ids), current_trace()
+        further = {**lane.attributes, **({TRACE_ATTRIBUTE: traceparent(trace)} if trace else {})}
+        encoded = encode_misses(dataset.graph_id, dataset.l2cache_id, claimed, self._message_bytes)
+        return [
+            _Message(
+                np.frombuffer(data, dtype="<u8"), recent, {**attributes, **further}, data, lane, admission.is_trial
+            )
+            for attributes, data in encoded
+        ]
+
     def _publish(self, message: _Message) -> bool:
-        if self._circuit.is_open and not message.trial:
+        circuit = message.lane.circuit
+        if circuit.is_open and not message.is_trial:
             message.release()
             return False
+        since_s = self._pending.now_s() if self._pending is not None else 0.0
         try:
-            self._publisher.publish(message.attributes, message.data)
+            message.lane.publisher.publish(message.attributes, message.data)
         except Exception as error:  # noqa: BLE001  # whatever goes wrong with the bus, the look-up is answered
             message.release()
             if message.judge():
                 self._failed(message, error)
             return False
         if message.judge():
-            self._circuit.succeeded()
+            circuit.succeeded()
+        if self._pending is not None:
+            message.recorded = self._pending.add(message.attributes[CACHE_ATTRIBUTE], message.ids, since_s)
         return True
 
     def _failed(self, message: _Message, error: Exception) -> None:
-        self._circuit.failed(f"{type(error).__name__}: {error}", trial=message.trial)
+        circuit = message.lane.circuit
+        circuit.failed(f"{type(error).__name__}: {error}", trial=message.is_trial)
         # The circuit says itself that it is open; no record for each message then.
-        if not self._circuit.is_open:
+        if not circuit.is_open:
             foreseen = isinstance(error, L2CacheError)
             fields = {"table_id": message.attributes[GRAPH_ATTRIBUTE], "ids": len(message.ids), "reason": str(error)}
             _logger.log(

@@ -17,7 +17,7 @@ from shared.geometry.ids import L2_LAYER, SUPERVOXEL_LAYER, layers
 from shared.graph.leaves import batches
 from shared.graph.protocol import Graph, GraphSource
 from shared.lookup.found import Found
-from shared.lookup.node_reader import NodeReader
+from shared.lookup.node_reader import NodeReader, found_nothing
 from shared.lookup.service import LookupService
 from shared.lookup.totals import TOTAL, BoundsNm, NodeRows, sum_up
 from shared.lookup.totals_answer import Totals, from_remembered, remembered_form
@@ -38,12 +38,12 @@ class Answered:
 
     Attributes:
       totals: of the roots.
-      found: how their L2 nodes stand, without cells; None if none had to be looked up.
+      found: how those of their L2 nodes stand that were looked up, without cells.
       remembered: how many of the totals were known before.
     """
 
     totals: Totals
-    found: Found | None
+    found: Found
     remembered: int
 
 
@@ -111,7 +111,7 @@ class NeuronService:
             rest = np.setdiff1d(roots, known, assume_unique=True)
             nodes = self._nodes_of(graph, geometry, rest, query.bounds, errors)
         if not nodes:
-            return Answered(Totals(known, records, errors, geometry), None, len(known))
+            return Answered(Totals(known, records, errors, geometry), found_nothing(geometry), len(known))
         summed, found = self._summed(dataset, nodes, query, geometry, steps, caller, admit)
         if query.bounds is None:
             with steps.step("memory"):
@@ -130,12 +130,14 @@ class NeuronService:
         steps: StepTimer,
         caller: str,
         admit: Callable[[int], None],
-    ) -> tuple[Totals, Found | None]:
+    ) -> tuple[Totals, Found]:
         """The totals of roots, by their nodes, and how these stand."""
         ids = np.unique(np.concatenate(list(nodes.values())))
         roots = np.array(list(nodes), dtype=np.uint64)
         if not ids.size:  # no node comes near the bounds
-            return Totals(roots, sum_up(nodes, NodeRows.none(), query.bounds, geometry), {}, geometry), None
+            return Totals(roots, sum_up(nodes, NodeRows.none(), query.bounds, geometry), {}, geometry), found_nothing(
+                geometry
+            )
         admit(len(ids))
         reader = NodeReader(self._lookup, dataset, steps, caller, self._attributes)
         rows, found = reader.read(ids, publish=query.publish_misses, wait_s=query.wait_s)

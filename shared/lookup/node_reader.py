@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.attributes import AttributeTable
 from shared.config.datasets import Dataset
+from shared.geometry.grid import GraphGeometry
 from shared.graph.leaves import batches
 from shared.lookup.found import WITHOUT_A_ROW, Found
 from shared.lookup.misses import MissCounts
@@ -84,6 +85,11 @@ class NodeReader:
         found = find(self._dataset, l2_ids, wanted, self._steps, self._caller, publish=publish, wait_s=wait_s)
         # Only the numbers are kept: the cells take ten times as much memory.
         return NodeRows.of(found, self._attributes), replace(found, cells=_NO_CELLS)
+
+
+def found_nothing(geometry: GraphGeometry) -> Found:
+    """What is found where no node is looked up."""
+    return Found(_NO_CELLS.l2_ids, np.empty(0, dtype=np.uint8), _NO_CELLS, {}, geometry)
 
 
 def _joined(parts: Sequence[Found]) -> Found:

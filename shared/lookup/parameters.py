@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.errors import BadRequestError
+from shared.lookup.wait_preference import LONGEST_WAIT_S
 
 IGNORED_HEADER = "X-L2Cache-Ignored"
 _MOST_NAMES = 20
@@ -62,9 +63,22 @@ UPDATE_CACHE = Option(
 FULL = Option(
     "full", "Whether unit, meaning and types are told of each attribute.", {"type": "boolean", "default": False}
 )
+WAIT = Option(
+    "wait",
+    "Seconds to wait for ids that are being computed; goes before the header `Prefer: wait=5`.",
+    {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT_S, "default": 0},
+)
+FORMAT = Option(
+    "format",
+    "The form of the answer; goes before the header `Accept`.",
+    {"enum": ["json", "arrow", "csv"], "default": "json"},
+)
+ALL = Option("all", "Whether the ids that have a row are listed as well.", {"type": "boolean", "default": False})
 
-ATTRIBUTES_OPTIONS = (ATTRIBUTE_NAMES, INT64_AS_STR, UPDATE_CACHE)
+ATTRIBUTES_OPTIONS = (ATTRIBUTE_NAMES, INT64_AS_STR, UPDATE_CACHE, WAIT, FORMAT)
 """Those of `POST /table/<dataset>/attributes`."""
+STATUS_OPTIONS = (ATTRIBUTE_NAMES, INT64_AS_STR, UPDATE_CACHE, WAIT, ALL)
+"""Those of `POST /table/<dataset>/status`; the first two have no effect."""
 METADATA_OPTIONS = (FULL,)
 """Those of `GET /attribute_metadata`."""
 

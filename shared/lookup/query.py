@@ -12,7 +12,7 @@ import numpy as np
 from shared.attributes import ATTRIBUTES, Attribute, AttributeTable
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, InvalidL2IdError, TooLargeError
-from shared.lookup.parameters import ATTRIBUTES_OPTIONS, ignored_names
+from shared.lookup.parameters import ATTRIBUTES_OPTIONS, Option, ignored_names
 from shared.types import UInt64Array
 
 BINARY_TYPE = "application/octet-stream"
@@ -33,6 +33,7 @@ class Query:
       attributes: what to answer of each.
       int64_as_str: whether 64-bit integers are answered as text, for clients without 64-bit integers.
       publish_misses: whether ids that are not in the cache are to be computed.
+      wait_s: how long to wait for them.
       ignored: names of parameters and keys that mean nothing.
     """
 
@@ -40,6 +41,7 @@ class Query:
     attributes: tuple[Attribute, ...] = ATTRIBUTES.attributes
     int64_as_str: bool = False
     publish_misses: bool = True
+    wait_s: float = 0.0
     ignored: tuple[str, ...] = ()
 
 
@@ -49,6 +51,7 @@ def parse_query(
     parameters: Mapping[str, Sequence[str]],
     max_ids: int,
     attributes: AttributeTable = ATTRIBUTES,
+    options: Sequence[Option] = ATTRIBUTES_OPTIONS,
 ) -> Query:
     """The look-up that a request asks for.
 
@@ -58,6 +61,7 @@ def parse_query(
       parameters: the query string's values by name. `attribute_names` there goes before the one in a JSON body.
       max_ids: most ids in one look-up.
       attributes: what can be asked for.
+      options: what the parameters may be.
 
     Raises:
       BadRequestError: if the body is malformed, or a parameter or key is clearly meant for another name.
@@ -65,12 +69,12 @@ def parse_query(
       UnknownAttributeError: naming the attribute.
       TooLargeError: with more than `max_ids` ids.
     """
-    ignored = ignored_names(parameters, ATTRIBUTES_OPTIONS)
+    ignored = ignored_names(parameters, options)
     if mimetype == BINARY_TYPE:
         l2_ids, names = _binary_ids(body, max_ids), None
     else:
         document = _json_object(body)
-        ignored += ignored_names(document, [option for option in ATTRIBUTES_OPTIONS if option.in_body], (_IDS_KEY,))
+        ignored += ignored_names(document, [option for option in options if option.in_body], (_IDS_KEY,))
         l2_ids = json_ids(document[_IDS_KEY], max_ids)
         names = document.get("attribute_names")
     if "attribute_names" in parameters:

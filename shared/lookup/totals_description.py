@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.lookup.parameters import IGNORED_HEADER
+from collections.abc import Mapping
+
 from shared.lookup.totals_query import MOST_ROOTS, TOTALS_OPTIONS
-from shared.lookup.wait_preference import LONGEST_WAIT_S
 from shared.web.openapi import JSON, Answer, Parameter, Route, Schema, reference
 
 _COORDINATE: Schema = {"type": "number"}
@@ -54,21 +54,23 @@ TOTALS_SCHEMAS: dict[str, Schema] = {
 
 
 def totals_route(
-    path: str, parameters: tuple[Parameter, ...], failures: tuple[Answer, ...], needs: tuple[str, ...]
+    path: str,
+    parameters: tuple[Parameter, ...],
+    headers: Mapping[str, str],
+    failures: tuple[Answer, ...],
+    needs: tuple[str, ...],
 ) -> Route:
     """The route.
 
     Args:
       path: with `{dataset}` in it.
       parameters: of the path and the headers.
+      headers: of answers to requests about nodes.
       failures: the errors of all routes that read rows.
       needs: the security schemes of which one must be met.
     """
-    ignored = {IGNORED_HEADER: "names of parameters and keys that mean nothing here, with commas between"}
-    answer = Answer(200, "The totals by root, ascending.", {JSON: reference("Totals")}, ignored)
+    answer = Answer(200, "The totals by root, ascending.", {JSON: reference("Totals")}, headers)
     options = tuple(Parameter(option.name, option.meaning, option.schema) for option in TOTALS_OPTIONS)
-    seconds = {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT_S, "default": 0}
-    wait = Parameter("wait", "How many seconds missing nodes are waited for.", seconds)
-    body = {JSON: reference("Roots")}
     summary = "What whole neurons add up to; what is missing is computed."
-    return Route(path, "POST", "totals", summary, (answer, *failures), (*parameters, *options, wait), body, needs)
+    body = {JSON: reference("Roots")}
+    return Route(path, "POST", "totals", summary, (answer, *failures), (*parameters, *options), body, needs)

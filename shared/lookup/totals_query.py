@@ -11,13 +11,13 @@ import numpy as np
 
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError
-from shared.lookup.parameters import INT64_AS_STR, UPDATE_CACHE, ignored_names
+from shared.lookup.parameters import INT64_AS_STR, UPDATE_CACHE, WAIT, ignored_names
 from shared.lookup.query import json_ids, read_boolean
 from shared.lookup.totals import BoundsNm
 from shared.types import UInt64Array
 
-TOTALS_OPTIONS = (INT64_AS_STR, UPDATE_CACHE)
-"""What the query may say, beside how long to wait."""
+TOTALS_OPTIONS = (INT64_AS_STR, UPDATE_CACHE, WAIT)
+"""What the query may say."""
 
 MOST_ROOTS = 1_000
 """How many roots a request may name."""
@@ -60,7 +60,7 @@ def parse_totals_query(body: bytes, parameters: Mapping[str, Sequence[str]], wai
     if not body:
         raise BadRequestError('the body is empty: send {"node_ids": [...]}')
     document = decode_object(body, "the body", strict=False, key="node_ids")
-    ignored = ignored_names(parameters, TOTALS_OPTIONS, ("wait",)) + ignored_names(document, (), ("node_ids", "bounds"))
+    ignored = ignored_names(parameters, TOTALS_OPTIONS) + ignored_names(document, (), ("node_ids", "bounds"))
     return TotalsQuery(
         root_ids=np.unique(json_ids(document["node_ids"], MOST_ROOTS)),
         bounds=_bounds(document.get("bounds")),

@@ -24,6 +24,10 @@ GRAPH_ATTRIBUTE = "table_id"
 CACHE_ATTRIBUTE = "l2_cache_id"
 """The cache table: `l2cache_id` in a dataset, `table_id` where tables are read and written."""
 
+WAITED_ATTRIBUTE = "l2cache_waited"
+WAITED_ATTRIBUTES = {WAITED_ATTRIBUTE: "true"}
+"""What a miss that somebody waits for carries beside the attributes of all misses."""
+
 PRIORITY_ATTRIBUTE = "remesh_priority"
 TRACE_ATTRIBUTE = "googclient_traceparent"
 """Where Google's clients put the trace that a message was published in, as a W3C `traceparent`."""
@@ -65,9 +69,12 @@ class MissMessage:
 def is_urgent(attributes: Mapping[str, str]) -> bool:
     """Whether a message goes the way of those that somebody waits for, where no miss is ever in front of it.
 
-    Edits do, unless their producer says that they may wait (`remesh_priority` is "false"); misses do not.
+    Edits do, unless their producer says that they may wait (`remesh_priority` is "false"); misses do not, unless they
+    say that somebody waits (`l2cache_waited` is "true").
     """
-    return CACHE_ATTRIBUTE not in attributes and attributes.get(PRIORITY_ATTRIBUTE) != "false"
+    if CACHE_ATTRIBUTE in attributes:
+        return attributes.get(WAITED_ATTRIBUTE) == "true"
+    return attributes.get(PRIORITY_ATTRIBUTE) != "false"
 
 
 def decode(attributes: Mapping[str, str], data: bytes) -> EditMessage | MissMessage:

@@ -12,6 +12,9 @@ MOST_ANSWER_BYTES = 32_000_000
 """What the platform sends as one answer; for a larger one the client gets an error of the platform's. A streamed answer
 may have 10 MB only."""
 
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+"""Streams of Arrow, whose buffers are compressed or not inside the stream: no answer of this type is gzipped."""
+
 _GZIP_LEVEL = 2
 _GZIP_WBITS = 31  # zlib's way to say: a gzip header and trailer around the deflated data
 
@@ -48,6 +51,8 @@ def packed(response: flask.Response) -> flask.Response:
     """The response, gzipped if the request's client accepts that and it has a body that is not packed yet."""
     # `quality` is 0 for `gzip;q=0` and for clients that do not name it.
     if flask.request.accept_encodings.quality("gzip") <= 0 or "Content-Encoding" in response.headers:
+        return response
+    if response.mimetype == ARROW_TYPE:
         return response
     body = response.get_data()
     if body:

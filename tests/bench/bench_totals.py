@@ -1,7 +1,8 @@
 """Totals of whole neurons on the emulators: `python -m tests.bench.bench_totals [--roots N]`.
 
-Neurons with the sizes of real ones (median 18, mean 155, largest 3,146 L2 nodes) lie in the stand-in graph server, and the
-rows of their nodes in Google's Bigtable emulator. Asked are 100 that nobody has asked for, and 1,000 that are remembered.
+Neurons with the sizes of real ones (median 18, mean 155, largest 3,146 L2 nodes) lie in the stand-in graph server, and
+the rows of their nodes in Google's Bigtable emulator. Asked are 100 that nobody has asked for, and 1,000 that are
+remembered.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def client_of(clients: DataClients, folder: Path, graph_url: str) -> FlaskClient
     unused = dict.fromkeys(("L2CACHE_BUS", "L2CACHE_QUEUE"), f"sqlite://{folder}/unused.db")
     settings = Settings.from_environment({**variables, **unused})
     service = LookupService(
-        open_store(store, clients=clients), Graphs(settings), MissPublisher(NoBus(), message_bytes=8_000)
+        open_store(store, clients=clients), Graphs(settings), MissPublisher(NoBus(), pause_s=60, message_bytes=8_000)
     )
     datasets = Datasets.from_file(settings.datasets_file)
     memory = open_totals(store, clients)

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import requests
 
@@ -30,6 +31,8 @@ from tests.support.processes.packaged import PackagedFunction, release, unpack
 
 WORLD = WorldParameters(size_voxels=(60, 52, 44), chunk_size_voxels=(24, 24, 16), voxel_offset=(10, 20, 30))
 HEAVY = (
+    "arro3",
+    "pyarrow",
     "cloudvolume",
     "sklearn",
     "scipy",
@@ -154,6 +157,13 @@ def test_the_packaged_compute_handles_an_event_and_the_packaged_look_up_answers(
     assert deployment.deliver() >= 1
     found = deployment.look_up(*wanted)
     assert all({"size_nm3", "area_nm2", "rep_coord_nm"} <= set(found[str(l2_id)]) for l2_id in wanted)
+
+
+def test_the_packaged_look_up_has_what_tables_need(deployment: Deployment) -> None:
+    url = f"{deployment.urls['lookup']}/l2cache/api/v1/table/{TABLE}/attributes?format=arrow&update_cache=false"
+    answer = requests.post(url, json={"l2_ids": deployment.l2_ids}, headers={"Accept-Encoding": "zstd"}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert pa.ipc.open_stream(answer.content).read_all()["l2_id"].to_pylist() == sorted(deployment.l2_ids)
 
 
 def test_at_its_last_delivery_a_message_that_fails_is_kept_with_its_reason(deployment: Deployment) -> None:

@@ -101,7 +101,7 @@ def test_the_look_up_cannot_write_rows(plans: dict[str, str]) -> None:
 
 
 @needs_check
-def test_the_table_of_states_is_as_the_store_would_make_it_and_all_that_use_it_write_it(plans: dict[str, str]) -> None:
+def test_the_table_of_states_is_as_the_store_would_make_it_and_every_function_writes_it(plans: dict[str, str]) -> None:
     from shared.store.states import (
         QUOTA_FAMILY,
         QUOTA_HOURS,
@@ -131,8 +131,8 @@ def test_the_table_of_states_is_as_the_store_would_make_it_and_all_that_use_it_w
             for name, text in members.items()
             if ".states[" in name
         }
-        services = ["lookup", "compute", "ingest", *(["edits"] if example.startswith("petascale") else [])]
-        assert roles == {service: ["roles/bigtable.user"] for service in services}
+        edits = {"edits"} if example.startswith("petascale") else set()
+        assert roles == {name: ["roles/bigtable.user"] for name in {"lookup", "compute", "ingest"} | edits}
 
 
 @needs_check
@@ -141,7 +141,7 @@ def test_every_push_is_signed_backs_off_and_ends_in_the_dead_letters(plans: dict
         pushes = {
             name: text for name, text in resources(plan, "google_pubsub_subscription").items() if ".push[" in name
         }
-        assert len(pushes) == (4 if example.startswith("petascale") else 2)
+        assert len(pushes) == (5 if example.startswith("petascale") else 3)
         for text in pushes.values():
             assert "oidc_token" in text
             assert values(text, "audience") == values(text, "push_endpoint")
@@ -159,12 +159,30 @@ def test_edits_slow_edits_and_misses_of_one_topic_are_told_apart_and_go_their_wa
         "edits": [f"{edit} AND NOT {slow}{ours}"],
         "edits-slow": [f"{edit} AND {slow}{ours}"],
         "misses": ["attributes:l2_cache_id"],
+        "waited": [],
         "replay": [],
     }
     services = {
         name: re.findall(r"https://l2cache-(\w+)-", values(text, "audience")[0]) for name, text in pushes.items()
     }
-    assert services == {"edits": ["edits"], "edits-slow": ["compute"], "misses": ["compute"], "replay": ["compute"]}
+    of_compute = {name: ["compute"] for name in ("edits-slow", "misses", "replay")}
+    assert services == {"edits": ["edits"], "waited": ["edits"], **of_compute}
+
+
+@needs_check
+def test_what_is_waited_for_has_a_topic_that_the_look_up_publishes_to(plans: dict[str, str]) -> None:
+    for plan in plans.values():
+        (lookup,) = [
+            text for name, text in resources(plan, "google_cloudfunctions2_function").items() if "lookup" in name
+        ]
+        (address,) = re.findall(r'"L2CACHE_WAITED_BUS"\s+= "pubsub://[^/]+/([^"]+)"', lookup)
+        assert [f"{address}"] in [values(text, "name") for text in resources(plan, "google_pubsub_topic").values()]
+        assert "google_pubsub_topic_iam_member.lookup_publishes_waited" in plan
+        service = "edits" if follows_edits(plan) else "compute"
+        (push,) = [
+            text for name, text in resources(plan, "google_pubsub_subscription").items() if '.push["waited"]' in name
+        ]
+        assert f"-{service}-" in values(push, "audience")[0]
 
 
 @needs_check
@@ -225,7 +243,7 @@ def test_a_plan_of_an_ingest_knows_how_many_alerts_there_are(plans: dict[str, st
 def test_edits_wake_somebody_sooner_than_misses(plans: dict[str, str]) -> None:
     alerts = "\n".join(resources(plans["petascale.tfvars"], "google_monitoring_alert_policy").values())
     limits = re.findall(r'unacked_message_age\{subscription_id=~\\"l2cache-\(([^)]+)\)\\"\}\) > (\d+)"', alerts)
-    assert sorted(limits) == [("edits", "300"), ("edits-slow|misses|replay", "1800")]
+    assert sorted(limits) == [("edits-slow|misses|replay", "1800"), ("edits|waited", "300")]
 
 
 @needs_check
@@ -236,10 +254,10 @@ def test_compute_is_reached_from_inside_only_and_takes_few_requests_at_a_time(pl
         assert values(compute, "ingress_settings") == ["ALLOW_INTERNAL_ONLY"]
         assert values(compute, "max_instance_request_concurrency") == ["1"]
         lookup = functions['google_cloudfunctions2_function.this["lookup"]']
-        assert values(lookup, "max_instance_request_concurrency") == ["40"]
+        assert values(lookup, "max_instance_request_concurrency") == ["100"]
         threads = {name: int(re.findall(r'"THREADS"\s+= "(\d+)"', text)[0]) for name, text in functions.items()}
         assert min(threads.values()) == FEWEST_THREADS
-        assert threads['google_cloudfunctions2_function.this["lookup"]'] == 40
+        assert threads['google_cloudfunctions2_function.this["lookup"]'] == 100
 
 
 @needs_check

@@ -99,15 +99,30 @@ def test_the_recipe_without_caveclient_gets_the_same_volumes(reader: Reader) -> 
     assert reader.run([OPENING, recipe, same]) == "True\n"
 
 
+def test_the_table_recipe_has_every_node_in_three_programs(reader: Reader) -> None:
+    recipe = next(code for code in RECIPES if "open_stream" in code)
+    alike = "print(len(with_pandas) == len(with_polars) == len(with_duckdb) == len(l2_ids) > 0)"
+    whole = "print(set(with_pandas['state']) == {'cached'}, with_polars['size_nm3'].null_count())"
+    assert reader.run([OPENING, recipe, alike, whole]).endswith("True\nTrue 0\n")
+
+
 def test_every_recipe_is_run() -> None:
-    marks = ("sizes_nm3 = [", "total = ", "pcg_skel", "VIEWER", "octet-stream")
+    marks = ("sizes_nm3 = [", "total = ", "pcg_skel", "VIEWER", "params=", "open_stream")
     assert len(RECIPES) == len(marks)
     assert all(any(mark in code for mark in marks) for code in RECIPES)
 
 
 def test_the_readmes_code_runs(reader: Reader) -> None:
-    with_deployment, alone = blocks(PAGES["README.md"], "python")
+    with_deployment, alone, tables, totals = blocks(PAGES["README.md"], "python")
     assert "µm³" in reader.run([with_deployment])
     leaves = "l2_ids = CAVEclient('my_datastack').chunkedgraph.get_leaves(root_id, stop_layer=2)"
-    printed = reader.run(["from caveclient import CAVEclient", leaves, local(alone, reader), "print(len(table))"])
-    assert int(printed) > 0
+    opening = ["from caveclient import CAVEclient", leaves]
+    alike = "print(with_pandas['size_nm3'].sum(), with_polars['size_nm3'].sum(), table['size_nm3'].sum())"
+    same_length = "print(len(with_duckdb) == len(table) > 0)"
+    whole = [local(totals, reader), "print(total['size_nm3'] == table['size_nm3'].sum())"]
+    printed = reader.run([*opening, local(alone, reader), local(tables, reader), alike, same_length, *whole])
+    sums, same, volume, is_sum = printed.splitlines()
+    assert volume.endswith("µm³, 0 L2 nodes missing")
+    assert is_sum == "True"
+    assert len(set(sums.split())) == 1
+    assert same == "True"

@@ -93,6 +93,15 @@ def test_misses_appear(stack: LocalStack, ingested: dict[int, Row]) -> None:
     assert_same_but_for_ties(stack, stored(stack, some), {l2_id: ingested[l2_id] for l2_id in some})
 
 
+def test_a_look_up_that_waits_gets_the_missing_rows_at_once(stack: LocalStack, ingested: dict[int, Row]) -> None:
+    some = sorted(ingested)[1::EVERY]
+    forget(some)
+    assert all(look_up(stack.lookup_url, GRAPH, some, wait="30").values())
+    assert_same_but_for_ties(stack, stored(stack, some), {l2_id: ingested[l2_id] for l2_id in some})
+    edits_log = (stack.state / "logs" / "edits.log").read_text()
+    assert '"kind": "miss"' in edits_log  # they went where edits go
+
+
 def test_a_missing_emulator_is_named_with_what_to_install(tmp_path: Path) -> None:
     config = tmp_path / "datasets.yaml"
     config.write_text("graph:\n  cv_path: graphene://http://127.0.0.1:9/segmentation/table/graph\n  l2cache_id: t\n")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import requests
 from caveclient import CAVEclient
@@ -70,6 +71,30 @@ def test_caveclient_gets_a_neurons_attributes(client: CAVEclientFull, neuron: tu
     assert not table[[*numbers, "rep_coord_nm_x", "chunk_intersect_count_z_top"]].isna().any(axis=None)
     assert {"pca_0_x", "pca_2_z", "pca_val_0", "pca_val_2"} <= set(table.columns)
     assert table["size_nm3"].tolist() == [values["size_nm3"] for values in data.values()]
+
+
+def test_caveclients_table_is_the_one_that_comes_as_arrow_where_it_has_values(
+    client: CAVEclientFull, neuron: tuple[int, UInt64Array], real_stack: LocalStack
+) -> None:
+    # An L2 id of a chunk of the volume that no node has: CAVEclient's coordinates of it are whatever was in memory.
+    absent = (int(neuron[1].max()) | (1 << 26) - 1) - 1
+    l2_ids = np.array([*neuron[1].tolist(), absent], dtype=np.uint64)
+    theirs = client.l2cache.get_l2data_table(l2_ids)
+    url = f"{real_stack.lookup_url}/l2cache/api/v1/table/{GRAPH}/attributes?update_cache=false"
+    accepted = {"Accept": "application/vnd.apache.arrow.stream", "Accept-Encoding": "zstd"}
+    stream = requests.post(url, json={"l2_ids": l2_ids.tolist()}, headers=accepted, timeout=60)
+    ours = pa.ipc.open_stream(stream.content).read_pandas().set_index("l2_id")
+    served = look_up(client.local_server, GRAPH, l2_ids.tolist())
+    assert ours.index.tolist() == theirs.index.tolist() == sorted(l2_ids.tolist())
+    assert list(ours.columns) == ["state", *theirs.columns]
+    assert set(ours["state"].drop(absent)) == {"cached"}
+    assert ours.loc[absent].drop("state").isna().all()
+    for attribute in ATTRIBUTES:
+        has_value = np.array([attribute.name in served[str(l2_id)] for l2_id in ours.index])
+        assert has_value.any()
+        for name in attribute.column_names:
+            assert ours[name].notna().tolist() == has_value.tolist()
+            assert ours[name][has_value].astype(float).tolist() == theirs[name][has_value].astype(float).tolist()
 
 
 def test_pcg_skel_builds_a_complete_skeleton(client: CAVEclientFull, neuron: tuple[int, UInt64Array]) -> None:

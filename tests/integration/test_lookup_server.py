@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ import numpy as np
 import pytest
 import requests
 
-from shared.store.protocol import TableMeta
+from shared.store.protocol import PENDING, NodeState, TableMeta
 from tests.integration.test_lookup_function import CACHED, INFO, MISSING, small_features
 from tests.support.graph.servers import serving
 from tests.support.lookup_setup import ATTRIBUTES_PATH, DATASET, TABLE, World, graph_app
@@ -185,6 +187,22 @@ class TestProcess:
             assert answer[str(MISSING[number % 3])] == {}
             assert answer[str(CACHED[number % 3])]["area_nm2"] == 10 * (number % 3 + 1)
         assert len(answers) == 24
+
+
+def test_a_process_that_is_to_end_answers_those_who_wait(tmp_path: Path) -> None:
+    with serving(graph_app(INFO)) as graph_url, ThreadPoolExecutor(1) as pool:
+        world = World(tmp_path, graph_url)
+        store = world.store
+        store.write_states(TABLE, {MISSING[0]: NodeState(PENDING, time.time())})
+        with running("lookup", world.environment, tmp_path / "log") as url:
+            path = f"{url}{ATTRIBUTES_PATH}?wait=30&update_cache=false"
+            answer = pool.submit(requests.post, path, json={"l2_ids": MISSING[:1]}, timeout=40)
+            with pytest.raises(TimeoutError):
+                answer.result(timeout=2.0)
+        assert answer.result().json() == {str(MISSING[0]): {}}
+        assert answer.result().headers["X-L2Cache-Pending"] == "1"
+        assert float(answer.result().headers["X-L2Cache-Waited"]) < 20
+        store.close()
 
 
 def test_loading_the_function_loads_nothing_heavy(tmp_path: Path) -> None:

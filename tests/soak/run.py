@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import yaml
 
-from infra.local.emulator_backing import EDITS, MISSES, REPLAY
+from infra.local.emulator_backing import EDITS, MISSES, REPLAY, WAITED
 from infra.local.processes import free_port
 from infra.standin.world.parameters import TABLE
 from shared.types import Triple
@@ -180,7 +180,8 @@ def _storage(plan: Plan, state: Path, process: StackProcess, relays: Mapping[str
             storage = EmbeddedStorage(state)
         else:
             _, pubsub, tasks = (places[name] for name in EMULATORS)
-            by_topic = {EDITS: relays["edits_url"], MISSES: relays["compute_url"], REPLAY: relays["compute_url"]}
+            edits, compute = relays["edits_url"], relays["compute_url"]
+            by_topic = {EDITS: edits, WAITED: edits, MISSES: compute, REPLAY: compute}
             storage = EmulatorStorage(by_topic, list(relays.values()), pubsub, tasks)
         try:
             yield storage

@@ -13,13 +13,19 @@ from typing import Any
 
 import flask
 import functions_framework
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import IdLayout
+from shared.lookup.found import Found
 from shared.messages.messages import MissMessage, decode
 from shared.sqlite.deliveries import Deliveries
+from shared.store.protocol import CachedCells
 from shared.store.sqlite import SQLiteStore
+from shared.types import UInt64Array
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "functions" / "lookup" / "main.py"
@@ -101,6 +107,12 @@ def json_of(response: TestResponse) -> Any:
     """The value in an answer, packed or not."""
     packed = response.headers.get("Content-Encoding") == "gzip"
     return json.loads(gzip.decompress(response.data) if packed else response.data)
+
+
+def all_found(l2_ids: UInt64Array) -> Found:
+    """What a look-up finds where each id has a row, without cells."""
+    geometry = GraphGeometry(IdLayout(8, ()), (1, 1, 1), (0, 0, 0), (1, 1, 1), (1.0, 1.0, 1.0), 0, "")
+    return Found(l2_ids, np.zeros(len(l2_ids), dtype=np.uint8), CachedCells(l2_ids, {}), {}, geometry)
 
 
 class propagated:  # noqa: N801  # reads as a with-statement's phrase

@@ -145,3 +145,30 @@ def test_answered_types_are_those_of_the_table() -> None:
         answered = attribute.answer(np.ones((1, *attribute.shape), attribute.dtype), ids, geometry)
         assert answered.dtype == attribute.answered, attribute.name
         assert answered.shape == (1, *attribute.shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "entries", "columns"),
+    [
+        ((), (), ["colour"]),
+        ((2,), (), ["colour_0", "colour_1"]),
+        ((2, 2), (), ["colour_0_0", "colour_0_1", "colour_1_0", "colour_1_1"]),
+        ((2,), ("red", "blue"), ["colour_red", "colour_blue"]),
+    ],
+)
+def test_a_number_of_a_value_has_a_column_of_its_own(
+    shape: tuple[int, ...], entries: tuple[str, ...], columns: list[str]
+) -> None:
+    colour = dataclasses.replace(further("colour"), shape=shape, entries=entries)
+    assert list(ATTRIBUTES.extended(colour)["colour"].column_names) == columns
+
+
+@pytest.mark.parametrize("name", ["state", "pca_val_0", "rep_coord_nm_x"])
+def test_a_name_that_a_column_of_a_table_has_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot have these names.*{name}"):
+        ATTRIBUTES.extended(further(name))
+
+
+def test_the_numbers_of_a_value_have_as_many_names() -> None:
+    with pytest.raises(ValueError, match="not as many as these: colour"):
+        ATTRIBUTES.extended(dataclasses.replace(further("colour"), shape=(3,), entries=("red", "blue")))

@@ -14,7 +14,7 @@ from shared.config.settings import Settings
 from shared.lookup.http import create_app
 from shared.lookup.query import Query
 from shared.lookup.service import Lookup
-from tests.support.lookup_setup import DATASET, TABLE, World, json_of, propagated
+from tests.support.lookup_setup import DATASET, TABLE, World, all_found, json_of, propagated
 
 ALIAS = "rig_public"
 
@@ -32,7 +32,7 @@ class Recorder:
 
     def look_up(self, dataset: Dataset, query: Query, steps: object, caller: str) -> Lookup:
         self.read.append(dataset)
-        return Lookup(b"{}", ids=0, impossible=0, hits=0, misses=0, unknown=0, published=0, unpublished=0, withheld=0)
+        return Lookup(b"{}", all_found(query.l2_ids))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from shared.config.settings import Settings
 from shared.deadline import carried, prolong, time_left_s, uncounted, unlimited, within
 from shared.lookup.http import create_app
 from shared.lookup.service import Lookup
-from tests.support.lookup_setup import ATTRIBUTES_PATH, World
+from tests.support.lookup_setup import ATTRIBUTES_PATH, World, all_found
 
 LIMIT_S = 100.0
 NOISE_S = 20.0
@@ -57,7 +57,7 @@ class TimedService:
 
     def look_up(self, *_: object) -> Lookup:
         self.left_s.append(time_left_s())
-        return Lookup(b"{}", ids=0, impossible=0, hits=0, misses=0, unknown=0, published=0, unpublished=0, withheld=0)
+        return Lookup(b"{}", all_found(np.empty(0, dtype=np.uint64)))
 
 
 class SlowBody:

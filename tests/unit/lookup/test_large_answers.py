@@ -12,24 +12,14 @@ from werkzeug.test import TestResponse
 
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
-from shared.geometry.grid import GraphGeometry
-from shared.geometry.ids import IdLayout
-from shared.lookup.found import Found
 from shared.lookup.http import create_app
 from shared.lookup.query import Query
 from shared.lookup.service import Lookup
-from shared.store.protocol import CachedCells
-from shared.types import UInt64Array
 from shared.web.answers import MOST_ANSWER_BYTES
-from tests.support.lookup_setup import ATTRIBUTES_PATH, World, json_of
+from tests.support.lookup_setup import ATTRIBUTES_PATH, World, all_found, json_of
 
 ROW_BYTES = (300, 500)
 """Of the nodes in turn: not every one has principal axes."""
-
-
-def all_found(l2_ids: UInt64Array) -> Found:
-    geometry = GraphGeometry(IdLayout(8, ()), (1, 1, 1), (0, 0, 0), (1, 1, 1), (1.0, 1.0, 1.0), 0, "")
-    return Found(l2_ids, np.zeros(len(l2_ids), dtype=np.uint8), CachedCells(l2_ids, {}), {}, geometry)
 
 
 class FakeService:

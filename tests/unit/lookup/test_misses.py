@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +12,16 @@ import pytest
 from shared.config.datasets import Dataset
 from shared.errors import StorageUnavailableError
 from shared.lookup.misses import MissCounts, MissPublisher
+from shared.lookup.pending import PendingStates
 from shared.messages.messages import MissMessage, decode
+from shared.store.protocol import PENDING, UNKNOWN, NodeState
+from shared.store.sqlite import SQLiteStore
 
 DATASET = Dataset("rig_graph", "graphene://https://server/segmentation/table/rig_graph", "cache_v1")
 OTHER = Dataset("other", "graphene://https://server/segmentation/table/other", "cache_v2")
 IDS_PER_MESSAGE = 10
 THREADS = 4
+SINCE_S = round(time.time()) + 0.5
 
 
 class Clock:
@@ -316,3 +322,84 @@ class TestShare:
             shared.send(number, caller="a")
         assert shared.send(*range(50), caller="b") == (0, 50, 0)
         assert shared.publisher.start(DATASET, array(), "b").wait() == MissCounts()
+
+
+class TestWaitedFor:
+    @pytest.fixture
+    def urgent(self) -> Bus:
+        return Bus()
+
+    @pytest.fixture
+    def publisher(self, bus: Bus, urgent: Bus, clock: Clock) -> Iterator[MissPublisher]:
+        publisher = MissPublisher(bus, 60.0, 8 * IDS_PER_MESSAGE, 30.0, 100, clock, waited=urgent, waited_per_minute=15)
+        yield publisher
+        publisher.close()
+
+    def test_what_is_waited_for_has_a_way_of_its_own_within_a_share_of_its_own(
+        self, publisher: MissPublisher, bus: Bus, urgent: Bus, clock: Clock
+    ) -> None:
+        counts = publisher.start(DATASET, array(*range(25)), "a", is_waited=True).wait()
+        assert counts == MissCounts(published=25)
+        assert (urgent.ids, bus.ids) == ([*range(15)], [*range(15, 25)])
+        publisher.start(DATASET, array(30), "b").wait()
+        assert publisher.start(DATASET, array(40), "b", is_waited=True).wait() == MissCounts(published=1)
+        assert (urgent.ids, bus.ids) == ([*range(15), 40], [*range(15, 25), 30])
+
+    def test_where_that_way_is_closed_it_goes_with_the_others(
+        self, publisher: MissPublisher, bus: Bus, urgent: Bus
+    ) -> None:
+        urgent.error = StorageUnavailableError("gone")
+        for number in range(3):
+            assert publisher.start(DATASET, array(number), "a", is_waited=True).wait() == MissCounts(unpublished=1)
+        assert publisher.start(DATASET, array(9), "a", is_waited=True).wait() == MissCounts(published=1)
+        assert bus.ids == [9]
+
+
+class TestPending:
+    """What other instances can read of what was published."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[SQLiteStore]:
+        store = SQLiteStore(tmp_path / "cache.db")
+        yield store
+        store.close()
+
+    def publisher(self, bus: Bus, store: SQLiteStore, wait_s: float = 30.0) -> MissPublisher:
+        return MissPublisher(bus, 60.0, 8 * IDS_PER_MESSAGE, wait_s, pending=PendingStates(store, lambda: SINCE_S))
+
+    def test_what_the_bus_took_is_written_down_with_the_time_before(self, bus: Bus, store: SQLiteStore) -> None:
+        publisher = self.publisher(bus, store)
+        publication = publisher.start(DATASET, array(*range(25)), "a")
+        assert publication.wait().published == 25
+        pending = NodeState(PENDING, SINCE_S)
+        assert store.read_states("cache_v1", array(*range(30))) == dict.fromkeys(range(25), pending)
+        assert publication.taken_ids.tolist() == [*range(25)]
+        publisher.close()
+
+    def test_what_the_bus_did_not_take_is_not(self, bus: Bus, store: SQLiteStore) -> None:
+        bus.error = StorageUnavailableError("gone")
+        publisher = self.publisher(bus, store)
+        publication = publisher.start(DATASET, array(1), "a")
+        assert publication.wait().unpublished == 1
+        publisher.close()
+        assert store.read_states("cache_v1", array(1)) == {}
+        assert publication.taken_ids.tolist() == []
+
+    def test_what_is_said_of_an_id_meanwhile_is_newer(self, bus: Bus, store: SQLiteStore) -> None:
+        verdict = NodeState(UNKNOWN, SINCE_S + 0.1)
+        store.write_states("cache_v1", {1: verdict})
+        publisher = self.publisher(bus, store)
+        publisher.start(DATASET, array(1), "a").wait()
+        publisher.close()
+        assert store.read_states("cache_v1", array(1)) == {1: verdict}
+
+    def test_states_that_cannot_be_written_keep_nothing_from_being_published(
+        self, bus: Bus, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(*_: object) -> None:
+            raise StorageUnavailableError("away")
+
+        monkeypatch.setattr(store, "write_states", away)
+        publisher = self.publisher(bus, store)
+        assert publisher.start(DATASET, array(1), "a").wait() == MissCounts(published=1)
+        publisher.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import flask
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
@@ -207,7 +208,7 @@ def test_no_more_than_a_thousand_roots_and_no_more_nodes_than_fit(rig: Rig) -> N
 
 
 def test_nobody_sees_totals_without_the_permission_to_view(rig: Rig) -> None:
-    assert post(rig.client(refuse=("no", 403)), ROOT).status_code == 403
+    assert post(rig.client(refuse=flask.Response(status=403)), ROOT).status_code == 403
     assert rig.graph_asked == []
 
 
@@ -242,13 +243,27 @@ def test_nodes_are_read_in_parts(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> N
     assert totals(rig.client(), ROOT, LACKING, bounds=[[0, 0, 0], [1e6, 1e6, 1e6]]) == whole
 
 
-def test_what_was_missing_counts_once_it_is_computed_and_too_long_a_wait_is_refused(rig: Rig) -> None:
+def test_what_is_missing_is_waited_for_and_told_in_headers(rig: Rig) -> None:
+    asked = post(rig.client(), LACKING, query="?update_cache=false")
+    assert asked.headers["X-L2Cache-Missing"] == "2"
+    assert "X-L2Cache-Waited" not in asked.headers
+
     def compute_at_once(attributes: Any, data: bytes) -> None:
         message = decode(attributes, data)
         assert isinstance(message, MissMessage)
         rig.write(dict.fromkeys(message.l2_ids.tolist(), 4))
 
     rig.publish = compute_at_once  # type: ignore[method-assign]
-    assert not totals(rig.client(), LACKING)[LACKING]["complete"]
-    assert totals(rig.client(), LACKING)[LACKING]["size_nm3"] == 13 * VOXEL_NM3
+    waited = post(rig.client(), LACKING, SMALL, query="?wait=20")
+    assert json_of(waited)[str(LACKING)]["size_nm3"] == 13 * VOXEL_NM3
+    assert json_of(waited)[str(LACKING)]["complete"]
+    assert (waited.headers["X-L2Cache-Missing"], waited.headers["X-L2Cache-Pending"]) == ("0", "0")
+    assert float(waited.headers["X-L2Cache-Waited"]) < 20
+    rig.graph_away = True
+    assert json_of(post(rig.client(), LACKING)) == {str(LACKING): json_of(waited)[str(LACKING)]}
     assert post(rig.client(), LACKING, query="?wait=31").status_code == 400
+
+
+def test_names_that_mean_nothing_are_told(rig: Rig) -> None:
+    response = post(rig.client(), SMALL, query="?foo=1", box=[])
+    assert response.headers["X-L2Cache-Ignored"] == "foo, box"

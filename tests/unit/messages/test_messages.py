@@ -62,9 +62,11 @@ def test_misses_are_written_as_recorded(shared_data: Path) -> None:
         (EDIT | {"remesh_priority": ""}, True),
         (MISS, False),
         (MISS | {"remesh_priority": "true"}, False),
+        (MISS | {"l2cache_waited": "true"}, True),
+        (MISS | {"l2cache_waited": "false"}, False),
     ],
 )
-def test_edits_are_urgent_unless_their_producer_says_otherwise_and_misses_never(
+def test_edits_are_urgent_unless_their_producer_says_otherwise_and_misses_only_if_waited_for(
     attributes: dict[str, str], urgent: bool
 ) -> None:
     assert is_urgent(attributes) is urgent

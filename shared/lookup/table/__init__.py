@@ -1,0 +1,1 @@
+"""Answers as tables: columns, Arrow and CSV."""

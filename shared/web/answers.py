@@ -42,7 +42,10 @@ def enable_gzip(app: flask.Flask) -> None:
 
 
 def _pack(response: flask.Response) -> flask.Response:
-    # Late, so that it joins what the CORS headers say the answer varies by.
+    # Late, so that it joins what the CORS headers say the answer varies by; `vary` knows the first line only.
+    lines = response.headers.getlist("Vary")
+    if lines:
+        response.headers["Vary"] = ", ".join(lines)
     response.vary.add("Accept-Encoding")
     return packed(response)
 

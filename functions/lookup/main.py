@@ -23,7 +23,7 @@ from shared.lookup.pending import PendingStates
 from shared.lookup.service import LookupService
 from shared.lookup.waiting import Waiting
 from shared.once import Once
-from shared.store.open import open_counters, open_store
+from shared.store.open import open_counters, open_store, open_totals
 from shared.telemetry import log
 from shared.web.dispatch import HostedApp
 from shared.web.shutdown import is_shutting_down
@@ -72,7 +72,8 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
         return LookupService(store, Graphs(graph_settings), misses, pending_s=settings.pending_s, waiting=waiting)
 
     counters = Once(lambda: open_counters(settings.store, clients))
-    app = create_app(Once(open_service), datasets, authorize, settings, counters=counters)
+    memory = Once(lambda: open_totals(settings.store, clients))
+    app = create_app(Once(open_service), datasets, authorize, settings, counters=counters, memory=memory)
     return HostedApp(lambda: app, settings.body_timeout_s)
 
 

@@ -85,6 +85,9 @@ resource "google_bigtable_table" "states" {
   column_family {
     family = "quota"
   }
+  column_family {
+    family = "totals"
+  }
   depends_on = [google_project_service.this]
 }
 
@@ -112,6 +115,22 @@ resource "google_bigtable_gc_policy" "quota" {
 
   max_age {
     duration = "1h"
+  }
+  max_version {
+    number = 1
+  }
+}
+
+# What whole neurons add up to.
+resource "google_bigtable_gc_policy" "totals" {
+  instance_name   = local.bigtable_instance
+  table           = google_bigtable_table.states.name
+  column_family   = "totals"
+  mode            = "UNION"
+  deletion_policy = "ABANDON" # it goes with the table
+
+  max_age {
+    duration = "744h" # 31 days
   }
   max_version {
     number = 1
@@ -155,11 +174,11 @@ resource "google_bigtable_instance_iam_member" "create_tables" {
   member   = local.members["ingest"]
 }
 
-# Graph tables are read by the compute function, in each of its services. One in another project is named in the plan's error if whoever applies
+# Graph tables are read by the compute function, in each of its services, and by the look-up, for the nodes of neurons. One in another project is named in the plan's error if whoever applies
 # this may not grant access there.
 resource "google_bigtable_table_iam_member" "graph_tables" {
   for_each = {
-    for pair in setproduct(local.computing, keys(local.graph_tables)) :
+    for pair in setproduct(concat(local.computing, ["lookup"]), keys(local.graph_tables)) :
     pair[0] == "compute" ? pair[1] : "${pair[0]} ${pair[1]}" => { who = pair[0], place = local.graph_tables[pair[1]] }
   }
 

@@ -72,6 +72,14 @@ class Settings:
         ),
     ] = 4.5
     max_ids: Annotated[int, Setting("L2CACHE_MAX_IDS", "most ids in one look-up", least=1)] = 100_000
+    max_total_nodes: Annotated[
+        int,
+        Setting(
+            "L2CACHE_MAX_TOTAL_NODES",
+            "most L2 nodes that the roots of one request for totals may have, 413 beyond",
+            least=1,
+        ),
+    ] = 500_000
     requests_per_minute: Annotated[
         int,
         Setting(

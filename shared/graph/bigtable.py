@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shared.deadline import time_left_s
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError, StorageUnavailableError
 from shared.geometry.grid import GraphGeometry, as_triple
 from shared.geometry.ids import (
@@ -24,11 +25,12 @@ from shared.geometry.ids import (
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.clients import DataClients
 from shared.google.bigtable.rows import RowCells, read_rows, rows_of
+from shared.graph.bigtable_roots import descend
 from shared.graph.children import ChildrenCell, SupervoxelOwners, decode_children
 from shared.graph.countdown import countdown
 from shared.graph.members import check_members
 from shared.graph.moment import unix_ms
-from shared.graph.protocol import L2Mapping
+from shared.graph.protocol import L2Mapping, RootNodes
 from shared.once import Once
 from shared.types import Triple, UInt64Array
 
@@ -112,6 +114,10 @@ class GraphTable:
     def _by_chunk(self, l2_ids: UInt64Array, chunks: Sequence[Triple]) -> list[UInt64Array]:
         return [l2_ids[part] for part in slices_of_chunks(l2_ids, chunks, self._geometry().layout)]
 
+    def l2_ids_of_roots(self, root_ids: UInt64Array) -> RootNodes:
+        """See `Graph.l2_ids_of_roots`."""
+        return descend(root_ids, self._geometry().layout, lambda nodes: self._read_nodes(nodes, time_left_s()))
+
     def _chunks_of(self, supervoxels: UInt64Array) -> list[Triple]:
         """The chunks inside the grid that supervoxels lie in, by the coordinates in their ids."""
         geometry = self._geometry()
@@ -139,11 +145,11 @@ class GraphTable:
         ranges = [RowRange(start_key_closed=node_key(first), end_key_closed=node_key(last)) for first, last in ids]
         return self._read(RowSet(row_ranges=ranges), end_ms)
 
-    def _read_nodes(self, l2_ids: list[int], within_s: float) -> Iterable[ChildrenCell]:
-        """Those of some L2 nodes that have a row; at least one must be given, since a query for none reads all rows."""
+    def _read_nodes(self, node_ids: list[int], within_s: float) -> Iterable[ChildrenCell]:
+        """Those of some nodes that have a row; at least one must be given, since a query for none reads all rows."""
         from google.cloud.bigtable_v2.types import RowSet
 
-        return self._read(RowSet(row_keys=[node_key(l2_id) for l2_id in l2_ids]), None, within_s)
+        return self._read(RowSet(row_keys=[node_key(node_id) for node_id in node_ids]), None, within_s)
 
     def _read(self, rows: RowSet, end_ms: int | None, within_s: float = math.inf) -> list[ChildrenCell]:
         """The newest `children` cells before a moment, through one stream, which is begun anew if it breaks off."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -36,6 +36,19 @@ class L2Mapping:
         ends = np.cumsum(sizes)[:-1]
         split = (np.split(array, ends) for array in (self.l2_ids, self.impossible, self.not_yet))
         return [L2Mapping(*arrays) for arrays in zip(*split, strict=True)][: len(sizes)]
+
+
+@dataclass(frozen=True, eq=False)
+class RootNodes:
+    """The L2 nodes that roots consist of.
+
+    Attributes:
+      l2_ids: by root uint64[m], ascending and distinct, m at least 1; all of layer 2.
+      errors: by root why there are none of it, in words for a client. Each root is in one of the two.
+    """
+
+    l2_ids: Mapping[int, UInt64Array]
+    errors: Mapping[int, str]
 
 
 class Graph(Protocol):
@@ -92,6 +105,18 @@ class Graph(Protocol):
 
     def l2_ids_ever(self, chunks: Sequence[Triple]) -> list[UInt64Array]:
         """The L2 nodes that chunks have or had, superseded ones among them: of each chunk uint64[n], ascending."""
+
+    def l2_ids_of_roots(self, root_ids: UInt64Array) -> RootNodes:
+        """The L2 nodes of roots, current or superseded.
+
+        Args:
+          root_ids: uint64[n], in any order, duplicates allowed; of layers above 2, so that nodes below a root are
+            possible too.
+
+        Returns:
+          The nodes of each root. One that does not exist, or that the graph cannot tell the nodes of, has an error of
+          its own.
+        """
 
 
 class GraphSource(Protocol):

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
-from shared.documents.json_object import decode_object
 from shared.errors import GraphResponseError, GraphUnavailableError
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import L2_LAYER, SUPERVOXEL_LAYER, l2_id_range, layers
 from shared.graph.address import GraphAddress
 from shared.graph.children import SupervoxelOwners
 from shared.graph.countdown import TimeLeft, countdown
+from shared.graph.leaves import batches, json_object, leaves_of_many, leaves_of_one
 from shared.graph.members import check_members
 from shared.graph.moment import unix_ms
-from shared.graph.protocol import L2Mapping
+from shared.graph.protocol import L2Mapping, RootNodes
+from shared.graph.server_roots import ServerRoots
 from shared.graph.single_flight import SingleFlight
 from shared.graph.transport import GraphTransport, ServerFaultError
 from shared.types import BoolArray, Triple, UInt64Array
@@ -47,13 +47,14 @@ class GraphServer:
         self._transport = transport
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="graph")
         self._geometry = SingleFlight(self._ask_for_geometry, "the graph's description")
+        self._roots = ServerRoots(address, transport, self._executor)
 
     def geometry(self) -> GraphGeometry:
         """See `Graph.geometry`."""
         return self._geometry()
 
     def _ask_for_geometry(self) -> GraphGeometry:
-        return GraphGeometry.from_info(self._transport.get(self._address.info_url, _json_object))
+        return GraphGeometry.from_info(self._transport.get(self._address.info_url, json_object))
 
     def l2_of_supervoxels(self, supervoxels: UInt64Array, timestamp: datetime | None) -> L2Mapping:
         """See `Graph.l2_of_supervoxels`."""
@@ -75,7 +76,7 @@ class GraphServer:
         layout = self.geometry().layout
         left_s = countdown(within_s)
         found: dict[int, UInt64Array] = {}
-        for part in _batches(wanted, _NODES_PER_REQUEST):
+        for part in batches(wanted, _NODES_PER_REQUEST):
             found.update(self._leaves_of_many(part, left_s()))
         # An empty answer for many is no sure sign that the graph does not know a node.
         left_open = np.array([l2_id for l2_id in wanted.tolist() if not len(found.get(l2_id, ()))], dtype=np.uint64)
@@ -99,11 +100,15 @@ class GraphServer:
         """See `Graph.l2_ids_ever`."""
         return list(self._executor.map(lambda chunk: np.unique(self._made_in_chunk(chunk)[0]), chunks))
 
+    def l2_ids_of_roots(self, root_ids: UInt64Array) -> RootNodes:
+        """See `Graph.l2_ids_of_roots`."""
+        return self._roots.l2_ids_of(root_ids, self.geometry().layout)
+
     def _parents(self, supervoxels: UInt64Array, timestamp: datetime | None) -> UInt64Array:
         params = {"stop_layer": str(L2_LAYER)}
         if timestamp is not None:
             params["timestamp"] = _unix_s(timestamp)
-        parts = [self._parents_of_some(part, params) for part in _batches(supervoxels, _SUPERVOXELS_PER_REQUEST)]
+        parts = [self._parents_of_some(part, params) for part in batches(supervoxels, _SUPERVOXELS_PER_REQUEST)]
         return np.concatenate([_NO_IDS, *parts])
 
     def _parents_of_some(self, supervoxels: UInt64Array, params: dict[str, str]) -> UInt64Array:
@@ -123,15 +128,11 @@ class GraphServer:
 
     def _leaves_of_many(self, l2_ids: UInt64Array, within_s: float) -> dict[int, UInt64Array]:
         """Supervoxels of the nodes that the server answers for in one request; none where it does not know how."""
-
-        def read(body: bytes) -> dict[int, UInt64Array]:
-            return {int(l2_id): _leaf_ids(leaves, int(l2_id)) for l2_id, leaves in _json_object(body).items()}
-
         url = self._address.api_url("node/leaves_many")
         body = json.dumps({"node_ids": l2_ids.tolist()}).encode()
         params = {"stop_layer": str(SUPERVOXEL_LAYER)}
         try:
-            return self._transport.post(url, read, body, "application/json", params, False, within_s)
+            return self._transport.post(url, leaves_of_many, body, "application/json", params, False, within_s)
         except (GraphResponseError, ServerFaultError):
             return {}
 
@@ -180,23 +181,8 @@ class GraphServer:
 
     def _leaves(self, l2_id: int, within_s: float) -> UInt64Array:
         """Supervoxels of one node, asked without `bounds`: they could only cut some off."""
-
-        def read(body: bytes) -> UInt64Array:
-            return _leaf_ids(_json_object(body).get("leaf_ids"), l2_id)
-
-        return self._transport.get(self._address.api_url(f"node/{l2_id}/leaves"), read, within_s=within_s)
-
-
-def _leaf_ids(leaves: Any, l2_id: int) -> UInt64Array:
-    """The ids in a list of a node's leaves, ascending and distinct; the node itself is none of them."""
-    if not isinstance(leaves, list):
-        raise ValueError("the leaves of a node must be a list")
-    try:
-        ids = np.unique(np.array([int(leaf) for leaf in leaves], dtype=np.uint64))
-    except (OverflowError, TypeError) as error:
-        raise ValueError("a leaf is no id") from error
-    others: UInt64Array = ids[ids != np.uint64(l2_id)]
-    return others
+        url = self._address.api_url(f"node/{l2_id}/leaves")
+        return self._transport.get(url, lambda body: leaves_of_one(body, l2_id), within_s=within_s)
 
 
 def _pairs(body: bytes) -> tuple[UInt64Array, UInt64Array]:
@@ -205,15 +191,6 @@ def _pairs(body: bytes) -> tuple[UInt64Array, UInt64Array]:
         raise ValueError(f"pairs of ids are expected, {len(body)} bytes came")
     pairs = np.frombuffer(body, dtype=_LITTLE_ENDIAN).astype(np.uint64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
-
-
-def _batches(ids: UInt64Array, size: int) -> Iterator[UInt64Array]:
-    for start in range(0, ids.size, size):
-        yield ids[start : start + size]
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    return decode_object(body, "an answer", ValueError, strict=False)
 
 
 def _unix_s(timestamp: datetime) -> str:

@@ -18,6 +18,7 @@ from shared.lookup.parameters import ATTRIBUTES_OPTIONS, IGNORED_HEADER, METADAT
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import BINARY_TYPE
 from shared.lookup.status import STATE_HEADERS, WAITED_HEADER
+from shared.lookup.totals_description import TOTALS_SCHEMAS, totals_route
 from shared.web.answers import ARROW_TYPE
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
@@ -53,6 +54,8 @@ CSV = "text/csv"
 TOKENS = ("token_header", "token_cookie", "token_query")
 """The ways to send a token, one of which a route needs that is not open."""
 DATASET = Parameter("dataset", "A dataset's name, or an alias of it.", {"type": "string"}, place="path")
+ENCODING = Parameter("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "identity"]}, place="header")
+PREFER = Parameter("Prefer", "`wait=5`, as RFC 7240 has it.", {"type": "string"}, place="header")
 LOOK_UP_ERRORS = tuple(
     replace(error, headers={**error.headers, **RATE_LIMITS})
     for error in errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503)
@@ -88,6 +91,13 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
     types = {"anyOf": [reference("AttributeTypes"), reference("AttributesInFull")]}
     return (
         *_ids_routes(settings),
+        totals_route(
+            prefixed(settings, "/api/v1/table/{dataset}/totals"),
+            (DATASET, ENCODING, PREFER),
+            {**IGNORED, **RATE_LIMITS, **STATES},
+            LOOK_UP_ERRORS,
+            TOKENS,
+        ),
         Route(
             prefixed(settings, "/api/v1/attribute_metadata"),
             "GET",
@@ -121,8 +131,6 @@ def _ids_routes(settings: Settings) -> tuple[Route, ...]:
         headers,
     )
     states = Answer(200, "How many ids are in which state, and which.", {JSON: reference("States")}, headers)
-    encoding = Parameter("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "identity"]}, place="header")
-    prefer = Parameter("Prefer", "`wait=5`, as RFC 7240 has it.", {"type": "string"}, place="header")
     shapes = (
         ("attributes", "Attributes of L2 nodes; what is missing is computed.", nodes, ATTRIBUTES_OPTIONS),
         ("status", "How L2 ids stand: cached, being computed, given up, ...", states, STATUS_OPTIONS),
@@ -134,7 +142,7 @@ def _ids_routes(settings: Settings) -> tuple[Route, ...]:
             name,
             meaning,
             (answer, *LOOK_UP_ERRORS),
-            (DATASET, *parameters_of(options), encoding, prefer),
+            (DATASET, *parameters_of(options), ENCODING, PREFER),
             ids_body(),
             TOKENS,
         )
@@ -156,6 +164,7 @@ def _schemas(settings: Settings, attributes: AttributeTable) -> dict[str, Schema
         "anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {"enum": names}, "minItems": 1}],
     }
     return {
+        **TOTALS_SCHEMAS,
         "L2Id": {
             "description": "an unsigned integer of 64 bits; as text where a client has no such numbers",
             "anyOf": [

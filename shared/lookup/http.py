@@ -25,8 +25,10 @@ from shared.lookup.query import read_boolean
 from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
 from shared.lookup.status import EXPOSED_HEADERS
+from shared.lookup.totals_route import add_totals_route
 from shared.lookup.user_limits import UserLimits
 from shared.store.quota import QuotaCounters
+from shared.store.totals import TotalsMemory
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.telemetry.web_trace import trace_id
 from shared.web.answers import enable_gzip, json_response, set_readable_header
@@ -48,6 +50,7 @@ def create_app(
     settings: Settings,
     attributes: AttributeTable = ATTRIBUTES,
     counters: Callable[[], QuotaCounters] | None = None,
+    memory: Callable[[], TotalsMemory] | None = None,
 ) -> flask.Flask:
     """The app that answers the look-up API.
 
@@ -58,6 +61,7 @@ def create_app(
       settings: limits, the paths' prefix, the namespace at the authentication service.
       attributes: what can be asked for.
       counters: gives the counters that all instances share, the same each time; without them each counts for itself.
+      memory: gives what all instances remember of whole neurons, the same each time; without it nothing is remembered.
 
     Raises:
       ConfigurationError: naming the setting of limits that is wrong.
@@ -79,6 +83,7 @@ def create_app(
     answer_description(app, description_paths(settings), lambda: _description(settings, attributes))
     admission = Admission(datasets, authorize, limiter, settings)
     NodeRoutes(service, admission, settings, attributes).add_to(app)
+    add_totals_route(app, service, memory, admission, settings, attributes)
     return app
 
 

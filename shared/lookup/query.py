@@ -75,7 +75,7 @@ def parse_query(
     else:
         document = _json_object(body)
         ignored += ignored_names(document, [option for option in options if option.in_body], (_IDS_KEY,))
-        l2_ids = _json_ids(document[_IDS_KEY], max_ids)
+        l2_ids = json_ids(document[_IDS_KEY], max_ids)
         names = document.get("attribute_names")
     if "attribute_names" in parameters:
         names = ",".join(parameters["attribute_names"])
@@ -108,7 +108,13 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return decode_object(body, "the body", strict=False, key=_IDS_KEY, hint=hint)
 
 
-def _json_ids(value: Any, max_ids: int) -> UInt64Array:
+def json_ids(value: Any, max_ids: int) -> UInt64Array:
+    """The ids in a JSON value, a scalar or nested lists of whole numbers and their decimals: uint64[n].
+
+    Raises:
+      InvalidL2IdError: naming the first value that is no unsigned 64-bit integer.
+      TooLargeError: with more than `max_ids` ids.
+    """
     values = _flat(value, max_ids)
     kinds = set(map(type, values))
     if not kinds <= {int, str}:

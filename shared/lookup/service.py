@@ -104,7 +104,7 @@ class LookupService:
 
     Args:
       store: the cache tables.
-      graphs: the datasets' graphs, of which only the geometry is asked for.
+      graphs: the datasets' graphs, of which look-ups ask for nothing but the geometry.
       misses: where missing ids are sent.
       clock: Unix time.
       pending_s: how long an id counts as pending after it was published, or begun.
@@ -121,7 +121,7 @@ class LookupService:
         waiting: Waiting | None = None,
     ) -> None:
         self._store = store
-        self._graphs = graphs
+        self.graphs = graphs
         self._misses = misses
         self._clock = clock
         self._pending_s = pending_s
@@ -213,7 +213,7 @@ class LookupService:
         is_waited: bool = False,
     ) -> _Search:
         with steps.step("geometry"):
-            geometry = self._graphs.get(dataset).geometry()
+            geometry = self.graphs.get(dataset).geometry()
             ids = np.unique(l2_ids)
             possible = ids[geometry.can_exist(ids)]
         with steps.step("read"):

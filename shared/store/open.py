@@ -9,6 +9,7 @@ from shared.config.address import unknown_scheme
 from shared.errors import ConfigurationError
 from shared.store.protocol import UNKNOWN, CachedCells, CacheStore, NodeState, TableMeta
 from shared.store.quota import QuotaCounters
+from shared.store.totals import TotalsMemory
 
 if TYPE_CHECKING:
     from shared.google.bigtable.clients import DataClients
@@ -20,8 +21,10 @@ __all__ = [
     "NodeState",
     "QuotaCounters",
     "TableMeta",
+    "TotalsMemory",
     "open_counters",
     "open_store",
+    "open_totals",
 ]
 
 
@@ -74,6 +77,32 @@ def open_counters(address: str, clients: DataClients | None = None) -> QuotaCoun
 
         place = InstanceAddress.parse(address)
         return BigtableCounters(place.project, place.instance, clients or DataClients())
+    raise _wrong(address)
+
+
+def open_totals(address: str, clients: DataClients | None = None) -> TotalsMemory:
+    """What is remembered of whole neurons, beside the store at an address.
+
+    Args:
+      address: of the store.
+      clients: as for the store.
+
+    Raises:
+      ConfigurationError: if there is no such kind of store, or the address is malformed.
+    """
+    scheme = address.partition("://")[0]
+    if scheme == "sqlite":
+        from shared.sqlite.file import sqlite_path
+        from shared.store.sqlite_totals import SQLiteTotals
+
+        return SQLiteTotals(sqlite_path(address))
+    if scheme == "bigtable":
+        from shared.google.bigtable.address import InstanceAddress
+        from shared.google.bigtable.clients import DataClients
+        from shared.store.bigtable_totals import BigtableTotals
+
+        place = InstanceAddress.parse(address)
+        return BigtableTotals(place.project, place.instance, clients or DataClients())
     raise _wrong(address)
 
 

@@ -23,9 +23,12 @@ QUOTA_FAMILY = "quota"
 QUOTA_HOURS = 1
 """How long what a caller has had of a minute is kept at least."""
 
+TOTALS_FAMILY = "totals"
+
 STATE_FAMILIES: dict[str, str | None] = {
     STATE_FAMILY: f"max_num_versions: 1 or max_age {{ seconds: {STATE_DAYS * 86_400} }}",
     QUOTA_FAMILY: f"max_num_versions: 1 or max_age {{ seconds: {QUOTA_HOURS * 3600} }}",
+    TOTALS_FAMILY: f"max_num_versions: 1 or max_age {{ seconds: {STATE_DAYS * 86_400} }}",
 }
 """The column families of the states' table and when their cells are dropped."""
 

@@ -9,4 +9,5 @@ pytest.register_assert_rewrite(
     "tests.contract.publisher_contract",
     "tests.contract.quota_counters_contract",
     "tests.contract.task_queue_contract",
+    "tests.contract.totals_memory_contract",
 )

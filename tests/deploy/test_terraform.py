@@ -102,9 +102,17 @@ def test_the_look_up_cannot_write_rows(plans: dict[str, str]) -> None:
 
 @needs_check
 def test_the_table_of_states_is_as_the_store_would_make_it_and_every_function_writes_it(plans: dict[str, str]) -> None:
-    from shared.store.states import QUOTA_FAMILY, QUOTA_HOURS, STATE_DAYS, STATE_FAMILIES, STATE_FAMILY, STATES_TABLE
+    from shared.store.states import (
+        QUOTA_FAMILY,
+        QUOTA_HOURS,
+        STATE_DAYS,
+        STATE_FAMILIES,
+        STATE_FAMILY,
+        STATES_TABLE,
+        TOTALS_FAMILY,
+    )
 
-    hours = {STATE_FAMILY: 24 * STATE_DAYS, QUOTA_FAMILY: QUOTA_HOURS}
+    hours = {STATE_FAMILY: 24 * STATE_DAYS, QUOTA_FAMILY: QUOTA_HOURS, TOTALS_FAMILY: 24 * STATE_DAYS}
     for example, plan in plans.items():
         (table,) = resources(plan, "google_bigtable_table").values()
         assert values(table, "name") == [STATES_TABLE]
@@ -210,13 +218,17 @@ def test_where_edits_are_followed_they_have_a_service_that_may_do_what_compute_m
 
 
 @needs_check
-def test_both_services_that_compute_read_the_graphs_tables(dist: Path, tmp_path: Path) -> None:
+def test_the_look_up_and_both_services_that_compute_read_the_graphs_tables(dist: Path, tmp_path: Path) -> None:
     address = "bigtable://graphs/pychunkedgraph/minnie"
     minnie = f"minnie: {{cv_path: a, l2cache_id: b, graph_table: '{address}'}}\n"
     (tmp_path / "datasets.yaml").write_text("a_public: {table_id: minnie}\n" + minnie)
     plan = plan_with(dist, "edits_topic=edits", f"datasets_file={tmp_path / 'datasets.yaml'}").stdout
     members = [name for name in resources(plan, "google_bigtable_table_iam_member") if ".graph_tables[" in name]
-    assert [name.partition('["')[2].rstrip('"]') for name in members] == [address, f"edits {address}"]
+    assert [name.partition('["')[2].rstrip('"]') for name in members] == [
+        address,
+        f"edits {address}",
+        f"lookup {address}",
+    ]
     assert "/status?dataset=minnie'" in plan, "an alias cannot be ingested"
 
 

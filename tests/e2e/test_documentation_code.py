@@ -65,6 +65,13 @@ def test_the_volume_recipe_counts_every_node(reader: Reader) -> None:
     assert printed.endswith("True\n")
 
 
+def test_the_caches_own_sum_is_the_volume_recipes(reader: Reader) -> None:
+    volume, total = (next(code for code in RECIPES if mark in code) for mark in ("sizes_nm3 = [", "total = "))
+    printed = reader.run([OPENING, volume, total, "print(total['size_nm3'] == sum(sizes_nm3))"])
+    assert " 0 of " in printed
+    assert printed.endswith("True\n")
+
+
 def test_the_skeleton_recipe_makes_a_skeleton(reader: Reader) -> None:
     recipe = next(code for code in RECIPES if "pcg_skel" in code)
     length_um = float(reader.run([OPENING, recipe]).split()[-5])
@@ -100,19 +107,22 @@ def test_the_table_recipe_has_every_node_in_three_programs(reader: Reader) -> No
 
 
 def test_every_recipe_is_run() -> None:
-    marks = ("sizes_nm3 = [", "pcg_skel", "VIEWER", "params=", "open_stream")
+    marks = ("sizes_nm3 = [", "total = ", "pcg_skel", "VIEWER", "params=", "open_stream")
     assert len(RECIPES) == len(marks)
     assert all(any(mark in code for mark in marks) for code in RECIPES)
 
 
 def test_the_readmes_code_runs(reader: Reader) -> None:
-    with_deployment, alone, tables = blocks(PAGES["README.md"], "python")
+    with_deployment, alone, tables, totals = blocks(PAGES["README.md"], "python")
     assert "µm³" in reader.run([with_deployment])
     leaves = "l2_ids = CAVEclient('my_datastack').chunkedgraph.get_leaves(root_id, stop_layer=2)"
     opening = ["from caveclient import CAVEclient", leaves]
     alike = "print(with_pandas['size_nm3'].sum(), with_polars['size_nm3'].sum(), table['size_nm3'].sum())"
     same_length = "print(len(with_duckdb) == len(table) > 0)"
-    printed = reader.run([*opening, local(alone, reader), local(tables, reader), alike, same_length])
-    sums, same = printed.splitlines()
+    whole = [local(totals, reader), "print(total['size_nm3'] == table['size_nm3'].sum())"]
+    printed = reader.run([*opening, local(alone, reader), local(tables, reader), alike, same_length, *whole])
+    sums, same, volume, is_sum = printed.splitlines()
+    assert volume.endswith("µm³, 0 L2 nodes missing")
+    assert is_sum == "True"
     assert len(set(sums.split())) == 1
     assert same == "True"

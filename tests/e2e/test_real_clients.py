@@ -147,6 +147,10 @@ def test_fafbseg_measures_a_neuron(deployment: str, neuron: tuple[int, UInt64Arr
     assert measured["missing"] == 0
     assert measured["chunk_sizes_nm3"] == sizes
     assert measured["size_um3"] == pytest.approx(sum(sizes) / 1000**3)
+    url = f"{deployment}/l2cache/api/v1/table/{GRAPH}/totals"
+    total = answer(requests.post(url, json={"node_ids": [root]}, timeout=60))[str(root)]
+    assert (total["complete"], total["n_l2"], total["n_missing"]) == (True, measured["l2_chunks"], measured["missing"])
+    assert measured["size_um3"] == pytest.approx(total["size_nm3"] / 1000**3)
     assert measured["points"] == sum("pca" in values for values in served.values())
     largest = max(served.values(), key=lambda values: values["size_nm3"])["rep_coord_nm"]
     assert measured["anchor"] == [int(nm // size) for nm, size in zip(largest, RESOLUTION_NM, strict=True)]

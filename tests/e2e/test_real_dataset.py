@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import requests
 from caveclient.auth import AuthClient
 from caveclient.l2cache import L2CacheClient
 
 from infra.local.stack import LocalStack
+from infra.standin.graph.table import read_dump
 from shared.bus.open import open_bus
-from tests.support.data.real_stack import GRAPH, N_ROWS, assert_same_but_for_ties, stored
+from tests.support.data.real_stack import GRAPH, N_ROWS, assert_same_but_for_ties, graph_dump, stored
 from tests.support.data.recorded_rows import Row
-from tests.support.stack.client import look_up, status, wait_until
+from tests.support.stack.client import answer, look_up, status, wait_until
+
+ROOT_LAYER = 5
 
 
 def test_every_row_of_the_ingest_is_pcgl2caches(real_stack: LocalStack, ingested: dict[int, Row]) -> None:
@@ -59,6 +63,30 @@ def test_caveclient_gets_what_it_got_from_pcgl2cache(real_stack: LocalStack, sha
                 assert values[name] == expected[l2_id][name]
                 compared += 1
     assert compared > 100
+
+
+def test_totals_of_every_root_are_what_a_client_would_sum_up(real_stack: LocalStack, shared_data: Path) -> None:
+    _, cells = read_dump(graph_dump(shared_data))
+    roots = sorted({int(cell.key) for cell in cells if cell.key.isdigit() and int(cell.key) >> 56 == ROOT_LAYER})
+    graph = f"{real_stack.graph_url}/segmentation/api/v1/table/{GRAPH}/node/leaves_many?stop_layer=2"
+    nodes = answer(requests.post(graph, json={"node_ids": roots}, timeout=60))
+    assert len(nodes) == len(roots) > 100
+    l2_ids = sorted({l2_id for of_root in nodes.values() for l2_id in of_root})
+    served = look_up(real_stack.lookup_url, GRAPH, l2_ids, update_cache="false")
+    url = f"{real_stack.lookup_url}/l2cache/api/v1/table/{GRAPH}/totals?update_cache=false"
+    for start in range(0, len(roots), 1000):
+        part = roots[start : start + 1000]
+        first = answer(requests.post(url, json={"node_ids": part}, timeout=60))
+        assert answer(requests.post(url, json={"node_ids": list(map(str, part))}, timeout=60)) == first
+        for root, total in first.items():
+            rows = [served[str(l2_id)] for l2_id in nodes[root]]
+            sizes = [row["size_nm3"] for row in rows if row]
+            assert (total["n_l2"], total["n_missing"]) == (len(rows), len(rows) - len(sizes))
+            assert total["complete"] == (len(sizes) == len(rows))
+            assert total["n_empty"] == sizes.count(0)
+            assert total["size_nm3"] == sum(sizes)
+            assert total["area_nm2"] == sum(row.get("area_nm2", 0) for row in rows)
+            assert total["max_dt_nm"] == max((row["max_dt_nm"] for row in rows if "max_dt_nm" in row), default=None)
 
 
 def _json_body(response: dict[str, Any]) -> Any:

@@ -59,11 +59,14 @@ class RealGraph:
         self.parents: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self.l2_ids: list[int] = []
         self.new_l2_ids: list[int] = []
+        self.inner_nodes: list[int] = []
         for cell in read_dump(dump)[1]:
             if cell.qualifier == "parents":
                 self.parents[int(cell.key)].append((cell.timestamp_us, int.from_bytes(cell.value, "little")))
             elif cell.qualifier == "children" and int(cell.key) >> 56 == 2:
                 (self.new_l2_ids if cell.timestamp_us == MERGE_US else self.l2_ids).append(int(cell.key))
+            elif cell.qualifier == "children":
+                self.inner_nodes.append(int(cell.key))
 
     @property
     def cv_path(self) -> str:
@@ -201,6 +204,31 @@ def test_the_real_graph_servers_recorded_answers_are_met(real: RealGraph, regist
         np.testing.assert_array_equal(table.l2_of_supervoxels(asked[supervoxels], None).l2_ids, expected)
     if real.state == "before_merge":
         assert max(len(asked) for asked, _ in exchanges) == 61_465
+
+
+def test_l2_ids_of_roots_are_those_of_the_graph_server_and_of_following_parents(
+    real: RealGraph, registry: Graphs
+) -> None:
+    table, server = registry.get(dataset(real, real.address)), registry.get(dataset(real, None))
+    ancestors: dict[int, set[int]] = defaultdict(set)
+    for l2_id in real.l2_ids + real.new_l2_ids:
+        # of a node that was given another parent later both are ancestors: superseded roots keep their children
+        above = {parent for _, parent in real.parents.get(l2_id, [])}
+        while above:
+            for node in above:
+                ancestors[node].add(l2_id)
+            above = {parent for node in above for _, parent in real.parents.get(node, [])}
+    unknown = (5 << 56) | UNKNOWN_SEGMENT
+    some = np.random.default_rng(3).permutation(np.array(real.inner_nodes, dtype=np.uint64))[:1_500]
+    asked = np.concatenate([some, np.array([unknown], dtype=np.uint64), some[:3]])
+    found, served = table.l2_ids_of_roots(asked), server.l2_ids_of_roots(asked)
+    assert {root: set(ids.tolist()) for root, ids in found.l2_ids.items()} == {
+        root: ancestors[root] for root in some.tolist()
+    }
+    assert found.l2_ids.keys() == served.l2_ids.keys() == set(some.tolist())
+    for root, ids in found.l2_ids.items():
+        np.testing.assert_array_equal(ids, served.l2_ids[root])
+    assert found.errors == served.errors == {unknown: "the graph does not know this node"}
 
 
 def test_supervoxels_of_nodes_are_those_of_the_graph_server(real: RealGraph, registry: Graphs) -> None:

@@ -34,7 +34,7 @@ def test_what_is_known_is_not_named(client: FlaskClient, query: str) -> None:
     answer = ask(client, query, attribute_names=["pca"])
     assert answer.status_code == 200
     assert HEADER not in answer.headers
-    assert answer.headers.getlist("Access-Control-Expose-Headers") == ["WWW-Authenticate"]
+    assert HEADER not in ", ".join(answer.headers.getlist("Access-Control-Expose-Headers"))
 
 
 def test_what_means_nothing_is_named_and_the_answer_is_the_same(client: FlaskClient) -> None:

@@ -1,0 +1,76 @@
+"""The description of the route that answers what whole neurons add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.lookup.totals_query import MOST_ROOTS, TOTALS_OPTIONS
+from shared.web.openapi import JSON, Answer, Parameter, Route, Schema, reference
+
+_COORDINATE: Schema = {"type": "number"}
+_POINT: Schema = {"type": "array", "items": _COORDINATE, "minItems": 3, "maxItems": 3}
+_BOX: Schema = {"type": "array", "items": _POINT, "minItems": 2, "maxItems": 2}
+_COUNT: Schema = {"type": ["integer", "null"], "minimum": 0}
+_ID: Schema = {"type": ["integer", "string", "null"], "minimum": 0}
+_SUM: Schema = {"type": ["number", "string", "null"], "minimum": 0}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+_TOTAL: dict[str, Schema] = {
+    "n_l2": {"description": "L2 nodes, within the bounds if there are any", **_COUNT},
+    "n_cached": {"description": "those with a row", **_COUNT},
+    "n_empty": {"description": "those with the row of a node without voxels", **_COUNT},
+    "n_missing": {"description": "those without a whole row", **_COUNT},
+    "complete": {"description": "whether none is missing", "type": ["boolean", "null"]},
+    "size_nm3": {"description": "volume of the cached ones; a text if that is asked for", **_SUM},
+    "area_nm2": {"description": "area of the cached ones; a text if that is asked for", **_SUM},
+    "max_dt_nm": _COUNT,
+    "bounds_nm": {"description": "of the representative points", **_or_null(_BOX)},
+    "rep_coord_nm": {"description": "of the largest node", **_or_null(_POINT)},
+    "rep_l2_id": {"description": "the largest node; a text if that is asked for", **_ID},
+    "error": {"description": "why there is no total of this root", "type": ["string", "null"]},
+}
+
+TOTALS_SCHEMAS: dict[str, Schema] = {
+    "Roots": {
+        "type": "object",
+        "required": ["node_ids"],
+        "properties": {
+            "node_ids": {"type": "array", "items": reference("L2Id"), "maxItems": MOST_ROOTS},
+            "bounds": {"description": "in nm, the second corner exclusive", **_or_null(_BOX)},
+        },
+    },
+    "Total": {"type": "object", "required": [*_TOTAL], "properties": _TOTAL, "additionalProperties": False},
+    "Totals": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[0-9]{1,20}$"},
+        "additionalProperties": reference("Total"),
+    },
+}
+"""The schemas that the route refers to."""
+
+
+def totals_route(
+    path: str,
+    parameters: tuple[Parameter, ...],
+    headers: Mapping[str, str],
+    failures: tuple[Answer, ...],
+    needs: tuple[str, ...],
+) -> Route:
+    """The route.
+
+    Args:
+      path: with `{dataset}` in it.
+      parameters: of the path and the headers.
+      headers: of answers to requests about nodes.
+      failures: the errors of all routes that read rows.
+      needs: the security schemes of which one must be met.
+    """
+    answer = Answer(200, "The totals by root, ascending.", {JSON: reference("Totals")}, headers)
+    options = tuple(Parameter(option.name, option.meaning, option.schema) for option in TOTALS_OPTIONS)
+    summary = "What whole neurons add up to; what is missing is computed."
+    body = {JSON: reference("Roots")}
+    return Route(path, "POST", "totals", summary, (answer, *failures), (*parameters, *options), body, needs)

@@ -37,6 +37,7 @@ from shared.web.body import read_body
 from shared.web.description import OPENAPI_PATH, answer_description, link_to_description
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
+from shared.web.foreign import refuse_foreign_pages
 from shared.web.health import answer_health
 
 _logger = get_logger("ingest")
@@ -47,6 +48,7 @@ def create_app(settings: Settings, service: IngestService, known: tuple[Operatio
     app = flask.Flask("ingest", static_folder=None)
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
+    refuse_foreign_pages(app)
     enable_gzip(app)
     answer_health(app, dict)
 

@@ -33,6 +33,13 @@ format: $(VENV)/installed
 
 # mkdocs-material advertises its successor in every build
 export NO_MKDOCS_2_WARNING := 1
+# The pages that the functions serve; their files are committed, so that nobody else needs node.
+.PHONY: page
+page:
+	npm ci --prefix pages --ignore-scripts --no-audit --no-fund
+	npm run --prefix pages check
+	npm run --prefix pages build
+
 .PHONY: docs
 docs: $(VENV)/installed
 	$(RUN) -m mkdocs serve $(ARGS)

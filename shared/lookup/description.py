@@ -28,11 +28,13 @@ from shared.web.openapi import (
     Parameter,
     Route,
     Schema,
+    asset_route,
     description_route,
     errors,
     health_routes,
     reference,
 )
+from shared.web.page import ASSETS_PATH, HTML
 
 IGNORED = {IGNORED_HEADER: "names of parameters and keys that mean nothing here, with commas between"}
 """The header of answers to requests with options."""
@@ -87,7 +89,9 @@ def parameters_of(options: Sequence[Option]) -> tuple[Parameter, ...]:
 
 
 def _routes(settings: Settings) -> tuple[Route, ...]:
-    title = Answer(200, "Name and version.", {"text/plain": {"type": "string"}}, {"Link": "where this description is"})
+    texts = {"text/plain": {"type": "string"}}
+    title = Answer(200, "Name and version.", texts, {"Link": "where this description is"})
+    page = replace(title, meaning="Name and version; to browsers a page.", content={**texts, HTML: {"type": "string"}})
     types = {"anyOf": [reference("AttributeTypes"), reference("AttributesInFull")]}
     return (
         *_ids_routes(settings),
@@ -114,9 +118,16 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
             (Answer(200, "The datasets by name.", {JSON: reference("Datasets")}, IGNORED),),
         ),
         *(
-            Route(prefixed(settings, path), "GET", f"index_{number}", "Name and version.", (title,))
+            Route(
+                prefixed(settings, path),
+                "GET",
+                f"index_{number}",
+                "Name and version.",
+                (page if path == "/" else title,),
+            )
             for number, path in enumerate(INDEX_PATHS, 1)
         ),
+        asset_route(prefixed(settings, ASSETS_PATH.replace("<name>", "{name}"))),
         *(description_route(path, f"openapi_{number}") for number, path in enumerate(description_paths(settings), 1)),
         *health_routes(HEALTH_PATHS, {"version": {"type": "string"}}),
     )

@@ -19,6 +19,7 @@ from shared.lookup.auth import Authorizer
 from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate_limits
 from shared.lookup.metadata import full_metadata, type_names
 from shared.lookup.node_routes import NodeRoutes
+from shared.lookup.page_routes import LookupPage
 from shared.lookup.parameters import FULL, IGNORED_HEADER, METADATA_OPTIONS, ignored_header, ignored_names
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import read_boolean
@@ -108,8 +109,11 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, a
         return json_response(answers["mapping"])
 
     def index() -> flask.Response:
-        return link_to_description(flask.Response(TITLE, mimetype="text/plain"), description_paths(settings)[0])
+        response = page.or_else(lambda: flask.Response(TITLE, mimetype="text/plain"))
+        return link_to_description(response, description_paths(settings)[0])
 
+    page = LookupPage(settings)
+    page.add_to(app)
     for path in INDEX_PATHS:
         app.add_url_rule(prefixed(settings, path), "index", index)
     app.add_url_rule(prefixed(settings, "/api/v1/attribute_metadata"), "attribute_metadata", attribute_metadata)

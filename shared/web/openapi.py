@@ -198,3 +198,17 @@ def health_routes(paths: Iterable[str], more: Mapping[str, Schema]) -> tuple[Rou
     schema = {"type": "object", "required": ["status", *more], "properties": {"status": {"const": "ok"}, **more}}
     answer = Answer(200, "It is alive.", {JSON: schema})
     return tuple(Route(path, "GET", path.strip("/"), "Whether the function is alive.", (answer,)) for path in paths)
+
+
+def asset_route(path: str) -> Route:
+    """The route of a page's files.
+
+    Args:
+      path: with `{name}` in it.
+    """
+    parameter = Parameter(
+        "name", "A file of the page, with the hash of its contents in its name.", {"type": "string"}, "path"
+    )
+    kinds: dict[str, Schema] = {kind: {} for kind in ("text/javascript", "text/css", "text/plain", "image/svg+xml")}
+    answers = (Answer(200, "The file.", kinds), Answer(304, "The caller has it."), *errors(404))
+    return Route(path, "GET", "asset", "A file of the page.", answers, (parameter,))

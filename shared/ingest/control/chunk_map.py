@@ -133,7 +133,7 @@ def _projection(axis: str, boxes: _Boxes, shape: Triple, cell_chunks: Triple, ce
     done, failed, missing = (one.reshape(cells[down], cells[right]) for one in sums)
     whole = np.outer(*(_sizes(shape[one], cell_chunks[one], cells[one]) for one in (down, right))) * shape[depth]
     n_done, n_failed = np.rint(done).astype(np.int64), np.rint(failed).astype(np.int64)
-    return Projection(n_done, n_failed, whole - n_done - n_failed, missing)
+    return Projection(n_done, n_failed, whole - n_done - n_failed, missing.astype(np.float64))
 
 
 def _overlaps(start: Int64Array, stop: Int64Array, cell: int) -> tuple[Int64Array, Int64Array, Int64Array]:

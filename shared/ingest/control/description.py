@@ -23,15 +23,19 @@ from shared.web.openapi import (
     Parameter,
     Route,
     Schema,
+    asset_route,
     description_route,
     errors,
     health_routes,
     reference,
 )
+from shared.web.page import ASSETS_PATH, HTML
 
 _CALLER = ("identity",)
 _FOREIGN = replace(*errors(403), meaning="A browser sent it for a page that is not the function's own.")
 _ERRORS = errors(400, 404, 408, 409, 413, 415, 500, 502, 503)
+_PAGE_SHOWN = Answer(200, "To browsers.", {HTML: {"type": "string"}}, {"Link": "where this description is"})
+_NO_PAGE = Answer(405, "To all others: there is nothing to be read.", {JSON: reference("Error")})
 _TEXT, _NUMBER, _FLAG = ({"type": name} for name in ("string", "number", "boolean"))
 _COUNT = {"type": "integer", "minimum": 0}
 
@@ -66,6 +70,8 @@ def _routes(operations: Sequence[Operation]) -> tuple[Route, ...]:
         _call_route(operations),
         Route("/operations", "GET", "operations", "All operations and their fields.", (listed,), needs=_CALLER),
         *map(_expand_route, RunKind),
+        Route("/", "GET", "page", "A page for people.", (_PAGE_SHOWN, _NO_PAGE)),
+        asset_route(ASSETS_PATH.replace("<name>", "{name}")),
         description_route(OPENAPI_PATH, "openapi"),
         *health_routes(HEALTH_PATHS, {}),
     )

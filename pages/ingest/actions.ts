@@ -7,12 +7,17 @@ const OF_RUNS_ONLY = ["resume", "run"];
 
 /** Labels of known operations; others are called by their names. */
 const LABELS: Record<string, string> = {
-  start: "Start an ingest…",
-  audit: "Audit the table…",
+  start: "New ingest…",
+  audit: "Audit…",
   export: "Export…",
   retry: "Retry failed chunks…",
   fill: "Fill in attributes…",
   cancel: "Cancel…",
+};
+
+/** What they do, where the function's own words say more than is asked for here. */
+const TEXTS: Record<string, string> = {
+  start: "Computes the rows of all chunks, or of those in a box, as the graph is at a moment.",
 };
 
 /** Where a known operation has nothing to do for a run, it is left out. */
@@ -43,7 +48,7 @@ function isOfRuns(operation: Operation): boolean {
 export function datasetActions(all: Operations, dataset: string): Action[] {
   const found: Action[] = [];
   for (const operation of changing(all).filter((one) => has(one, "dataset") && !isOfRuns(one))) {
-    const action = { operation, text: operation.help, values: { dataset }, hidden: OF_RUNS_ONLY };
+    const action = { operation, text: TEXTS[operation.name] ?? operation.help, values: { dataset }, hidden: OF_RUNS_ONLY };
     found.push({ ...action, label: label(operation) });
     if (operation.name === "start" && has(operation, "test")) {
       const text = "Computes the 8 chunks around the middle; the next plan then rests on this dataset's own rates.";

@@ -63,7 +63,7 @@ class ActionDialog {
       (field) => !action.operation.fields.some((one) => one.name === field.name),
     );
     for (const field of [...asked, ...onlyPlan]) this.inputs.set(field.name, this.input(field));
-    this.confirm = el("button", { type: "submit", class: action.isGrave ? "danger" : "primary" }, action.label);
+    this.confirm = el("button", { type: "submit", class: action.isGrave ? "danger" : "primary" }, this.title());
     this.planner = this.plan ? el("button", { type: "button", click: () => void this.showPlan() }, "Show what it costs") : null;
     this.dialog = this.build();
     this.update();
@@ -73,6 +73,11 @@ class ActionDialog {
     document.body.append(this.dialog);
     this.dialog.addEventListener("close", () => this.dialog.remove());
     this.dialog.showModal();
+  }
+
+  /** What is to be done, without the dots that say that it is asked about. */
+  private title(): string {
+    return this.action.label.replace(/…$/, "");
   }
 
   private input(field: Operation["fields"][number]): Input {
@@ -100,7 +105,7 @@ class ActionDialog {
       el(
         "form",
         { submit },
-        el("h2", { id: "dialog-title" }, this.action.label.replace(/…$/, "")),
+        el("h2", { id: "dialog-title" }, this.title()),
         el("p", {}, this.action.text),
         el("dl", { class: "given" }, ...Object.entries(this.action.values).flatMap(given)),
         el("div", { class: "fields" }, ...[...this.inputs.values()].map((input) => input.element)),
@@ -142,7 +147,7 @@ class ActionDialog {
     await this.trying(async () => {
       const answer = await change<Answer>(this.action.operation.name, this.values(this.action.operation));
       this.dialog.close();
-      announce(`${this.action.label.replace(/…$/, "")}: done`);
+      announce(`${this.title()}: done`);
       this.done(answer);
     });
     this.update();
@@ -187,6 +192,6 @@ function planView(plan: Plan): HTMLElement {
     costs.length > 0 &&
       el("p", { class: "soft" }, costs.map(([name, value]) => `${name.replaceAll("_", " ")} ${dollars(Number(value))}`).join(", ")),
     el("dl", { class: "figures" }, ...figures.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)))),
-    plan.rates && el("p", { class: "soft" }, `By rates ${plan.rates.origin}.`),
+    plan.rates && el("p", { class: "soft" }, `Rates: ${plan.rates.origin}.`),
   );
 }

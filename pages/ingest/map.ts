@@ -48,7 +48,8 @@ export class MapView {
   constructor() {
     this.views = { x: this.view("x"), y: this.view("y"), z: this.view("z") };
     this.legend = el("ul", { class: "legend" });
-    this.figures = el("div", { class: "maps" }, ...(["z", "y", "x"] as Axis[]).map((axis) => this.figure(axis)));
+    const [z, y, x] = (["z", "y", "x"] as Axis[]).map((axis) => this.figure(axis));
+    this.figures = el("div", { class: "maps" }, z, el("div", { class: "maps-beside" }, y, x));
     this.readout = el("p", { class: "readout soft", "aria-live": "polite" });
     this.table = el("div", { class: "cells" });
     const details = el("details", { class: "as-table" }, el("summary", {}, "The same as a table"), this.table);

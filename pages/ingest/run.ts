@@ -13,6 +13,7 @@ import { kindOf, moment, percent, stateOf } from "./words";
 
 const STEPS = 80;
 const CELLS = 96;
+const PADDING_PX = 14;
 
 /** What an audit counts, in words. */
 const AUDITED: Record<string, string> = {
@@ -125,7 +126,7 @@ export class RunView {
     const generation = status.generation ? `, generation ${pace.generation}` : "";
     this.rate.replaceChildren(
       el("h3", {}, "Chunks per second", el("span", { class: "soft" }, ` since ${moment(pace.start)}${generation}`)),
-      rateChart(pace),
+      rateChart(pace, Math.max(240, this.summary.clientWidth - 2 * PADDING_PX)),
     );
     this.rate.hidden = !pace.chunks_per_s.some((rate) => rate > 0);
   }
@@ -139,7 +140,7 @@ function figures(run: Status): [string, string][] {
   const open = run.total_chunks - run.completed_chunks - run.failed_chunks;
   const left = run.time_left_s === null ? "not known" : duration(run.time_left_s);
   const found: [string, string][] = [
-    ["Done", `${whole(run.completed_chunks)} of ${many(run.total_chunks, "chunk")}`],
+    ["Chunks done", `${whole(run.completed_chunks)} of ${whole(run.total_chunks)}`],
     ["Failed", whole(run.failed_chunks)],
     ["Open", whole(open)],
     [run.kind === "audit" ? "Rows written" : "Rows", whole(run.rows)],

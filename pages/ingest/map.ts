@@ -6,9 +6,10 @@ import { isDark, rgb, type Rgb } from "../common/palette";
 import type { Axis, ChunkMap, Projection, Triple } from "./api";
 
 const AXES: Axis[] = ["x", "y", "z"];
-const LONGEST_PX = 400;
+const LONGEST_PX = 360;
 const SHORTEST_PX = 24;
 const CELL_PX = 44;
+const FRAME_PX = 3;
 const LISTED = 200;
 
 interface Colours {
@@ -76,8 +77,7 @@ export class MapView {
     const map = this.map;
     if (!map) return;
     const extent = sizes(map);
-    const scale = LONGEST_PX / Math.max(...extent);
-    for (const axis of AXES) this.drawAlong(axis, map, extent, scale);
+    for (const axis of AXES) this.drawAlong(axis, map, extent);
     this.drawLegend(map);
     this.table.replaceChildren(cellTable(map));
     this.say();
@@ -100,7 +100,8 @@ export class MapView {
     return el("figure", { class: "map" }, el("div", { class: "map-frame" }, canvas), caption);
   }
 
-  private drawAlong(axis: Axis, map: ChunkMap, extent: Triple, scale: number): void {
+  private drawAlong(axis: Axis, map: ChunkMap, extent: Triple): void {
+    const scale = Math.min(LONGEST_PX, this.element.clientWidth - 2 * FRAME_PX) / Math.max(...extent);
     const { canvas, caption } = this.views[axis];
     const seen = map.along[axis];
     const [width, height] = [place(seen.columns), place(seen.rows)].map((at) => extent[at]! * scale) as [number, number];
@@ -160,7 +161,7 @@ export class MapView {
     const earlier = this.cursor;
     this.cursor = cell;
     for (const axis of new Set([earlier?.axis, cell?.axis])) {
-      if (axis) this.drawAlong(axis, this.map, sizes(this.map), LONGEST_PX / Math.max(...sizes(this.map)));
+      if (axis) this.drawAlong(axis, this.map, sizes(this.map));
     }
     this.say();
   }

@@ -75,8 +75,9 @@ export class RunView {
     const about = { dataset, run };
     this.drawRate(await read<Pace>("pace", { ...about, steps: STEPS }, signal), status);
     if (now !== this.seen) {
-      this.map.show(await read<ChunkMap>("map", { ...about, cells: CELLS }, signal));
+      const map = await read<ChunkMap>("map", { ...about, cells: CELLS }, signal);
       this.where.hidden = false;
+      this.map.show(map);
       await this.showFailures(status, signal);
     }
     this.seen = now;

@@ -25,7 +25,7 @@ const TITLES: Record<Measure, string> = {
   size_nm3: "Volume",
   area_nm2: "Surface",
   max_dt_nm: "Radius",
-  mean_dt_nm: "Mean distance",
+  mean_dt_nm: "Mean dist.",
 };
 
 class LookupPage {
@@ -264,15 +264,15 @@ class LookupPage {
     const number = (measure: Measure): Column => ({
       key: measure,
       title: TITLES[measure],
-      width: "minmax(6.6rem, 1fr)",
+      width: "minmax(6.2rem, 1fr)",
       isNumber: true,
       value: (row) => nodes().measures[measure][row]!,
       shown: (row) => measured(measure, nodes().measures[measure][row]!),
     });
     const place = (side: number): Column => ({
       key: "xyz"[side]!,
-      title: `${"xyz"[side]} nm`,
-      width: "minmax(5.6rem, 1fr)",
+      title: `${"xyz"[side]}, nm`,
+      width: "minmax(5rem, 1fr)",
       isNumber: true,
       value: (row) => nodes().pointsNm[3 * row + side]!,
       shown: (row) => shownPlace(nodes().pointsNm[3 * row + side]!),
@@ -280,16 +280,16 @@ class LookupPage {
     return [
       {
         key: "neuron",
-        title: "",
-        width: "2rem",
+        title: "#",
+        width: "2.4rem",
         value: (row) => nodes().owners[row]!,
         shown: (row) => swatch(nodes().owners[row]!),
       },
-      { key: "id", title: "L2 id", width: "12.5rem", value: (row) => nodes().ids[row]!, shown: (row) => mono(nodes().ids[row]!) },
+      { key: "id", title: "L2 id", width: "11.8rem", value: (row) => nodes().ids[row]!, shown: (row) => mono(nodes().ids[row]!) },
       {
         key: "state",
         title: "State",
-        width: "minmax(8.5rem, 1fr)",
+        width: "minmax(8rem, 1fr)",
         value: (row) => nodes().states[row]!,
         shown: (row) => stateOf(nodes(), row),
       },

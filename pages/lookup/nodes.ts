@@ -3,8 +3,8 @@
 import { CompressionType, setCompressionCodec, tableFromIPC } from "@uwdata/flechette";
 import { decompress } from "fzstd";
 
-// Browsers say that they accept zstd; the buffers inside a stream are then compressed so.
-setCompressionCodec(CompressionType.ZSTD, { encode: (data) => data, decode: (data) => decompress(data) });
+// Browsers say that they accept zstd; the buffers inside a stream are then compressed so. A copy begins at a whole word.
+setCompressionCodec(CompressionType.ZSTD, { encode: (data) => data, decode: (data) => decompress(data).slice() });
 
 /** How a node stands, by its number in `Nodes.states`; the first is what is not known yet. */
 export const STATES = ["asked", "cached", "empty", "pending", "missing", "failed", "unknown", "impossible"] as const;

@@ -15,7 +15,8 @@ export const COLOURINGS: Record<string, string> = {
   size_nm3: "volume",
   area_nm2: "surface",
 };
-const LARGEST_GROWTH = 8;
+const LARGEST_GROWTH = 6;
+const DEFAULT_GROWTH = "1.5";
 
 export class Stage {
   /** Null where the browser cannot draw in space. */
@@ -38,7 +39,7 @@ export class Stage {
     const options = Object.entries(COLOURINGS).map(([value, title]) => el("option", { value }, title));
     this.colouring = el("select", { id: "colouring" }, ...options);
     this.axes = el("input", { type: "checkbox", id: "axes" });
-    this.growth = el("input", { type: "range", id: "growth", min: 1, max: LARGEST_GROWTH, step: 0.5, value: 2 });
+    this.growth = el("input", { type: "range", id: "growth", min: 0.5, max: LARGEST_GROWTH, step: 0.5, value: DEFAULT_GROWTH });
     const again = (): void => {
       this.paint();
       moved();
@@ -69,7 +70,7 @@ export class Stage {
     return {
       colour: this.colouring.dataset["chosen"] ?? "",
       axes: this.axes.checked ? "1" : "",
-      size: this.growth.value === "2" ? "" : this.growth.value,
+      size: this.growth.value === DEFAULT_GROWTH ? "" : this.growth.value,
       camera: this.view?.camera6 ?? "",
     };
   }

@@ -61,7 +61,7 @@ export class View {
   private readonly scene = new Scene();
   private readonly camera = new PerspectiveCamera(VIEW_ANGLE, 1, 0.01, 10_000);
   private readonly controls: OrbitControls;
-  private readonly uniforms = { pixels: { value: 1 }, growth: { value: 2 }, least: { value: 3 }, ring: { value: 0 } };
+  private readonly uniforms = { pixels: { value: 1 }, growth: { value: 1 }, least: { value: 3 }, ring: { value: 0 } };
   private readonly points: Points<BufferGeometry, ShaderMaterial>;
   private readonly ring: Points<BufferGeometry, ShaderMaterial>;
   private readonly axes: LineSegments<BufferGeometry, LineBasicMaterial>;
@@ -212,7 +212,7 @@ export class View {
     const middle = this.bounds.isEmpty() ? new Vector3() : this.bounds.getCenter(new Vector3());
     const half = Math.tan((VIEW_ANGLE * Math.PI) / 360);
     const across = Math.max(size.y, size.x / this.camera.aspect, 0.5);
-    const distance = (0.58 * across) / half + size.z / 2;
+    const distance = (0.66 * across) / half + size.z / 2;
     this.controls.target.copy(middle);
     this.camera.position.copy(middle).add(new Vector3(0.34, -0.22, -1).normalize().multiplyScalar(distance));
     this.camera.near = distance / 500;

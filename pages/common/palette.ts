@@ -1,4 +1,4 @@
-/** Colours that everybody can tell apart (Okabe and Ito, 2008), and a scale for numbers (cividis). */
+/** Colours that everybody can tell apart (Okabe and Ito, 2008), and a scale for numbers (viridis). */
 
 export type Rgb = readonly [number, number, number];
 
@@ -6,9 +6,9 @@ export type Rgb = readonly [number, number, number];
 const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#6b6b6b"];
 const DARK = ["#56b4e9", "#e69f00", "#2bc49a", "#e79ac4", "#f0e442", "#ff7f50", "#b4b4b4"];
 
-/** Near cividis, which reads the same to all kinds of colour vision, kept clear of either background. */
-const ON_DARK = ["#2e5fa8", "#4a73ad", "#6784ad", "#8294a8", "#9aa2a0", "#b1b096", "#c8bd88", "#dccb74", "#eeda5c", "#fee838"];
-const ON_LIGHT = ["#00224e", "#0f3571", "#2f4a7d", "#475f88", "#5f758d", "#778a8c", "#8f9b7f", "#a8a765", "#bfae3f", "#d0b000"];
+/** Viridis, which rises evenly in lightness for all kinds of colour vision, without the end that a background swallows. */
+const ON_DARK = ["#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+const ON_LIGHT = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#a8d327"];
 
 /** Whether the page is dark now. */
 export function isDark(): boolean {

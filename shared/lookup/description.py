@@ -18,7 +18,7 @@ from shared.lookup.parameters import ATTRIBUTES_OPTIONS, IGNORED_HEADER, METADAT
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import BINARY_TYPE
 from shared.lookup.status import STATE_HEADERS, WAITED_HEADER
-from shared.lookup.totals_description import TOTALS_SCHEMAS, totals_route
+from shared.lookup.totals_description import TOTALS_SCHEMAS, l2_ids_route, totals_route
 from shared.web.answers import ARROW_TYPE
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
@@ -99,6 +99,13 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
             prefixed(settings, "/api/v1/table/{dataset}/totals"),
             (DATASET, ENCODING, PREFER),
             {**IGNORED, **RATE_LIMITS, **STATES},
+            LOOK_UP_ERRORS,
+            TOKENS,
+        ),
+        l2_ids_route(
+            prefixed(settings, "/api/v1/table/{dataset}/l2_ids"),
+            (DATASET, ENCODING),
+            {**IGNORED, **RATE_LIMITS},
             LOOK_UP_ERRORS,
             TOKENS,
         ),

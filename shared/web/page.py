@@ -14,8 +14,6 @@ from typing import Any
 import flask
 from werkzeug.exceptions import NotFound
 
-from shared.once import Once
-
 MANIFEST = "manifest.json"
 """Lists a page's files with their types and SHA-256; packages bring what it lists."""
 ASSETS_PATH = "/assets/<name>"
@@ -61,7 +59,6 @@ class Page:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._manifest = Once(lambda: json.loads((folder / MANIFEST).read_text()))
 
     def add_assets(self, app: flask.Flask, base: str) -> None:
         """Has an app answer the page's files; the page itself belongs at `base` with a slash behind it."""
@@ -72,14 +69,17 @@ class Page:
         return _answer(self._file(_INDEX), "no-cache")
 
     def _asset(self, name: str) -> flask.Response:
-        if name == _INDEX or name not in self._manifest()["files"]:
+        if name == _INDEX:
             raise NotFound
         # the contents' hash is in the name
         return _answer(self._file(name), f"public, max-age={_YEAR_S}, immutable")
 
     def _file(self, name: str) -> _File:
-        listed: dict[str, Any] = self._manifest()["files"][name]
-        return _File((self._folder / name).read_bytes(), listed["type"], listed["sha256"])
+        # read each time: it is small, and what was built anew is served at once
+        listed: dict[str, Any] = json.loads((self._folder / MANIFEST).read_text())["files"]
+        if name not in listed:
+            raise NotFound
+        return _File((self._folder / name).read_bytes(), listed[name]["type"], listed[name]["sha256"])
 
 
 def wants_page(request: flask.Request) -> bool:

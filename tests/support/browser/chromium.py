@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 _FLAGS = (
     "--no-sandbox",  # Chromium has none for root, as whom CI runs
@@ -20,7 +20,6 @@ _FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
-WITHOUT_WEBGL = ("--disable-3d-apis",)
 PATIENCE_MS = 20_000
 
 
@@ -33,15 +32,26 @@ def chromium() -> str:
 
 
 @contextmanager
-def browsing(*flags: str) -> Iterator[Browser]:
-    """A browser, with further flags."""
+def browsing() -> Iterator[Browser]:
+    """A browser; a process can have one such at a time."""
     program = chromium()
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*_FLAGS, *flags])
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def browsing_without_webgl(browser: Browser) -> Iterator[Browser]:
+    """A further browser beside another, which cannot draw in space."""
+    other = browser.browser_type.launch(executable_path=chromium(), args=[*_FLAGS, "--disable-3d-apis"])
+    try:
+        yield other
+    finally:
+        other.close()
 
 
 @contextmanager

@@ -27,10 +27,15 @@ function title(field: Field): string {
 }
 
 function flagInput(field: Field, changed: () => void): Input {
-  const box = el("input", { type: "checkbox", name: field.name, change: changed });
+  const box = el("input", { type: "checkbox", ...named(field), change: changed });
   box.checked = field.default === true;
   return {
-    element: el("label", { class: "flag" }, box, el("span", {}, title(field), el("small", {}, field.help))),
+    element: el(
+      "div",
+      { class: "flag" },
+      box,
+      el("div", {}, el("label", { for: box.id }, title(field)), helpOf(field, field.help)),
+    ),
     value: () => (box.checked === (field.default === true) ? undefined : box.checked),
     set: (value) => (box.checked = value === true),
   };
@@ -38,7 +43,7 @@ function flagInput(field: Field, changed: () => void): Input {
 
 function choiceInput(field: Field, changed: () => void): Input {
   const options = (field.choices ?? []).map((choice) => el("option", {}, choice));
-  const select = el("select", { name: field.name, change: changed }, ...options);
+  const select = el("select", { ...named(field), change: changed }, ...options);
   select.value = String(field.default);
   return {
     element: labelled(field, select, field.help),
@@ -52,7 +57,7 @@ function textInput(field: Field, forms: Record<string, string>, changed: () => v
   const isNumber = field.kind === "whole";
   const bounds = isNumber ? { type: "number", min: field.least, max: field.most } : { type: "text" };
   const input = el("input", {
-    ...bounds, name: field.name, placeholder: hints[field.kind], spellcheck: "false", input: changed,
+    ...bounds, ...named(field), placeholder: hints[field.kind], spellcheck: "false", input: changed,
   });
   if (field.default !== undefined) input.value = String(field.default);
   const help = field.kind === "moment" ? `${field.help} Written as ${forms["moment"]}.` : field.help;
@@ -69,7 +74,16 @@ function textInput(field: Field, forms: Record<string, string>, changed: () => v
 }
 
 function labelled(field: Field, control: HTMLElement, help: string): HTMLElement {
-  return el("label", { class: "field" }, el("span", {}, title(field)), control, el("small", {}, help));
+  return el("div", { class: "field" }, el("label", { for: control.id }, title(field)), control, helpOf(field, help));
+}
+
+/** What ties an input to its label and its explanation; there is one form at a time. */
+function named(field: Field): Record<"id" | "name" | "aria-describedby", string> {
+  return { id: `field-${field.name}`, name: field.name, "aria-describedby": `help-${field.name}` };
+}
+
+function helpOf(field: Field, help: string): HTMLElement {
+  return el("small", { id: `help-${field.name}` }, help);
 }
 
 /** A box as JSON has it; text that is none stays as it is, for the function to refuse by its own words. */

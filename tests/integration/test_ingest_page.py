@@ -208,6 +208,7 @@ def test_what_an_audit_misses_is_shown_and_repaired(site: Site, url: str, page: 
     page.get_by_label("Timestamp").fill(MOMENT)
     button(page, "Show what it costs").click()
     button(page, "Audit").click()
+    expect(page.get_by_role("heading", name=f"Audit of {GRAPH_ID}")).to_be_visible()
     site.drain()
     expect(page.get_by_role("heading", name="What it found")).to_be_visible()
     expect(page.locator(".legend")).to_contain_text("rows missing")
@@ -218,6 +219,7 @@ def test_what_an_audit_misses_is_shown_and_repaired(site: Site, url: str, page: 
     site.clock.sleep(10.0)
     button(page, "Show what it costs").click()
     button(page, "Repair").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     site.drain()
     expect(page.locator(".legend")).not_to_contain_text("rows missing")
     assert site.ingest.status(GRAPH_ID, page.url.partition("run=")[2]).counts["repaired"] > 0
@@ -293,7 +295,7 @@ def test_requests_do_not_pile_up_where_answers_take_long(site: Site, tmp_path: P
         most = max(most, len([one for one in under_way if one.resource_type == "fetch"]))
 
     page.on("request", begin)
-    page.on("requestfinished", under_way.discard)
+    page.on("requestfinished", lambda request: under_way.discard(request))
     with serving(app) as url:
         page.goto(url)
         expect(state(page)).to_be_visible()

@@ -40,6 +40,11 @@ page:
 	npm run --prefix pages check
 	npm run --prefix pages build
 
+# the pictures of the pages in the documentation, of the demo's made brain
+.PHONY: screenshots
+screenshots: $(VENV)/installed
+	$(RUN) -m tests.support.browser.screenshots
+
 .PHONY: docs
 docs: $(VENV)/installed
 	$(RUN) -m mkdocs serve $(ARGS)

@@ -264,7 +264,7 @@ class LookupPage {
     const number = (measure: Measure): Column => ({
       key: measure,
       title: TITLES[measure],
-      width: "minmax(6.2rem, 1fr)",
+      width: "minmax(5.9rem, 1fr)",
       isNumber: true,
       value: (row) => nodes().measures[measure][row]!,
       shown: (row) => measured(measure, nodes().measures[measure][row]!),
@@ -272,7 +272,7 @@ class LookupPage {
     const place = (side: number): Column => ({
       key: "xyz"[side]!,
       title: `${"xyz"[side]}, nm`,
-      width: "minmax(5rem, 1fr)",
+      width: "minmax(4.6rem, 1fr)",
       isNumber: true,
       value: (row) => nodes().pointsNm[3 * row + side]!,
       shown: (row) => shownPlace(nodes().pointsNm[3 * row + side]!),
@@ -285,11 +285,11 @@ class LookupPage {
         value: (row) => nodes().owners[row]!,
         shown: (row) => swatch(nodes().owners[row]!),
       },
-      { key: "id", title: "L2 id", width: "11.8rem", value: (row) => nodes().ids[row]!, shown: (row) => mono(nodes().ids[row]!) },
+      { key: "id", title: "L2 id", width: "11.4rem", value: (row) => nodes().ids[row]!, shown: (row) => mono(nodes().ids[row]!) },
       {
         key: "state",
         title: "State",
-        width: "minmax(8rem, 1fr)",
+        width: "minmax(7.4rem, 1fr)",
         value: (row) => nodes().states[row]!,
         shown: (row) => stateOf(nodes(), row),
       },

@@ -11,7 +11,7 @@ const NEURON = "neuron";
 export const COLOURINGS: Record<string, string> = {
   [NEURON]: "neuron",
   max_dt_nm: "radius",
-  mean_dt_nm: "mean distance to the surface",
+  mean_dt_nm: "mean distance",
   size_nm3: "volume",
   area_nm2: "surface",
 };

@@ -34,7 +34,7 @@ from shared.web.openapi import (
     health_routes,
     reference,
 )
-from shared.web.page import ASSETS_PATH, HTML
+from shared.web.page import HTML
 
 IGNORED = {IGNORED_HEADER: "names of parameters and keys that mean nothing here, with commas between"}
 """The header of answers to requests with options."""
@@ -125,16 +125,10 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
             (Answer(200, "The datasets by name.", {JSON: reference("Datasets")}, IGNORED),),
         ),
         *(
-            Route(
-                prefixed(settings, path),
-                "GET",
-                f"index_{number}",
-                "Name and version.",
-                (page if path == "/" else title,),
-            )
+            Route(prefixed(settings, path), "GET", f"index_{number}", title.meaning, (title if path != "/" else page,))
             for number, path in enumerate(INDEX_PATHS, 1)
         ),
-        asset_route(prefixed(settings, ASSETS_PATH.replace("<name>", "{name}"))),
+        asset_route(prefixed(settings, "")),
         *(description_route(path, f"openapi_{number}") for number, path in enumerate(description_paths(settings), 1)),
         *health_routes(HEALTH_PATHS, {"version": {"type": "string"}}),
     )

@@ -152,7 +152,8 @@ LAYOUTS: Mapping[str, Layout] = {
         chunks="{chunks:,}",
         marks="{marks:,}",
         status="{status_s:.2f} s",
-        of_it_reading="{read_s:.2f} s",
+        map="{map_s:.2f} s",
+        of_either_reading="{read_s:.2f} s",
     ),
     "ingest_scale": _layout(
         "make bench ARGS=ingest_scale",

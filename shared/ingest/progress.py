@@ -117,7 +117,8 @@ class Piece:
     @classmethod
     def from_document(cls, first: int, stop: int, value: Mapping[str, Any]) -> Piece:
         """The inverse of `document`; raises as `from_json`."""
-        failed = {int(number): str(reason) for reason, numbers in value["failed"].items() for number in numbers}
+        reasons, counts = value["failed"].items(), value.get("counts")
+        failed = {int(number): str(reason) for reason, numbers in reasons for number in numbers} if reasons else {}
         return cls(
             first=first,
             stop=stop,
@@ -128,7 +129,7 @@ class Piece:
             failed=failed,
             foreign_supervoxels=int(value.get("foreign_supervoxels", 0)),
             attributes=tuple(map(str, value.get("attributes", ()))),
-            counts={str(name): int(count) for name, count in value.get("counts", {}).items()},
+            counts={str(name): int(count) for name, count in counts.items()} if counts else {},
             notes=tuple(map(str, value.get("notes", ()))),
         )
 

@@ -47,8 +47,8 @@ def test_all_are_told_to_record(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "second").read_text() == ""
 
 
-ROW = {"store": "SQLite file", "chunks": 12_000, "marks": 7, "status_s": 0.25, "read_s": None}
-LINE = "| SQLite file | 12,000 | 7 | 0.25 s |  |"
+ROW = {"store": "SQLite file", "chunks": 12_000, "marks": 7, "status_s": 0.25, "map_s": 0.5, "read_s": None}
+LINE = "| SQLite file | 12,000 | 7 | 0.25 s | 0.50 s |  |"
 
 
 def recorded(file: Path, *, record: bool) -> dict[str, Measurement]:

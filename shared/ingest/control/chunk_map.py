@@ -7,16 +7,16 @@ cover, not with the chunks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.geometry.grid import Box, as_triple
-from shared.ingest.blocks import chunk_at, parse_block
+from shared.geometry.grid import as_triple
+from shared.ingest.blocks import block_corners, chunk_at, parse_block
+from shared.ingest.kind import RunKind
 from shared.ingest.progress import Piece, block_progress, completed_numbers
 from shared.ingest.run import Run
 from shared.types import Int64Array, Triple
@@ -27,9 +27,6 @@ MOST_CELLS = 256
 AXES = "xyz"
 SEEN = {"x": ("y", "z"), "y": ("x", "z"), "z": ("x", "y")}
 """The axes to the right and down in the projection along each axis."""
-
-_Row: TypeAlias = tuple[float, ...]
-"""First and last corner of a box, the last exclusive; how many of its chunks are done and failed; its missing rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,7 @@ def map_chunks(run: Run, pieces: Mapping[str, Sequence[Piece]], most_cells: int)
     shape = run.block.shape
     cell_chunks = as_triple(ceil(size / most_cells) for size in shape)
     cells = as_triple(ceil(size / cell) for size, cell in zip(shape, cell_chunks, strict=True))
-    boxes = _Boxes.of(_rows(run, pieces), run.block)
+    boxes = _Boxes.of(run, pieces)
     return ChunkMap(
         run, cell_chunks, cells, {axis: _projection(axis, boxes, shape, cell_chunks, cells) for axis in AXES}
     )
@@ -99,25 +96,45 @@ class _Boxes:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: Iterable[_Row], within: Box) -> _Boxes:
-        table = np.array(list(rows), dtype=np.float64).reshape(-1, 9)
-        low, high = (table[:, first : first + 3].astype(np.int64) for first in (0, 3))
-        volumes = (high - low).prod(axis=1, dtype=np.float64)
-        return cls(low - within.start, high - within.start, table[:, 6:] / volumes[:, None])
+    def of(cls, run: Run, pieces: Mapping[str, Sequence[Piece]]) -> _Boxes:
+        """Of what is done of a run: a box for each leaf block that is whole, else one for each chunk."""
+        corners = block_corners(pieces)
+        volumes = (corners[:, 1] - corners[:, 0]).prod(axis=1)
+        n_blocks = len(corners)
+        done = np.fromiter((_completed(block, run) for block in pieces.values()), np.int64, n_blocks)
+        missing = np.fromiter((_missing(block, run) for block in pieces.values()), np.float64, n_blocks)
+        is_whole = done == volumes
+        counts = np.stack((np.where(is_whole, volumes, 0), np.zeros(n_blocks), missing), axis=1)
+        partly = [pair for pair, whole in zip(pieces.items(), is_whole.tolist(), strict=True) if not whole]
+        chunks = np.array([row for name, block in partly for row in _chunk_rows(name, block, run)]).reshape(-1, 5)
+        starts = np.concatenate((corners[:, 0], chunks[:, :3].astype(np.int64))) - run.block.start
+        shapes = np.concatenate((corners[:, 1] - corners[:, 0], np.ones((len(chunks), 3), np.int64)))
+        shares = np.concatenate((counts / volumes[:, None], np.pad(chunks[:, 3:], ((0, 0), (0, 1)))))
+        return cls(starts, starts + shapes, shares)
 
 
-def _rows(run: Run, pieces: Mapping[str, Sequence[Piece]]) -> Iterator[_Row]:
-    for name, of_block in pieces.items():
-        block = parse_block(name)
-        progress = block_progress(of_block, run.retry_from)
-        missing = max(0.0, progress.counts.get("missing", 0.0) - progress.counts.get("repaired", 0.0))
-        if progress.completed == block.volume:
-            yield *block.start, *block.stop, block.volume, 0.0, missing
-            continue
-        yield *block.start, *block.stop, 0.0, 0.0, missing
-        for numbers, counts in ((completed_numbers(of_block), (1.0, 0.0, 0.0)), (progress.failed, (0.0, 1.0, 0.0))):
-            for x, y, z in (chunk_at(block, number) for number in numbers):
-                yield x, y, z, x + 1, y + 1, z + 1, *counts
+def _completed(pieces: Sequence[Piece], run: Run) -> int:
+    """How many chunks of a leaf block are done."""
+    if len(pieces) == 1 and not pieces[0].failed:  # as most are
+        return pieces[0].stop - pieces[0].first
+    return block_progress(pieces, run.retry_from).completed
+
+
+def _missing(pieces: Sequence[Piece], run: Run) -> float:
+    """Rows that an audit has missed in a leaf block and not computed."""
+    if run.kind is not RunKind.AUDIT:
+        return 0.0
+    counts = block_progress(pieces, run.retry_from).counts
+    return max(0.0, counts.get("missing", 0.0) - counts.get("repaired", 0.0))
+
+
+def _chunk_rows(name: str, pieces: Sequence[Piece], run: Run) -> Iterator[tuple[int, ...]]:
+    """The chunks of a leaf block that are done or failed: x, y, z, and a one for either."""
+    block = parse_block(name)
+    for number in completed_numbers(pieces):
+        yield *chunk_at(block, number), 1, 0
+    for number in block_progress(pieces, run.retry_from).failed:
+        yield *chunk_at(block, number), 0, 1
 
 
 def _projection(axis: str, boxes: _Boxes, shape: Triple, cell_chunks: Triple, cells: Triple) -> Projection:

@@ -17,6 +17,7 @@ from tests.support.stack.ports import take_free_ports
 
 IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}
+INGEST_SIZE = {"width": 1180, "height": 760}
 NEURONS = 3
 SETTLE_MS = 1_500
 
@@ -28,8 +29,21 @@ def main() -> None:
         graph = ServedGraph(TABLE, ("--world", str(Path(folder) / "world")))
         with LocalStack(take_free_ports(Path(folder) / "state"), graph=graph) as stack:
             start_ingest(stack.ingest_url, TABLE)
+            take_ingest(stack.ingest_url)
             wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "the ingest")
             take_lookup(stack.lookup_url, [root["root_id"] for root in world["roots"][:NEURONS]])
+
+
+def take_ingest(ingest_url: str) -> None:
+    """The ingest's page while it goes on."""
+    for scheme in ("light", "dark"):
+        options: dict[str, Any] = {"viewport": INGEST_SIZE, "color_scheme": scheme, "reduced_motion": "reduce"}
+        with browsing() as browser, open_page(browser, **options) as page:
+            page.goto(ingest_url)
+            expect(page.locator("svg.chart")).to_be_visible()
+            expect(page.locator(".maps canvas")).to_have_count(3)
+            page.wait_for_timeout(SETTLE_MS)
+            page.screenshot(path=IMAGES / f"ingest-page-{scheme}.png", full_page=True)
 
 
 def take_lookup(lookup_url: str, roots: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from shared.geometry.grid import Box
 from shared.ingest.blocks import block_name, children, chunk_at
 from shared.ingest.control.chunk_map import AXES, SEEN, Projection, map_chunks
+from shared.ingest.kind import RunKind
 from shared.ingest.progress import Piece
 from shared.ingest.run import Run
 
@@ -78,7 +80,7 @@ def test_every_cell_counts_the_chunks_behind_it(drawn: tuple[Run, dict[str, list
 
 
 def test_missing_rows_of_an_audit_are_spread_over_their_block() -> None:
-    run = run_of(Box((0, 0, 0), (4, 2, 1)), 4)
+    run = replace(run_of(Box((0, 0, 0), (4, 2, 1)), 4), kind=RunKind.AUDIT)
     counts = {"rows": 90, "missing": 10, "repaired": 2}
     low, high = (block_name(leaf) for leaf in children(run.block, 4))
     found = map_chunks(

@@ -163,5 +163,14 @@ LAYOUTS: Mapping[str, Layout] = {
         time="{seconds:.1f} s",
         chunks_per_second="{chunks_per_s:.0f}",
     ),
+    "audit": _layout(
+        "make bench ARGS=audit",
+        audit="{audit}",
+        chunks="{chunks:,}",
+        rows="{rows:,}",
+        holes_found="{holes:,}",
+        processor_time="{cpu_s:.2f} s",
+        of_an_ingest="{part:.1%} (goal {goal:.0%})",
+    ),
 }
 """All tables, by the name under which they are recorded. A heading is the column's name with spaces."""

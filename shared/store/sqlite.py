@@ -41,7 +41,7 @@ from shared.store.table_format import (
     marks_of,
     node_id,
 )
-from shared.types import UInt64Array
+from shared.types import Int64Array, UInt64Array
 
 if TYPE_CHECKING:
     from shared.features.result import Features
@@ -128,7 +128,7 @@ class SQLiteStore:
         """As `CacheStore.scan_ids`."""
         wanted = signed_ranges(ranges)
 
-        def work(connection: sqlite3.Connection) -> list[tuple[int, bool]]:
+        def work(connection: sqlite3.Connection) -> Int64Array:
             rows = _rows(connection, table_id)
             there = columns_of(connection, rows)
             filled = "".join(f' AND "{one.name}" IS NULL' for one in before_size(self._attributes) if one.name in there)
@@ -136,10 +136,11 @@ class SQLiteStore:
                 f'SELECT l2_id, ifnull("{SIZE.name}" = ?{filled}, 0) '  # noqa: S608  # our own column names
                 f"FROM {rows} WHERE l2_id BETWEEN ? AND ?"
             )
-            found = (connection.execute(query, (VOXELLESS_SIZE, first, last)) for first, last in wanted)
-            return [row for part in found for row in part]
+            parts = [connection.execute(query, (VOXELLESS_SIZE, first, last)).fetchall() for first, last in wanted]
+            return np.array([row for part in parts for row in part], dtype=np.int64).reshape(-1, 2)
 
-        return ScannedIds.of((l2_id % (1 << 64), bool(empty)) for l2_id, empty in self._file.read(work))
+        found = self._file.read(work)
+        return ScannedIds.of(found[:, 0].astype(np.uint64), found[:, 1].astype(np.bool_))
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; all rows or none of them."""

@@ -108,8 +108,9 @@ def test_the_table_recipe_has_every_node_in_three_programs(reader: Reader) -> No
 
 def test_the_table_of_neurons_has_the_same_volume_in_three_programs(reader: Reader) -> None:
     volume, recipe = (next(code for code in RECIPES if mark in code) for mark in ("sizes_nm3 = [", "neurons = "))
-    sums = "neurons['size_nm3'][0], neurons_with_pandas['size_nm3'][0], neurons_with_duckdb.select('size_nm3').fetchall()[0][0]"
-    printed = reader.run([OPENING, volume, recipe, f"print({{{sums}}} == {{sum(sizes_nm3)}}, len(neurons))"])
+    by_duckdb = "neurons_with_duckdb.select('size_nm3').fetchall()[0][0]"
+    found = f"{{neurons['size_nm3'][0], neurons_with_pandas['size_nm3'][0], {by_duckdb}}}"
+    printed = reader.run([OPENING, volume, recipe, f"print({found} == {{sum(sizes_nm3)}}, len(neurons))"])
     assert printed.endswith("True 1\n")
 
 

@@ -36,6 +36,9 @@ def after_status(terminal: Terminal, document: Mapping[str, Any]) -> str:
             f"See what failed: {terminal.command('failed', *run)}\n"
             f"Do only that again: {terminal.command('retry', *run)}"
         )
+    if document.get("audit", {}).get("missing"):
+        again = terminal.command("audit", run[0], "--timestamp", document["timestamp"], "--repair")
+        return f"Compute what is missing: {again}"
     return ""
 
 

@@ -61,9 +61,52 @@ def run_text(document: Document) -> str:
     }
     if document["foreign_supervoxels"]:
         lines["left out"] = f"{document['foreign_supervoxels']:,} supervoxels that the graph gives to other chunks"
+    if "audit" in document:
+        lines |= audit_lines(document["audit"])
     if document.get("retrying_chunks"):
         lines["retrying"] = retrying(document)
     return _titled(f"{document['dataset']}: {document['state']}", _of_run(document) | lines)
+
+
+def audit_lines(audit: Document) -> dict[str, str]:
+    """What an audit has found."""
+    lines = {
+        "graph": f"{audit['l2_ids']:,} L2 nodes: {audit['rows']:,} with a row ({audit['empty']:,} without voxels), "
+        f"{audit['missing']:,} missing",
+        "others": f"{audit['of_other_moments']:,} rows of other moments, {audit['orphaned']:,} orphaned",
+    }
+    if audit["repaired"]:
+        lines["repaired"] = f"{audit['repaired']:,} rows"
+    if audit["verified"]:
+        parts = ", ".join(f"{name} {count:,}" for name, count in audit["differing_attributes"].items())
+        lines["verified"] = f"{audit['verified']:,} rows, {audit['differing']:,} differ" + (
+            f" ({parts})" if parts else ""
+        )
+    return lines
+
+
+def audit_plan_text(document: Document) -> str:
+    """What an audit would take."""
+    cost = document["cost_usd"]
+    lines = {
+        "chunks": f"{document['total_chunks']:,}, about {document['rows']:,} rows",
+        "tasks": f"{document['leaf_tasks']:,} leaf tasks, {sum(document['expand_tasks']):,} expand tasks",
+        "work": f"{document['core_hours']:,.2f} core hours, "
+        f"{duration(document['wall_hours'] * _S_PER_HOUR)} with {document['concurrency']:,} leaf tasks at a time",
+        "cost": f"US$ {cost['total']:,.2f} at prices of {cost['prices_of']}",
+    }
+    return _titled(f"Plan of an audit of table {document['table']}", _of_run(document) | lines)
+
+
+def coverage_text(document: Document) -> str:
+    """What the last audit has found, and the blocks where something is missing, a line each."""
+    lines = [
+        f"{','.join(map(str, block['start']))} to {','.join(map(str, block['stop']))}\t"
+        f"{block['rows']:,} rows\t{block['missing']:,} missing"
+        for block in document["blocks"]
+        if block["missing"]
+    ]
+    return "\n".join([run_text(document), *lines])
 
 
 def line_of(document: Document) -> str:
@@ -144,4 +187,6 @@ _TEXTS: Mapping[str, Callable[[Document], str]] = {
     "cancelled": line_of,
     "runs": runs_text,
     "failed": failed_text,
+    "audit_plan": audit_plan_text,
+    "coverage": coverage_text,
 }

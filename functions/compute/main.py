@@ -1,6 +1,6 @@
 """The compute function, for the bus and for the queue's chunk tasks.
 
-POST /chunks   a task of the queue: the chunks of one block of an ingest
+POST /chunks   a task of the queue: the chunks of one block of an ingest; /chunks/<kind> for another kind of run
 POST /...      a delivery of the bus, at any other path: an edit or a miss, as CloudEvent or as a push body
 GET  /health   200, and the messages counted by what became of them
 
@@ -28,8 +28,9 @@ from shared.compute.messages import MessageHandler, Verdict
 from shared.compute.setup import open_compute_service
 from shared.config.settings import Settings
 from shared.errors import BadMessageError, PermanentError, TransientError
+from shared.ingest.kind import RunKind
 from shared.ingest.leaf.service import LeafOutcome, LeafService
-from shared.ingest.task import LEAF_PATH
+from shared.ingest.task import LEAF_PATH, path_of
 from shared.isolation.compute import isolated
 from shared.messages.cloud_events import PushedMessage, parse_push
 from shared.messages.messages import TRACE_ATTRIBUTE
@@ -65,7 +66,6 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
     answer_errors(app, settings.retry_after_s)
     answer_health(app, lambda: {"messages": messages.counts()})
 
-    @app.post(LEAF_PATH)
     def chunks() -> flask.Response:
         try:
             done = leaves.compute_block(read_body(flask.request, settings.max_body_bytes), _attempt())
@@ -78,6 +78,9 @@ def create_app(settings: Settings, messages: MessageHandler, leaves: LeafHandler
             event(_logger, logging.WARNING, "chunk task is to be delivered again", **fields)
             return error_response(error, settings.retry_after_s)
         return json_response(asdict(done))
+
+    for kind in RunKind:
+        app.add_url_rule(path_of(LEAF_PATH, kind), f"{kind.value} chunks", chunks, methods=["POST"])
 
     @app.post("/")
     @app.post("/<path:path>")

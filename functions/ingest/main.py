@@ -5,7 +5,7 @@ GET  /<operation>       of those that change nothing: the same as parameters of 
 POST /                  {"operation": "start", ...}: what `gcloud functions call` can send
 GET  /operations        all operations and their fields, for whoever builds a client
 GET  /openapi.json      the same and more, in OpenAPI 3.1
-POST /expand            a task of the queue
+POST /expand            a task of the queue; /expand/<kind> for a run that is no ingest
 GET  /health
 """
 
@@ -26,7 +26,8 @@ from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
 from shared.ingest.control.operations import OPERATIONS, Operation, Operations, describe
 from shared.ingest.control.service import IngestService
-from shared.ingest.task import EXPAND_PATH
+from shared.ingest.kind import RunKind
+from shared.ingest.task import EXPAND_PATH, path_of
 from shared.once import Once
 from shared.store.open import open_store
 from shared.tasks.open import addresses_of, open_queue
@@ -53,7 +54,6 @@ def create_app(settings: Settings, service: IngestService, known: tuple[Operatio
     def operations() -> flask.Response:
         return json_response(describe(known))
 
-    @app.post(EXPAND_PATH)
     def expand() -> flask.Response:
         try:
             new_tasks = service.expand(read_body(flask.request, settings.max_body_bytes))
@@ -61,6 +61,10 @@ def create_app(settings: Settings, service: IngestService, known: tuple[Operatio
             never_succeeds(_logger, "expand task", error)
             return acknowledged()
         return json_response({"new_tasks": new_tasks})
+
+    for kind in RunKind:
+        endpoint = EXPAND_PATH.strip("/") if kind is RunKind.INGEST else f"{kind.value} expand"
+        app.add_url_rule(path_of(EXPAND_PATH, kind), endpoint, expand, methods=["POST"])
 
     _add_operations(app, settings, Operations(service, known=known))
     _describe(app, known)

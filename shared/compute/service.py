@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from shared.attributes import SIZE
+from shared.compute.audit import Auditor
 from shared.compute.budget import Budget
 from shared.compute.chunk import FilledChunks, LoadedChunk, disjoint_memberships
 from shared.compute.computer import ChunkComputer, Source
@@ -70,6 +71,11 @@ class ComputeService(ChunkComputer):
     steps: Callable[[], StepTimer] = StepTimer
     now_s: Callable[[], float] = time.time
     filled: FilledChunks = field(default_factory=FilledChunks)
+
+    @property
+    def auditor(self) -> Auditor:
+        """Compares rows with the graph."""
+        return Auditor(self)
 
     def compute_nodes(
         self, graph_id: str, l2_ids: UInt64Array, is_edit: bool = False, isolation: NodesIsolation | None = None

@@ -6,7 +6,7 @@ on whole arrays of ids; nothing is asked of a server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,6 +161,13 @@ def l2_id_range(coordinate: Triple, layout: IdLayout) -> tuple[int, int]:
     """First and last id that an L2 node of the chunk can have (segment 0 and all segment bits set)."""
     first = compose_ids(L2_LAYER, np.array([coordinate], dtype=np.int64), np.zeros(1, dtype=np.uint64), layout)
     return int(first[0]), int(first[0]) | (1 << layout.segment_bits(L2_LAYER)) - 1
+
+
+def slices_of_chunks(l2_ids: UInt64Array, chunks: Sequence[Triple], layout: IdLayout) -> list[slice]:
+    """Where the ids of each chunk lie among some L2 ids, uint64[n], ascending."""
+    ranges = np.array([l2_id_range(chunk, layout) for chunk in chunks], dtype=np.uint64).reshape(-1, 2)
+    starts, stops = np.searchsorted(l2_ids, ranges[:, 0], "left"), np.searchsorted(l2_ids, ranges[:, 1], "right")
+    return [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
 
 
 def node_key(node_id: int) -> bytes:

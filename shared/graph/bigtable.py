@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,7 +13,15 @@ import numpy as np
 from shared.deadline import time_left_s
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError, StorageUnavailableError
 from shared.geometry.grid import GraphGeometry, as_triple
-from shared.geometry.ids import SUPERVOXEL_LAYER, chunk_coordinates, l2_id_range, layers, node_coordinates, node_key
+from shared.geometry.ids import (
+    SUPERVOXEL_LAYER,
+    chunk_coordinates,
+    l2_id_range,
+    layers,
+    node_coordinates,
+    node_key,
+    slices_of_chunks,
+)
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.clients import DataClients
 from shared.google.bigtable.rows import RowCells, read_rows, rows_of
@@ -92,6 +100,20 @@ class GraphTable:
         check_members(found, self._geometry().layout)
         return found
 
+    def l2_ids_at(self, chunks: Sequence[Triple], timestamp: datetime | None) -> list[UInt64Array]:
+        """See `Graph.l2_ids_at`. One scan of the chunks' L2 rows; see `l2_of_supervoxels` for who holds what."""
+        end_ms = None if timestamp is None else unix_ms(timestamp) + 1
+        cells = [] if end_ms is not None and end_ms <= 0 else self._chunk_nodes(chunks, end_ms)
+        return self._by_chunk(SupervoxelOwners.of(cells).nodes, chunks)
+
+    def l2_ids_ever(self, chunks: Sequence[Triple]) -> list[UInt64Array]:
+        """See `Graph.l2_ids_ever`."""
+        l2_ids = np.array([cell.l2_id for cell in self._chunk_nodes(chunks, None)], dtype=np.uint64)
+        return self._by_chunk(np.unique(l2_ids), chunks)
+
+    def _by_chunk(self, l2_ids: UInt64Array, chunks: Sequence[Triple]) -> list[UInt64Array]:
+        return [l2_ids[part] for part in slices_of_chunks(l2_ids, chunks, self._geometry().layout)]
+
     def l2_ids_of_roots(self, root_ids: UInt64Array) -> RootNodes:
         """See `Graph.l2_ids_of_roots`."""
         return descend(root_ids, self._geometry().layout, lambda nodes: self._read_nodes(nodes, time_left_s()))
@@ -113,7 +135,7 @@ class GraphTable:
         with_nodes = {as_triple(chunk) for chunk in chunk_coordinates(l2_ids, self._geometry().layout).tolist()}
         return [chunk for chunk in chunks if chunk not in with_nodes]
 
-    def _chunk_nodes(self, chunks: list[Triple], end_ms: int | None) -> Iterable[ChildrenCell]:
+    def _chunk_nodes(self, chunks: Sequence[Triple], end_ms: int | None) -> Iterable[ChildrenCell]:
         """The L2 nodes of chunks that were made before `end_ms`, superseded ones included."""
         from google.cloud.bigtable_v2.types import RowRange, RowSet
 

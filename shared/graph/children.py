@@ -62,9 +62,29 @@ class SupervoxelOwners:
         claimed = np.concatenate([none, *(cell.supervoxels for cell in newest_first)])
         claimants = np.array([cell.l2_id for cell in newest_first], dtype=np.uint64)
         owners = np.repeat(claimants, [cell.supervoxels.size for cell in newest_first])
+        return cls._of_first(owners, claimed)
+
+    @classmethod
+    def of_pairs(cls, l2_ids: UInt64Array, supervoxels: UInt64Array) -> SupervoxelOwners:
+        """Gives each supervoxel to the highest of the nodes that claim it.
+
+        Args:
+          l2_ids: uint64[k], any order; a node stands there once for each supervoxel that it claims.
+          supervoxels: uint64[k], what they claim.
+        """
+        order = np.argsort(l2_ids, kind="stable")[::-1]
+        return cls._of_first(l2_ids[order], supervoxels[order])
+
+    @classmethod
+    def _of_first(cls, l2_ids: UInt64Array, supervoxels: UInt64Array) -> SupervoxelOwners:
         # Of equal supervoxels `unique` finds the first: the newest claim.
-        supervoxels, first = np.unique(claimed, return_index=True)
-        return cls(supervoxels, owners[first])
+        distinct, first = np.unique(supervoxels, return_index=True)
+        return cls(distinct, l2_ids[first])
+
+    @property
+    def nodes(self) -> UInt64Array:
+        """The nodes that hold a supervoxel: uint64[m], ascending."""
+        return np.unique(self.l2_ids)
 
     def at(self, supervoxels: UInt64Array) -> UInt64Array:
         """The holder of each supervoxel: uint64[n], 0 where there is none."""

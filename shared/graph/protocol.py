@@ -11,7 +11,7 @@ import numpy as np
 
 from shared.config.datasets import Dataset
 from shared.geometry.grid import GraphGeometry
-from shared.types import BoolArray, UInt64Array
+from shared.types import BoolArray, Triple, UInt64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,20 @@ class Graph(Protocol):
         Raises:
           GraphUnavailableError: also if the graph names supervoxels of other chunks for a node.
         """
+
+    def l2_ids_at(self, chunks: Sequence[Triple], timestamp: datetime | None) -> list[UInt64Array]:
+        """The L2 nodes that chunks have at a moment: those that hold a supervoxel then.
+
+        Args:
+          chunks: coordinates in the chunk grid.
+          timestamp: the moment asked about, aware; None for now.
+
+        Returns:
+          Of each chunk the ids, uint64[n], ascending; none before the graph existed.
+        """
+
+    def l2_ids_ever(self, chunks: Sequence[Triple]) -> list[UInt64Array]:
+        """The L2 nodes that chunks have or had, superseded ones among them: of each chunk uint64[n], ascending."""
 
     def l2_ids_of_roots(self, root_ids: UInt64Array) -> RootNodes:
         """The L2 nodes of roots, current or superseded.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -12,6 +14,7 @@ from shared.errors import GraphResponseError, GraphUnavailableError
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import L2_LAYER, SUPERVOXEL_LAYER, l2_id_range, layers
 from shared.graph.address import GraphAddress
+from shared.graph.children import SupervoxelOwners
 from shared.graph.countdown import TimeLeft, countdown
 from shared.graph.leaves import batches, json_object, leaves_of_many, leaves_of_one
 from shared.graph.members import check_members
@@ -82,6 +85,21 @@ class GraphServer:
         check_members(members, layout)
         return members
 
+    def l2_ids_at(self, chunks: Sequence[Triple], timestamp: datetime | None) -> list[UInt64Array]:
+        """See `Graph.l2_ids_at`: a request for each chunk. Of the nodes made until then, the later one has a higher id,
+        and holds what it claims.
+        """
+
+        def ids_at(chunk: Triple) -> UInt64Array:
+            nodes, supervoxels = self._made_in_chunk(chunk, timestamp)
+            return SupervoxelOwners.of_pairs(nodes, supervoxels).nodes
+
+        return list(self._executor.map(ids_at, chunks))
+
+    def l2_ids_ever(self, chunks: Sequence[Triple]) -> list[UInt64Array]:
+        """See `Graph.l2_ids_ever`."""
+        return list(self._executor.map(lambda chunk: np.unique(self._made_in_chunk(chunk)[0]), chunks))
+
     def l2_ids_of_roots(self, root_ids: UInt64Array) -> RootNodes:
         """See `Graph.l2_ids_of_roots`."""
         return self._roots.l2_ids_of(root_ids, self.geometry().layout)
@@ -134,20 +152,32 @@ class GraphServer:
         Raises:
           GraphUnavailableError: if nodes of other chunks are named: then nothing can be said of those that are not.
         """
-        first, last = l2_id_range(chunk, self.geometry().layout)
-        url = self._address.api_url(f"l2_chunk_children_binary/{first}?as_array=True")
         try:
-            nodes, supervoxels = self._transport.get(url, _pairs, retry_faults=False, within_s=within_s)
+            nodes, supervoxels = self._made_in_chunk(chunk, retry_faults=False, within_s=within_s)
         except (GraphResponseError, ServerFaultError):
             return {}
-        if nodes.size and not (first <= int(nodes.min()) and int(nodes.max()) <= last):
-            raise GraphUnavailableError(f"the graph names nodes of other chunks for chunk {chunk}")
         order = np.argsort(nodes, kind="stable")
         starts, ends = (np.searchsorted(nodes[order], l2_ids, side) for side in ("left", "right"))
         return {
             l2_id: np.unique(supervoxels[order[start:end]])
             for l2_id, start, end in zip(l2_ids.tolist(), starts, ends, strict=True)
         }
+
+    def _made_in_chunk(
+        self, chunk: Triple, timestamp: datetime | None = None, *, retry_faults: bool = True, within_s: float = math.inf
+    ) -> tuple[UInt64Array, UInt64Array]:
+        """All nodes of a chunk that were made until a moment, superseded ones among them, each with each supervoxel.
+
+        Raises:
+          GraphUnavailableError: if nodes of other chunks are named: then nothing can be said of those that are not.
+        """
+        first, last = l2_id_range(chunk, self.geometry().layout)
+        moment = "" if timestamp is None else f"&timestamp={_unix_s(timestamp)}"
+        url = self._address.api_url(f"l2_chunk_children_binary/{first}?as_array=True{moment}")
+        nodes, supervoxels = self._transport.get(url, _pairs, retry_faults=retry_faults, within_s=within_s)
+        if nodes.size and not (first <= int(nodes.min()) and int(nodes.max()) <= last):
+            raise GraphUnavailableError(f"the graph names nodes of other chunks for chunk {chunk}")
+        return nodes, supervoxels
 
     def _leaves(self, l2_id: int, within_s: float) -> UInt64Array:
         """Supervoxels of one node, asked without `bounds`: they could only cut some off."""

@@ -7,6 +7,9 @@
     done/<run id>/<group>/<leaf block>:<first>-<stop>   a stretch of a leaf block's chunks that is done
     doing/<run id>/<group>/<leaf block>                 what a leaf that is at work has done so far
 
+Those of another kind of run than ingests are the same behind the kind's name: `audit/run/<run id>`. So its runs are not
+among the ingests, for versions that know only these either.
+
 Marks are set-cells: writing one twice changes nothing. Their number grows with the leaf tasks, not with the chunks, and
 those of a group of blocks lie together, so that all of them are read in a moment. Only `head/run` is written on a
 condition: of several requests that change the runs of a table at the same time, one succeeds.
@@ -28,6 +31,7 @@ from zlib import crc32
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, UnknownRunError
 from shared.ingest.blocks import block_name
+from shared.ingest.kind import RunKind
 from shared.ingest.progress import Piece
 from shared.ingest.run import Run
 from shared.telemetry.log import event, get_logger
@@ -41,14 +45,13 @@ T = TypeVar("T")
 GROUPS = 128
 """Few enough to be read at once, so many that leaves hardly ever write to the same row at a time."""
 
-_RUNS, _HEAD = "run/", "head/run"
 _DISMISSED = "unreadable"
 _logger = get_logger("ingest")
 
 
 @dataclass(frozen=True)
 class KnownRuns:
-    """The runs of a table at one moment.
+    """The runs of one kind of a table at one moment.
 
     Attributes:
       readable: oldest first.
@@ -98,20 +101,40 @@ class BlockPieces:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The runs of one cache table. All methods raise what `CacheStore` raises.
+    """The runs of one kind of one cache table. All methods raise what `CacheStore` raises.
 
     Attributes:
       store: the cache tables.
       table_id: the table.
+      kind: of the runs.
     """
 
     store: CacheStore
     table_id: str
+    kind: RunKind = RunKind.INGEST
+
+    @classmethod
+    def of_run(cls, store: CacheStore, run: Run) -> Ledger:
+        """The ledger that a run stands in."""
+        return cls(store, run.table_id, run.kind)
+
+    @property
+    def _place(self) -> str:
+        """What the keys of all marks begin with."""
+        return "" if self.kind is RunKind.INGEST else f"{self.kind.value}/"
+
+    @property
+    def _runs(self) -> str:
+        return f"{self._place}run/"
+
+    @property
+    def _head(self) -> str:
+        return f"{self._place}head/run"
 
     def known(self) -> KnownRuns:
         """All runs."""
-        marks = self.store.read_marks(self.table_id, _RUNS)
-        head = self.store.read_marks(self.table_id, _HEAD).get(_HEAD)
+        marks = self.store.read_marks(self.table_id, self._runs)
+        head = self.store.read_marks(self.table_id, self._head).get(self._head)
         runs: dict[str, Run] = {}
         unreadable: dict[str, str] = {}
         for key, raw in marks.items():
@@ -119,11 +142,11 @@ class Ledger:
                 run = Run.from_json(raw)
             except BadRequestError as error:
                 self._log_unreadable(key, error)
-                unreadable[key.removeprefix(_RUNS)] = str(error)
+                unreadable[key.removeprefix(self._runs)] = str(error)
             else:
                 runs[run.run_id] = run
         # Whoever wrote the head may have died, or not yet have come to write the run itself.
-        newest = None if head is None else self._read(_HEAD, _run_of_head, head)
+        newest = None if head is None else self._read(self._head, _run_of_head, head)
         if newest and (newest.run_id not in runs or runs[newest.run_id].generation < newest.generation):
             runs[newest.run_id] = newest
             unreadable.pop(newest.run_id, None)
@@ -156,14 +179,14 @@ class Ledger:
           Whether it was written. Of several at a time one is.
         """
         head = json.dumps({"claim": secrets.token_hex(16), "run": run.document()}).encode()
-        if not self.store.replace_mark(self.table_id, _HEAD, known.head, head):
+        if not self.store.replace_mark(self.table_id, self._head, known.head, head):
             return False
         self.write_run(run)
         return True
 
     def write_run(self, run: Run) -> None:
         """Writes a run down, in place of its earlier generation."""
-        self.store.write_marks(self.table_id, {_RUNS + run.run_id: run.to_json()})
+        self.store.write_marks(self.table_id, {self._runs + run.run_id: run.to_json()})
 
     def cancel(self, run: Run, now_s: float) -> None:
         """Writes down that this generation of a run is cancelled."""
@@ -175,12 +198,12 @@ class Ledger:
 
     def is_cancelled(self, run: Run) -> bool:
         """Whether this generation of a run was cancelled."""
-        key = f"{_cancelled_prefix(run.run_id)}{run.generation}"
+        key = f"{self._cancelled_prefix(run.run_id)}{run.generation}"
         return key in self.store.read_marks(self.table_id, key)
 
     def is_current(self, run: Run) -> bool:
         """Whether a task's run is still to be worked on: neither cancelled nor resumed with new tasks since."""
-        key = _RUNS + run.run_id
+        key = self._runs + run.run_id
         raw = self.store.read_marks(self.table_id, key).get(key)
         newest = None if raw is None else self._read(key, Run.from_json, raw)
         if newest is None and raw is not None and self._is_dismissed(run.run_id):
@@ -189,7 +212,7 @@ class Ledger:
 
     def add_pieces(self, run: Run, block: Box, pieces: Iterable[Piece]) -> None:
         """Writes down what is done of a leaf block."""
-        prefix = _block_prefix(run, block)
+        prefix = self._block_prefix(run, block)
         marks = {f"{prefix}:{piece.first}-{piece.stop}": piece.to_json() for piece in pieces}
         if marks:
             self.store.write_marks(self.table_id, marks)
@@ -198,11 +221,11 @@ class Ledger:
         """Writes down what a leaf has done so far, in the place of what was; removes that if there is nothing."""
         stretches = [{"first": piece.first, "stop": piece.stop, **piece.document()} for piece in pieces]
         value = json.dumps(stretches).encode() if stretches else None
-        self.store.write_marks(self.table_id, {_block_prefix(run, block, "doing"): value})
+        self.store.write_marks(self.table_id, {self._block_prefix(run, block, "doing"): value})
 
     def block_pieces(self, run: Run, block: Box) -> BlockPieces:
         """What is done of a leaf block; chunks whose rows lack attributes of the run are not."""
-        prefix, key = f"{_block_prefix(run, block)}:", _block_prefix(run, block, "doing")
+        prefix, key = f"{self._block_prefix(run, block)}:", self._block_prefix(run, block, "doing")
         done = self.store.read_marks(self.table_id, prefix)
         doing = self.store.read_marks(self.table_id, key)
         return BlockPieces(
@@ -213,10 +236,10 @@ class Ledger:
     def pieces(self, run: Run) -> dict[str, list[Piece]]:
         """What is done of a run, by the names of its leaf blocks; chunks whose rows lack its attributes are not."""
         blocks: dict[str, list[Piece]] = {}
-        for key, raw in self.store.read_marks(self.table_id, f"done/{run.run_id}/").items():
+        for key, raw in self.store.read_marks(self.table_id, f"{self._place}done/{run.run_id}/").items():
             block = key.rpartition("/")[2].partition(":")[0]
             blocks.setdefault(block, []).extend(self._read_pieces(run, key, _piece_reader(key), raw))
-        for key, raw in self.store.read_marks(self.table_id, f"doing/{run.run_id}/").items():
+        for key, raw in self.store.read_marks(self.table_id, f"{self._place}doing/{run.run_id}/").items():
             blocks.setdefault(key.rpartition("/")[2], []).extend(self._read_pieces(run, key, _doing, raw))
         return blocks
 
@@ -237,20 +260,18 @@ class Ledger:
 
     def _write_cancelled(self, run_id: str, what: str, now_s: float) -> None:
         value = json.dumps({"cancelled_s": now_s}).encode()
-        self.store.write_marks(self.table_id, {f"{_cancelled_prefix(run_id)}{what}": value})
+        self.store.write_marks(self.table_id, {f"{self._cancelled_prefix(run_id)}{what}": value})
 
     def _is_dismissed(self, run_id: str) -> bool:
-        key = f"{_cancelled_prefix(run_id)}{_DISMISSED}"
+        key = f"{self._cancelled_prefix(run_id)}{_DISMISSED}"
         return key in self.store.read_marks(self.table_id, key)
 
+    def _cancelled_prefix(self, run_id: str) -> str:
+        return f"{self._place}cancelled/{run_id}/"
 
-def _cancelled_prefix(run_id: str) -> str:
-    return f"cancelled/{run_id}/"
-
-
-def _block_prefix(run: Run, block: Box, kind: str = "done") -> str:
-    name = block_name(block)
-    return f"{kind}/{run.run_id}/{crc32(name.encode()) % GROUPS:02x}/{name}"
+    def _block_prefix(self, run: Run, block: Box, what: str = "done") -> str:
+        name = block_name(block)
+        return f"{self._place}{what}/{run.run_id}/{crc32(name.encode()) % GROUPS:02x}/{name}"
 
 
 def _run_of_head(raw: bytes) -> Run:

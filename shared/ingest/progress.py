@@ -35,6 +35,8 @@ class Piece:
       failed: numbers of the chunks among them that failed for good, with the reason.
       foreign_supervoxels: supervoxels of these chunks that the graph gives to nodes of other chunks, and left out here.
       attributes: what the rows have beside the attributes of PCGL2Cache.
+      counts: what work of another kind than an ingest has counted in these chunks, by name.
+      notes: what such work has to tell of some of them, for people.
 
     Of a leaf block of 8 chunks, the first five were done, one of which failed:
 
@@ -61,6 +63,8 @@ class Piece:
     failed: Mapping[int, str] = field(default_factory=dict)
     foreign_supervoxels: int = 0
     attributes: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def has(self, attributes: Iterable[str]) -> bool:
         """Whether its rows have all of these attributes, which are none of PCGL2Cache's."""
@@ -91,6 +95,10 @@ class Piece:
             document["foreign_supervoxels"] = self.foreign_supervoxels
         if self.attributes:
             document["attributes"] = list(self.attributes)
+        if self.counts:
+            document["counts"] = dict(self.counts)
+        if self.notes:
+            document["notes"] = list(self.notes)
         return document
 
     @classmethod
@@ -114,6 +122,8 @@ class Piece:
             failed=failed,
             foreign_supervoxels=int(value.get("foreign_supervoxels", 0)),
             attributes=tuple(map(str, value.get("attributes", ()))),
+            counts={str(name): int(count) for name, count in value.get("counts", {}).items()},
+            notes=tuple(map(str, value.get("notes", ()))),
         )
 
 
@@ -127,6 +137,8 @@ class BlockProgress:
       rows: how many were written.
       foreign_supervoxels: see `Piece`.
       retrying: numbers of the chunks that failed in a generation before and are to be done again, with the reason.
+      counts: see `Piece`.
+      notes: see `Piece`.
     """
 
     completed: int
@@ -134,6 +146,8 @@ class BlockProgress:
     rows: float
     foreign_supervoxels: float = 0.0
     retrying: Mapping[int, str] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def closed(self) -> int:
@@ -149,11 +163,15 @@ def block_progress(pieces: Sequence[Piece], retry_from: int) -> BlockProgress:
       retry_from: what failed in an earlier generation is to be done again, so it does not count as failed.
     """
     if len(pieces) == 1 and pieces[0].is_whole:
-        return BlockProgress(pieces[0].stop - pieces[0].first, {}, pieces[0].rows, pieces[0].foreign_supervoxels)
+        (piece,) = pieces
+        done = piece.stop - piece.first
+        return BlockProgress(done, {}, piece.rows, piece.foreign_supervoxels, counts=piece.counts, notes=piece.notes)
     states = _states(pieces)
     lasting = {number: reason for number, (generation, reason) in states.failed.items() if generation >= retry_from}
     retrying = {number: reason for number, (generation, reason) in states.failed.items() if generation < retry_from}
-    return BlockProgress(len(states.completed), lasting, states.rows, states.foreign_supervoxels, retrying)
+    notes = tuple(dict.fromkeys(note for piece in pieces for note in piece.notes))
+    completed, foreign = len(states.completed), states.foreign_supervoxels
+    return BlockProgress(completed, lasting, states.rows, foreign, retrying, states.counts, notes)
 
 
 def open_numbers(pieces: Sequence[Piece], volume: int, retry_from: int) -> list[int]:
@@ -170,12 +188,14 @@ class _States(NamedTuple):
     failed: dict[int, tuple[int, str]]
     rows: float
     foreign_supervoxels: float
+    counts: Mapping[str, float]
 
 
 def _states(pieces: Sequence[Piece]) -> _States:
     completed: set[int] = set()
     failed: dict[int, tuple[int, str]] = {}
     rows = foreign_supervoxels = 0.0
+    counts: dict[str, float] = {}
     for piece in sorted(pieces, key=lambda piece: (piece.generation, piece.finished_s, piece.first)):
         good = set(range(piece.first, piece.stop)).difference(piece.failed)
         if good:
@@ -183,10 +203,17 @@ def _states(pieces: Sequence[Piece]) -> _States:
             new_share = len(good - completed) / len(good)
             rows += piece.rows * new_share
             foreign_supervoxels += piece.foreign_supervoxels * new_share
+            add_counts(counts, piece.counts, new_share)
         completed |= good
         failed.update({number: (piece.generation, reason) for number, reason in piece.failed.items()})
     lasting = {number: why for number, why in failed.items() if number not in completed}
-    return _States(completed, lasting, rows, foreign_supervoxels)
+    return _States(completed, lasting, rows, foreign_supervoxels, counts)
+
+
+def add_counts(total: dict[str, float], counts: Mapping[str, float], share: float = 1.0) -> None:
+    """Adds counts, or a share of each, to those of the same names."""
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + count * share
 
 
 class RunState(StrEnum):
@@ -211,6 +238,8 @@ class RunStatus:
       foreign_supervoxels: supervoxels of the volume that the graph gives to nodes of other chunks; they were left out.
       retrying: how many chunks that failed in an earlier generation are still to be done again, by the reason for which
         they failed.
+      counts: see `Piece`; of all chunks together.
+      notes: see `Piece`; of some chunks, in the order of blocks.
     """
 
     run: Run
@@ -221,6 +250,8 @@ class RunStatus:
     chunks_per_s: float
     foreign_supervoxels: int = 0
     retrying: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def total_chunks(self) -> int:
@@ -253,7 +284,12 @@ class RunStatus:
         rate = _rate(run, [piece for block in pieces.values() for piece in block], now_s, state)
         rows, foreign = sum(block.rows for block in blocks), sum(block.foreign_supervoxels for block in blocks)
         retrying = Counter(reason for block in blocks for reason in block.retrying.values())
-        return cls(run, state, completed, failed, round(rows), rate, round(foreign), retrying)
+        total: dict[str, float] = {}
+        for block in blocks:
+            add_counts(total, block.counts)
+        counts = {name: round(count) for name, count in total.items()}
+        notes = tuple(note for block in blocks for note in block.notes)
+        return cls(run, state, completed, failed, round(rows), rate, round(foreign), retrying, counts, notes)
 
 
 def _rate(run: Run, pieces: Iterable[Piece], now_s: float, state: RunState) -> float:

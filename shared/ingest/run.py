@@ -1,10 +1,10 @@
-"""An ingest run: what is to be done, as its mark and its tasks carry it."""
+"""A run: what is to be done with the chunks of a block, as its mark and its tasks carry it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from shared.documents.timestamp import format_utc, parse_utc
 from shared.errors import BadRequestError
 from shared.geometry.grid import Box
 from shared.ingest.blocks import BATCH_CHUNKS, ONE_CHUNK, block_name, parse_block
+from shared.ingest.kind import RunKind
 from shared.types import Triple
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _COMPACT = str.maketrans({" ": "T", "-": None, ":": None})
 
 @dataclass(frozen=True)
 class Run:
-    """One ingest of (part of) a dataset at one moment of its graph.
+    """One ingest of (part of) a dataset at one moment of its graph, or another kind of work on its chunks.
 
     Attributes:
       graph_id: the dataset.
@@ -48,8 +49,10 @@ class Run:
       resumed_s: when the present generation was started, Unix time.
       retry_from: chunks that failed in a generation before this one are to be done again.
       attributes: what its rows are to have beside the attributes of PCGL2Cache, in alphabetical order.
+      kind: what is done with the chunks.
+      options: what that kind of work wants to know further, in JSON's types; none for an ingest.
 
-    The name of a run follows from its moment and its chunks, so that starting the same ingest again is the same run:
+    The name of an ingest follows from its moment and its chunks, so that starting it again is the same run:
 
     >>> from datetime import UTC, datetime
     >>> run = Run("minnie3_v1", "l2cache_minnie3_v1", datetime(2026, 6, 1, tzinfo=UTC), Box((0, 0, 0), (752, 512, 26)),
@@ -81,12 +84,18 @@ class Run:
     resumed_s: float = 0.0
     retry_from: int = 0
     attributes: tuple[str, ...] = ()
+    kind: RunKind = RunKind.INGEST
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def run_id(self) -> str:
-        """Name of the run, a function of timestamp and block: starting the same ingest twice is the same run."""
+        """Name of the run, a function of timestamp and block: starting the same ingest twice is the same run.
+
+        Other kinds of work on the same chunks may be done again: their names tell when they were started, too.
+        """
         moment = format_utc(self.timestamp).translate(_COMPACT)
-        return f"{moment}-{block_name(self.block)}"
+        name = f"{moment}-{block_name(self.block)}"
+        return name if self.kind is RunKind.INGEST else f"{self.kind.value}-{int(self.started_s * 1000)}-{name}"
 
     def is_of(self, datasets: Datasets) -> bool:
         """Whether it fills the cache table that is configured for its dataset."""
@@ -117,7 +126,7 @@ class Run:
 
     def document(self) -> dict[str, Any]:
         """The run in JSON's types."""
-        document = {
+        document: dict[str, Any] = {
             "graph_id": self.graph_id,
             "table_id": self.table_id,
             "timestamp": format_utc(self.timestamp),
@@ -130,7 +139,11 @@ class Run:
             "resumed_s": self.resumed_s,
             "retry_from": self.retry_from,
         }
-        return document | ({"attributes": list(self.attributes)} if self.attributes else {})
+        if self.attributes:
+            document["attributes"] = list(self.attributes)
+        if self.kind is not RunKind.INGEST:
+            document |= {"kind": self.kind.value, "options": dict(self.options)}
+        return document
 
     @classmethod
     def from_json(cls, raw: bytes | str | Mapping[str, Any]) -> Run:
@@ -154,7 +167,21 @@ class Run:
             resumed_s=number_field(document, "resumed_s", 0.0, _LAST_SECOND_S),
             retry_from=whole_field(document, "retry_from", 0, generation),
             attributes=texts_field(document, "attributes"),
+            kind=_kind(document.get("kind", RunKind.INGEST.value)),
+            options=_options(document.get("options", {})),
         )
+
+
+def _kind(value: Any) -> RunKind:
+    if value not in [kind.value for kind in RunKind]:
+        raise BadRequestError(f"kind must be {' or '.join(RunKind)}, not {str(value)[:60]!r}")
+    return RunKind(value)
+
+
+def _options(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRequestError("options must be a JSON object")
+    return value
 
 
 def _moment(text: str) -> datetime:

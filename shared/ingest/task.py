@@ -1,4 +1,8 @@
-"""The tasks of an ingest: an expand task or a leaf task for one block, as the queue carries them."""
+"""The tasks of a run: an expand task or a leaf task for one block, as the queue carries them.
+
+Tasks of each kind of run but ingests have paths of their own: a function of a version that does not know the kind
+answers them with 404, so that the queue delivers them again, rather than to take them for an ingest's.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from shared.documents.json_object import decode_object, text_field, whole_field
 from shared.errors import BadRequestError
 from shared.geometry.grid import Box
 from shared.ingest.blocks import block_name, parse_block
+from shared.ingest.kind import RunKind
 from shared.ingest.run import Run
 from shared.tasks.protocol import Task
 
@@ -51,7 +56,7 @@ class BlockTask:
         return Task(
             name=self.name,
             target="compute" if self.is_leaf else "ingest",
-            path=LEAF_PATH if self.is_leaf else EXPAND_PATH,
+            path=path_of(LEAF_PATH if self.is_leaf else EXPAND_PATH, self.run.kind),
             body=json.dumps(body).encode(),
         )
 
@@ -70,3 +75,8 @@ class BlockTask:
         if run.block.intersection(block) != block:
             raise BadRequestError(f"block {block_name(block)} is no part of run {run.run_id}")
         return cls(run, block, part)
+
+
+def path_of(path: str, kind: RunKind) -> str:
+    """Where tasks of a kind of run go: `LEAF_PATH` or `EXPAND_PATH`, with the kind behind it if it is no ingest."""
+    return path if kind is RunKind.INGEST else f"{path}/{kind.value}"

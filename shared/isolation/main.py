@@ -21,7 +21,7 @@ from shared.compute.setup import open_compute_service
 from shared.config.settings import Settings
 from shared.errors import L2CacheError
 from shared.geometry.grid import as_triple
-from shared.ingest.leaf.pipeline import compute_chunks
+from shared.ingest.leaf.kinds import work_on_chunks
 from shared.ingest.run import Run
 from shared.isolation.wire import error_document, outcome_document, result_document
 from shared.telemetry.log import StepTimer, configure, get_logger
@@ -72,7 +72,7 @@ def answer(service: ComputeService, job: dict[str, Any], tell: Callable[..., Non
 
 def _compute_chunk(service: ComputeService, job: dict[str, Any]) -> dict[str, Any]:
     run, chunk = Run.from_json(job["run"]), as_triple(job["chunk"])
-    (result,) = compute_chunks(service, run, [chunk], service.steps())
+    (result,) = work_on_chunks(service, run, [chunk], service.steps())
     return result_document(result)
 
 

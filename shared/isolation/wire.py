@@ -42,7 +42,11 @@ def result_document(result: ChunkResult) -> dict[str, Any]:
 def result_of(document: dict[str, Any]) -> ChunkResult:
     """The inverse of `result_document`."""
     error = document["error"]
-    fields = {"chunk": as_triple(document["chunk"]), "error": None if error is None else error_of(error)}
+    fields = {
+        "chunk": as_triple(document["chunk"]),
+        "error": None if error is None else error_of(error),
+        "notes": tuple(document["notes"]),
+    }
     return ChunkResult(**{**document, **fields})
 
 

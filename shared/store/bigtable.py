@@ -16,10 +16,11 @@ from shared.google.bigtable.clients import DataClients
 from shared.google.bigtable.errors import storage_errors
 from shared.google.bigtable.mutations import Entry, cell_is, mutate_rows, replace_cell, replace_if, set_cells
 from shared.google.bigtable.reader import RowReader
-from shared.google.bigtable.rows import merge_rows
+from shared.google.bigtable.rows import merge_rows, rows_of
 from shared.once import Once
 from shared.store.bigtable_states import BigtableStates
 from shared.store.protocol import CachedCells, NodeState, TableMeta
+from shared.store.scan import IdRange, ScannedIds, row_ranges, scanned
 from shared.store.table_format import (
     FAMILIES,
     FAMILY,
@@ -114,6 +115,14 @@ class BigtableStore:
         names = [(attribute.name, attribute.name.encode()) for attribute in wanted]
         columns = {name: [found[l2_id].get(qualifier, b"") for l2_id in order] for name, qualifier in names}
         return CachedCells(np.array(order, dtype=np.uint64), columns)
+
+    def scan_ids(self, table_id: str, ranges: Sequence[IdRange]) -> ScannedIds:
+        """As `CacheStore.scan_ids`: a stream of all ranges, with the first cell of each row."""
+        name = self._name(table_id)
+        if not ranges:
+            return ScannedIds.of(())
+        with storage_errors(table_id):
+            return scanned(self._reader.rows(name, row_ranges(ranges), _first_cell(self._attributes), rows_of))
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; each row is written whole or not at all."""
@@ -245,6 +254,14 @@ def _presence(known: AttributeTable) -> RowFilter:
     one_cell = [RowFilter(cells_per_row_limit_filter=1), RowFilter(strip_value_transformer=True)]
     any_column = _columns(known.attributes[0], known.attributes[-1])
     return RowFilter(chain=RowFilter.Chain(filters=[any_column, *one_cell]))
+
+
+def _first_cell(known: AttributeTable) -> RowFilter:
+    """Lets the first cell of any attribute pass."""
+    from google.cloud.bigtable_v2.types import RowFilter
+
+    any_column = _columns(known.attributes[0], known.attributes[-1])
+    return RowFilter(chain=RowFilter.Chain(filters=[any_column, RowFilter(cells_per_row_limit_filter=1)]))
 
 
 def _newest_marks() -> RowFilter:

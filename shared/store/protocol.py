@@ -11,6 +11,7 @@ from shared.types import UInt64Array
 
 if TYPE_CHECKING:
     from shared.features.result import Features
+    from shared.store.scan import IdRange, ScannedIds
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class CacheStore(Protocol):
 
         A row counts as there if it has any attribute, asked for or not.
         """
+
+    def scan_ids(self, table_id: str, ranges: Sequence[IdRange]) -> ScannedIds:
+        """Which ids of some ranges, which do not overlap, have a row; as in `read_cells`, any attribute makes one."""
 
     def write_features(self, table_id: str, features: Features) -> None:
         """Writes a row per node, a cell for each attribute. When it returns, the rows are durable."""

@@ -22,6 +22,7 @@ from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, AttributeTable, 
 from shared.sqlite.file import SQLiteFile
 from shared.sqlite.schema import columns_of
 from shared.store.protocol import CachedCells, NodeState, TableMeta
+from shared.store.scan import IdRange, ScannedIds, before_size, signed_ranges
 from shared.store.sqlite_rows import (
     ROWS_SCHEMA,
     cell_value,
@@ -121,6 +122,23 @@ class SQLiteStore:
         found, *values = zip(*rows, strict=True) if rows else [()] * (1 + len(names))
         ids = np.array(found, dtype=np.int64).view(np.uint64)
         return CachedCells(ids, dict(zip(names, values, strict=True)))
+
+    def scan_ids(self, table_id: str, ranges: Sequence[IdRange]) -> ScannedIds:
+        """As `CacheStore.scan_ids`."""
+        wanted = signed_ranges(ranges)
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, bool]]:
+            rows = rows_table(connection, table_id)
+            there = columns_of(connection, rows)
+            filled = "".join(f' AND "{one.name}" IS NULL' for one in before_size(self._attributes) if one.name in there)
+            query = (
+                f'SELECT l2_id, ifnull("{SIZE.name}" = ?{filled}, 0) '  # noqa: S608  # our own column names
+                f"FROM {rows} WHERE l2_id BETWEEN ? AND ?"
+            )
+            found = (connection.execute(query, (VOXELLESS_SIZE, first, last)) for first, last in wanted)
+            return [row for part in found for row in part]
+
+        return ScannedIds.of((l2_id % (1 << 64), bool(empty)) for l2_id, empty in self._file.read(work))
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; all rows or none of them."""

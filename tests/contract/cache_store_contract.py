@@ -119,6 +119,7 @@ class CacheStoreContract:
     USES: tuple[tuple[str, Callable[[CacheStore, str], Any]], ...] = (
         ("read_meta", lambda store, table: store.read_meta(table)),
         ("read_cells", lambda store, table: store.read_cells(table, ids_of(FIRST_L2_ID), ALL)),
+        ("scan_ids", lambda store, table: store.scan_ids(table, [(0, FIRST_L2_ID)])),
         ("write_features", lambda store, table: store.write_features(table, random_features(ids_of(FIRST_L2_ID)))),
         ("write_voxelless", lambda store, table: store.write_voxelless(table, ids_of(FIRST_L2_ID))),
         ("write_marks", lambda store, table: store.write_marks(table, {"a": b"1"})),
@@ -226,6 +227,31 @@ class CacheStoreContract:
         store.write_features(table, features)
         asked = np.random.default_rng(0).permutation(np.arange(40_000, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
         assert rows_of(store, table, asked) == dict(feature_cells(features))
+
+    # whole ranges of ids
+
+    def test_a_scan_finds_the_ids_of_ranges_that_have_rows_and_which_are_empty(
+        self, store: CacheStore, table: str
+    ) -> None:
+        middle = 1 << 63
+        ids = ids_of(0, *range(FIRST_L2_ID, FIRST_L2_ID + 3000, 3), middle - 1, middle, 2**64 - 1)
+        store.write_features(table, random_features(ids))
+        voxelless = ids_of(FIRST_L2_ID + 1, middle + 1)
+        store.write_voxelless(table, voxelless)
+        store.write_marks(table, {f"{FIRST_L2_ID:020d}": b"1"})
+        for ranges in (
+            [(FIRST_L2_ID + 1, FIRST_L2_ID + 3), (FIRST_L2_ID + 6, FIRST_L2_ID + 6), (FIRST_L2_ID + 9, middle - 2)],
+            [(middle - 1, middle + 1)],
+            [(FIRST_L2_ID + 1, FIRST_L2_ID + 2), (FIRST_L2_ID + 4, FIRST_L2_ID + 5)],
+            [(middle, 2**64 - 1), (0, 0)],
+            [(0, 2**64 - 1)],
+            [],
+        ):
+            found = store.scan_ids(table, ranges)
+            there = sorted({*ids.tolist(), *voxelless.tolist()})
+            expected = [one for one in there if any(first <= one <= last for first, last in ranges)]
+            assert (found.l2_ids.dtype, found.l2_ids.tolist()) == (np.uint64, expected)
+            assert found.l2_ids[found.empty].tolist() == [one for one in expected if one in voxelless.tolist()]
 
     # attributes that were added after the table was made
 

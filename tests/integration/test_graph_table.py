@@ -21,7 +21,8 @@ from infra.standin.graph.server import GraphFiles, make_graph_server
 from infra.standin.graph.table import read_dump
 from shared.config.datasets import Dataset
 from shared.config.settings import Settings
-from shared.geometry.ids import IdLayout, compose_ids, node_coordinates
+from shared.geometry.grid import as_triple
+from shared.geometry.ids import IdLayout, compose_ids, node_coordinates, slices_of_chunks
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.clients import DataClients
 from shared.graph.bigtable import GraphTable
@@ -123,8 +124,30 @@ def registry(bigtable_clients: DataClients) -> Graphs:
     return Graphs(Settings(Path("none"), nowhere, nowhere, nowhere, graph_token=uuid.uuid4().hex))
 
 
+def ids_of(l2_ids: list[int]) -> UInt64Array:
+    return np.array(l2_ids, dtype=np.uint64)
+
+
 def dataset(real: RealGraph, graph_table: TableAddress | None) -> Dataset:
     return Dataset("rig_graph", real.cv_path, "cache", graph_table)
+
+
+@pytest.mark.parametrize("moment", ["before the graph", "a microsecond before the merge", "now"])
+def test_the_nodes_that_chunks_have_at_a_moment_are_those_that_hold_their_supervoxels(
+    real: RealGraph, registry: Graphs, moment: str
+) -> None:
+    edited = set(map(as_triple, node_coordinates(ids_of(real.new_l2_ids), 2, LAYOUT).tolist()))
+    supervoxels = real.supervoxels_by_chunk()
+    chunks = [(0, 0, 0), (3, 3, 7), *sorted(edited)]
+    followed = [
+        sorted({real.l2_of(supervoxel, MOMENTS[moment]) for supervoxel in supervoxels[chunk].tolist()} - {0})
+        for chunk in chunks
+    ]
+    ever = ids_of(sorted([*real.l2_ids, *real.new_l2_ids]))
+    ordered = [ever[part].tolist() for part in slices_of_chunks(ever, chunks, LAYOUT)]
+    for graph in (registry.get(dataset(real, real.address)), registry.get(dataset(real, None))):
+        assert [ids.tolist() for ids in graph.l2_ids_at(chunks, MOMENTS[moment])] == followed
+        assert [ids.tolist() for ids in graph.l2_ids_ever(chunks)] == ordered
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -244,6 +244,30 @@ class TestIngest:
             get(path)
         post("/expand", 204)
 
+    def test_an_audit_is_answered_as_described_from_plan_to_end(self, site: Site, ingest: FlaskClient) -> None:
+        description = Description(json_of(ingest.get("/openapi.json")))
+        site.start()
+        site.drain()
+
+        def post(path: str, **document: Any) -> Any:
+            body = json.dumps({"dataset": GRAPH_ID, **document}).encode()
+            assert description.request_faults("POST", path, JSON, body) == []
+            answer = checked(description, ingest, "POST", path, data=body)
+            assert answer.status_code == 200
+            return json_of(answer)
+
+        about = {"timestamp": START["timestamp"], "verify": 5, "repair": True}
+        post("/plan_audit", **about, concurrency=5)
+        run = post("/audit", **about)["run_id"]
+        assert checked(description, ingest, "POST", "/audit", json=START).status_code == 409
+        site.drain()
+        assert post("/status", run=run, retrying=True)["audit"]["verified"]
+        assert post("/coverage")["blocks"]
+        post("/", operation="coverage")
+        post("/", operation="runs")
+        checked(description, ingest, "GET", f"/coverage?dataset={GRAPH_ID}")
+        assert checked(description, ingest, "POST", "/expand/audit").status_code == 204
+
     def test_what_is_refused_is_not_allowed_by_the_description(self, ingest: FlaskClient) -> None:
         description = Description(json_of(ingest.get("/openapi.json")))
         wrong: dict[str, Any]

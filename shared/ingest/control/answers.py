@@ -7,14 +7,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.documents.timestamp import format_utc
+from shared.ingest.audit import COUNTED, DIFFERING_IN, AuditOptions
+from shared.ingest.control.audits import AuditPlan, Coverage
 from shared.ingest.control.failures import FailedPage
 from shared.ingest.control.plan import Plan
+from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.service import UnreadableRun
+from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunStatus
 from shared.ingest.run import Run
 
 SHOWN_REASONS = 10
 """Reasons may name chunks, so that there are as many as chunks: the most frequent ones are answered."""
+
+SHOWN_ROWS = 100
+"""Of the rows that an audit found to differ; the log has all of them."""
 
 
 def status(status: RunStatus) -> dict[str, Any]:
@@ -33,6 +40,7 @@ def status(status: RunStatus) -> dict[str, Any]:
         "foreign_supervoxels": status.foreign_supervoxels,
         "chunks_per_s": round(status.chunks_per_s, 3),
         "time_left_s": None if left_s is None else round(left_s),
+        **(_audit(status) if status.run.kind is RunKind.AUDIT else {}),
     }
 
 
@@ -83,6 +91,51 @@ def plan(plan: Plan) -> dict[str, Any]:
         },
         "cost_usd": {**cost, "total": round(sum(asdict(plan.cost).values()), 2), "prices_of": plan.prices.valid},
         "cost_beside_usd": {name: round(value, 2) for name, value in asdict(plan.beside).items()},
+    }
+
+
+def audit_plan(plan: AuditPlan) -> dict[str, Any]:
+    """What an audit will take."""
+    cost = {name: round(value, 2) for name, value in plan.cost_usd.items()}
+    return {
+        **_run(plan.run),
+        "kind": plan.run.kind.value,
+        "total_chunks": plan.run.block.volume,
+        "leaf_tasks": plan.tasks.leaves,
+        "expand_tasks": list(plan.tasks.expand),
+        "chunks_per_leaf_at_most": plan.run.leaf_chunks,
+        "queues": plan.queues,
+        "concurrency": plan.concurrency,
+        "core_hours": round(plan.core_hours, 3),
+        "wall_hours": round(plan.wall_hours, 3),
+        "rows": plan.rows,
+        "cost_usd": {**cost, "total": round(sum(plan.cost_usd.values()), 2), "prices_of": LIST_PRICES.valid},
+    }
+
+
+def coverage(coverage: Coverage) -> dict[str, Any]:
+    """What an audit has found, by blocks of chunks."""
+    blocks = [
+        {"start": block.start, "stop": block.stop, "chunks": chunks, **{name: counts.get(name, 0) for name in COUNTED}}
+        for block, chunks, counts in coverage.blocks
+    ]
+    return {**status(coverage.status), "blocks": blocks}
+
+
+def _audit(status: RunStatus) -> dict[str, Any]:
+    options, counts = AuditOptions.of(status.run), status.counts
+    attributes = {
+        name.removeprefix(DIFFERING_IN): count for name, count in counts.items() if name.startswith(DIFFERING_IN)
+    }
+    return {
+        "kind": status.run.kind.value,
+        "repair": options.repair,
+        "verify": options.verify,
+        "audit": {
+            **{name: counts.get(name, 0) for name in COUNTED},
+            "differing_attributes": attributes,
+            "differing_rows": list(status.notes[:SHOWN_ROWS]),
+        },
     }
 
 

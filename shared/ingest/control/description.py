@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.config.version import VERSION
+from shared.ingest.audit import COUNTED
 from shared.ingest.control.fields import Field, Kind
 from shared.ingest.control.operations import AnswerKind, Operation
+from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunState
-from shared.ingest.task import EXPAND_PATH
+from shared.ingest.task import EXPAND_PATH, path_of
 from shared.web.description import OPENAPI_PATH
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
@@ -56,21 +58,11 @@ def describe_ingest(operations: Sequence[Operation]) -> dict[str, Any]:
 
 def _routes(operations: Sequence[Operation]) -> tuple[Route, ...]:
     listed = Answer(200, "The operations.", {JSON: reference("Operations")})
-    enqueued = Answer(200, "How many tasks it made.", {JSON: _object({"new_tasks": _COUNT})})
-    dropped = Answer(204, "It can never succeed, and is not to be sent again.")
     return (
         *(route for operation in operations for route in _operation_routes(operation)),
         _call_route(operations),
         Route("/operations", "GET", "operations", "All operations and their fields.", (listed,), needs=_CALLER),
-        Route(
-            EXPAND_PATH,
-            "POST",
-            "expand",
-            "A task of the queue, which nobody else sends.",
-            (enqueued, dropped, *errors(400, 408, 500, 503)),
-            body={JSON: {"type": "object"}},
-            needs=_CALLER,
-        ),
+        *map(_expand_route, RunKind),
         description_route(OPENAPI_PATH, "openapi"),
         *health_routes(HEALTH_PATHS, {}),
     )
@@ -86,6 +78,20 @@ def _operation_routes(operation: Operation) -> tuple[Route, ...]:
         Parameter(field.name, field.help, _in_query(field), is_required=field.is_required) for field in operation.fields
     )
     return (posted, Route(path, "GET", f"get_{operation.name}", summary, answers, parameters, needs=_CALLER))
+
+
+def _expand_route(kind: RunKind) -> Route:
+    enqueued = Answer(200, "How many tasks it made.", {JSON: _object({"new_tasks": _COUNT})})
+    dropped = Answer(204, "It can never succeed, and is not to be sent again.")
+    return Route(
+        path_of(EXPAND_PATH, kind),
+        "POST",
+        "expand" if kind is RunKind.INGEST else f"expand_{kind.value}",
+        f"A task of the queue for {kind.value}s, which nobody else sends.",
+        (enqueued, dropped, *errors(400, 408, 500, 503)),
+        body={JSON: {"type": "object"}},
+        needs=_CALLER,
+    )
 
 
 def _call_route(operations: Sequence[Operation]) -> Route:
@@ -174,44 +180,60 @@ _RUN = {
     "timestamp": {"type": "string", "description": "the moment of the graph, UTC"},
     "chunks": _object({"start": _CHUNK, "stop": _CHUNK}),
 }
-_STATUS = _object(
-    {
-        **_RUN,
-        "started": _TEXT,
-        "generation": _COUNT,
-        "state": {"enum": [state.value for state in RunState]},
-        "finished": _FLAG,
-        "total_chunks": _COUNT,
-        "completed_chunks": _COUNT,
-        "failed_chunks": _COUNT,
-        "rows": _COUNT,
-        "foreign_supervoxels": _COUNT,
-        "chunks_per_s": _NUMBER,
-        "time_left_s": {"type": ["integer", "null"]},
+_RUN_STATUS = {
+    **_RUN,
+    "started": _TEXT,
+    "generation": _COUNT,
+    "state": {"enum": [state.value for state in RunState]},
+    "finished": _FLAG,
+    "total_chunks": _COUNT,
+    "completed_chunks": _COUNT,
+    "failed_chunks": _COUNT,
+    "rows": _COUNT,
+    "foreign_supervoxels": _COUNT,
+    "chunks_per_s": _NUMBER,
+    "time_left_s": {"type": ["integer", "null"]},
+}
+_RETRYING = {"retrying_chunks": _COUNT, "retrying": _list(_object({"reason": _TEXT, "chunks": _COUNT}))}
+_AUDITED = dict.fromkeys(COUNTED, _COUNT)
+_AUDIT_STATUS = {
+    **_RUN_STATUS,
+    "kind": {"const": RunKind.AUDIT.value},
+    "repair": _FLAG,
+    "verify": _COUNT,
+    "audit": _object(
+        {
+            **_AUDITED,
+            "differing_attributes": {"type": "object", "additionalProperties": _COUNT},
+            "differing_rows": _list(_TEXT),
+        }
+    ),
+}
+_BLOCK = _object({"start": _CHUNK, "stop": _CHUNK, "chunks": _COUNT, **_AUDITED})
+_PLANNED = {
+    **_RUN,
+    "total_chunks": _COUNT,
+    "leaf_tasks": _COUNT,
+    "expand_tasks": _list(_COUNT),
+    "chunks_per_leaf_at_most": _COUNT,
+    "queues": _COUNT,
+    "concurrency": _COUNT,
+    "core_hours": _NUMBER,
+    "wall_hours": _NUMBER,
+    "rows": _COUNT,
+    "cost_usd": {
+        "type": "object",
+        "required": ["total", "prices_of"],
+        "properties": {"prices_of": _TEXT},
+        "additionalProperties": _NUMBER,
     },
-    {"retrying_chunks": _COUNT, "retrying": _list(_object({"reason": _TEXT, "chunks": _COUNT}))},
-)
+}
 _PLAN = _object(
     {
-        **_RUN,
-        "total_chunks": _COUNT,
-        "leaf_tasks": _COUNT,
-        "expand_tasks": _list(_COUNT),
-        "chunks_per_leaf_at_most": _COUNT,
-        "queues": _COUNT,
-        "concurrency": _COUNT,
-        "core_hours": _NUMBER,
-        "wall_hours": _NUMBER,
-        "rows": _COUNT,
+        **_PLANNED,
         "table_bytes": _COUNT,
         "table_nodes": _COUNT,
         "rates": _object({"core_s_per_chunk": _NUMBER, "rows_per_chunk": _NUMBER, "origin": _TEXT}),
-        "cost_usd": {
-            "type": "object",
-            "required": ["total", "prices_of"],
-            "properties": {"prices_of": _TEXT},
-            "additionalProperties": _NUMBER,
-        },
         "cost_beside_usd": {"type": "object", "additionalProperties": _NUMBER},
     }
 )
@@ -233,8 +255,12 @@ _OPERATION = _object(
     }
 )
 _SCHEMAS: Mapping[str, Schema] = {
-    "Status": _STATUS,
+    "Status": {"anyOf": [reference("IngestStatus"), reference("AuditStatus")]},
+    "IngestStatus": _object(_RUN_STATUS, _RETRYING),
+    "AuditStatus": _object(_AUDIT_STATUS, _RETRYING),
+    "Coverage": _object({**_AUDIT_STATUS, "blocks": _list(_BLOCK)}),
     "Plan": _PLAN,
+    "AuditPlan": _object({**_PLANNED, "kind": {"const": RunKind.AUDIT.value}}),
     "UnreadableRun": _UNREADABLE,
     "FailedChunks": _FAILED_PAGE,
     "Runs": _object({"runs": _list(reference("Status")), "unreadable": _list(reference("UnreadableRun"))}),
@@ -250,4 +276,6 @@ _ANSWERS: Mapping[AnswerKind, Schema] = {
     AnswerKind.CANCELLED: {"anyOf": [reference("Status"), reference("UnreadableRun")]},
     AnswerKind.FAILED: reference("FailedChunks"),
     AnswerKind.RUNS: reference("Runs"),
+    AnswerKind.AUDIT_PLAN: reference("AuditPlan"),
+    AnswerKind.COVERAGE: reference("Coverage"),
 }

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from shared.errors import BadRequestError, UnknownDatasetError
 from shared.ingest.control import answers
+from shared.ingest.control.audits import AUDIT_FIELDS, AuditRequest, coverage, plan_audit, start_audit
 from shared.ingest.control.fields import FORMS, Field, Kind, Values, read_fields
 from shared.ingest.control.request import CREATE, DATASET, REQUEST_FIELDS, StartRequest
 from shared.ingest.control.service import IngestService
@@ -39,6 +40,10 @@ class AnswerKind(StrEnum):
     """A page of failed chunks."""
     RUNS = "runs"
     """Several runs."""
+    AUDIT_PLAN = "audit_plan"
+    """What an audit will take."""
+    COVERAGE = "coverage"
+    """What an audit has found, by blocks."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,20 @@ def _runs(service: IngestService, values: Values) -> Answer:
     }
 
 
-_RUN = Field("run", Kind.TEXT, "The run's id; the newest if left out.")
+def _audit(service: IngestService, values: Values) -> Answer:
+    return answers.status(start_audit(service, AuditRequest.from_values(values)))
+
+
+def _plan_audit(service: IngestService, values: Values) -> Answer:
+    return answers.audit_plan(plan_audit(service, AuditRequest.from_values(values), values["concurrency"]))
+
+
+def _coverage(service: IngestService, values: Values) -> Answer:
+    return answers.coverage(coverage(service, values["dataset"]))
+
+
+_CONCURRENCY = Field("concurrency", Kind.WHOLE, "Leaf tasks at a time.", default=1000, least=1, most=1_000_000)
+_RUN = Field("run", Kind.TEXT, "The run's id; the newest ingest if left out.")
 
 OPERATIONS = (
     Operation(
@@ -136,7 +154,7 @@ OPERATIONS = (
         (
             *REQUEST_FIELDS,
             replace(CREATE, help="As for start; a plan makes no table."),
-            Field("concurrency", Kind.WHOLE, "Leaf tasks at a time.", default=1000, least=1, most=1_000_000),
+            _CONCURRENCY,
         ),
         _plan,
         reads_only=True,
@@ -149,7 +167,7 @@ OPERATIONS = (
             *REQUEST_FIELDS,
             CREATE,
             Field("resume", Kind.FLAG, "Go on with a cancelled or stuck run; what is done is skipped.", default=False),
-            Field("run", Kind.TEXT, "The run to resume; the newest if left out."),
+            Field("run", Kind.TEXT, "The run to resume; the newest ingest if left out."),
         ),
         _start,
         answer=AnswerKind.STARTED,
@@ -201,6 +219,29 @@ OPERATIONS = (
         answer=AnswerKind.CANCELLED,
     ),
     Operation("runs", "All runs of a dataset.", (DATASET,), _runs, reads_only=True, answer=AnswerKind.RUNS),
+    Operation(
+        "audit",
+        "Compares the rows of a table, whoever wrote them, with the graph, and computes missing ones if told to.",
+        (*REQUEST_FIELDS, *AUDIT_FIELDS),
+        _audit,
+        answer=AnswerKind.STARTED,
+    ),
+    Operation(
+        "plan_audit",
+        "What an audit would take and cost, but for what it repairs; nothing is started.",
+        (*REQUEST_FIELDS, *AUDIT_FIELDS, _CONCURRENCY),
+        _plan_audit,
+        reads_only=True,
+        answer=AnswerKind.AUDIT_PLAN,
+    ),
+    Operation(
+        "coverage",
+        "What the last audit has found, by blocks of chunks.",
+        (DATASET,),
+        _coverage,
+        reads_only=True,
+        answer=AnswerKind.COVERAGE,
+    ),
 )
 """All operations, in the order in which they are listed."""
 

@@ -16,6 +16,7 @@ from shared.ingest.control.new_run import new_run, provide_table
 from shared.ingest.control.plan import Plan, make_plan
 from shared.ingest.control.request import StartRequest
 from shared.ingest.control.unfinished import with_open_chunks
+from shared.ingest.kind import RunKind
 from shared.ingest.ledger import KnownRuns, Ledger
 from shared.ingest.progress import RunState, RunStatus
 from shared.ingest.run import Run
@@ -102,7 +103,18 @@ class IngestService:
         self.register(dataset)
         wanted = self._new_run(request, dataset, self.geometry(dataset))
         provide_table(self.store, dataset, request)
-        ledger = Ledger(self.store, dataset.l2cache_id)
+        return self.begin(wanted)
+
+    def begin(self, wanted: Run) -> RunStatus:
+        """Writes a run down and enqueues its first task; does nothing for one that is finished.
+
+        Runs of other kinds do not matter: what they write are the same rows, and their marks lie elsewhere.
+
+        Raises:
+          RunConflictError: if a run of its kind is going on in its table or was started at the same moment, or if this
+            one was cancelled.
+        """
+        ledger = Ledger.of_run(self.store, wanted)
         known = ledger.known()
         self._refuse_beside_others(ledger, known, wanted)
         run = known.find(wanted.run_id)
@@ -172,9 +184,11 @@ class IngestService:
 
         Raises:
           UnknownRunError: if there is no such run.
-          RunConflictError: if this or another run of the table is going on, or this one was cancelled.
+          RunConflictError: if this or another run of the table is going on, or this one was cancelled or is no ingest.
         """
         status = self.status(dataset, run_id)
+        if status.run.kind is not RunKind.INGEST:
+            raise RunConflictError(f"run {status.run.run_id} is no ingest, but of kind {status.run.kind.value}")
         if not status.finished:
             raise RunConflictError(f"run {status.run.run_id} is {status.state.value}: fill when it is finished")
         lacking = [name for name in further_names(self.attributes) if name not in status.run.attributes]
@@ -188,7 +202,7 @@ class IngestService:
         Raises:
           UnknownRunError: if there is no such run.
         """
-        ledger = self._ledger(dataset)
+        ledger = self.ledger(dataset, run_id)
         unreadable = ledger.known().unreadable
         if run_id is not None and run_id in unreadable:
             ledger.dismiss(run_id, self.clock())
@@ -215,7 +229,7 @@ class IngestService:
             raise BadRequestError(
                 f"no expand task of a configured table: {block_name(task.block)} of {task.run.run_id}"
             )
-        run, ledger = task.run, Ledger(self.store, task.run.table_id)
+        run, ledger = task.run, Ledger.of_run(self.store, task.run)
         if not ledger.is_current(run):
             return 0
         blocks = children(task.block, run.leaf_chunks, run.chunks_per_file)
@@ -224,14 +238,15 @@ class IngestService:
         return self.queue.enqueue([BlockTask(run, block).to_task() for block in blocks])
 
     def runs(self, dataset: str) -> list[RunStatus]:
-        """The runs of a dataset and how far they are, oldest first."""
-        ledger = self._ledger(dataset)
-        return [self._status(ledger, run) for run in ledger.known().readable]
+        """The runs of a dataset and how far they are, of all kinds, oldest first."""
+        found = [(ledger, run) for ledger in self._ledgers(dataset) for run in ledger.known().readable]
+        return [self._status(ledger, run) for ledger, run in sorted(found, key=lambda pair: pair[1].started_s)]
 
     def unreadable_runs(self, dataset: str) -> list[UnreadableRun]:
         """The runs of a dataset whose marks cannot be read; `cancel` dismisses them."""
-        unreadable = self._ledger(dataset).known().unreadable
-        return [UnreadableRun(run_id, reason) for run_id, reason in unreadable.items()]
+        ledgers = self._ledgers(dataset)
+        found = [pair for ledger in ledgers for pair in ledger.known().unreadable.items()]
+        return [UnreadableRun(run_id, reason) for run_id, reason in found]
 
     def status(self, dataset: str, run_id: str | None = None) -> RunStatus:
         """How far a run is; the one started last if none is named.
@@ -239,7 +254,7 @@ class IngestService:
         Raises:
           UnknownRunError: if there is no such run.
         """
-        ledger = self._ledger(dataset)
+        ledger = self.ledger(dataset, run_id)
         return self._status(ledger, ledger.find(run_id))
 
     def failed(self, dataset: str, run_id: str | None = None, limit: int = 1000, after: str = "") -> FailedPage:
@@ -254,7 +269,7 @@ class IngestService:
         Raises:
           UnknownRunError: if there is no such run.
         """
-        ledger = self._ledger(dataset)
+        ledger = self.ledger(dataset, run_id)
         run = ledger.find(run_id)
         return failed_page(run, ledger.pieces(run), limit, after)
 
@@ -264,7 +279,7 @@ class IngestService:
     def _next_generation(
         self, dataset: str, run_id: str | None, *, retry_failed: bool = False, further: Sequence[str] = ()
     ) -> RunStatus:
-        ledger = self._ledger(dataset)
+        ledger = self.ledger(dataset, run_id)
         known = ledger.known()
         run = known.find(run_id) or ledger.find(run_id)
         self._refuse_beside_others(ledger, known, run)
@@ -298,5 +313,14 @@ class IngestService:
     def _status(self, ledger: Ledger, run: Run) -> RunStatus:
         return RunStatus.of_pieces(run, ledger.pieces(run), self.clock(), is_cancelled=ledger.is_cancelled(run))
 
-    def _ledger(self, dataset: str) -> Ledger:
-        return Ledger(self.store, self.datasets.get(dataset).l2cache_id)
+    def ledger(self, dataset: str, run_id: str | None = None) -> Ledger:
+        """Where a run of a dataset is written down; if none is named, the ledger of the ingests.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+        """
+        kind = RunKind.INGEST if run_id is None else RunKind.of_run_id(run_id)
+        return Ledger(self.store, self.datasets.get(dataset).l2cache_id, kind)
+
+    def _ledgers(self, dataset: str) -> list[Ledger]:
+        return [Ledger(self.store, self.datasets.get(dataset).l2cache_id, kind) for kind in RunKind]

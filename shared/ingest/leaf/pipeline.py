@@ -8,9 +8,9 @@ those behind that are being read: a worker's core waits neither for the volume n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
@@ -65,12 +65,16 @@ class ChunkResult:
       rows: how many were written.
       error: why there are none, if it failed.
       foreign_supervoxels: supervoxels that the graph gives to nodes of other chunks; they were left out.
+      counts: what work of another kind than an ingest has counted in it, by name.
+      notes: what such work has to tell of it, for people.
     """
 
     chunk: Triple
     rows: int = 0
     error: L2CacheError | None = None
     foreign_supervoxels: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def compute_chunks(
@@ -91,7 +95,7 @@ def compute_chunks(
     Yields:
       A result per chunk, in the order of `chunks`, when its rows are written.
     """
-    work, chunks = _Work(computer, run, steps), iter(chunks)
+    work = _Work(computer, run, steps)
     with (
         ThreadPoolExecutor(READERS, "read") as readers,
         ThreadPoolExecutor(1, "map") as mapper,
@@ -103,7 +107,7 @@ def compute_chunks(
 
         try:
             writing: Future[list[ChunkResult]] | None = None
-            for mapped in _ahead(iter(lambda: list(islice(chunks, batch_chunks)), []), begin):
+            for mapped in ahead(batches_of(chunks, batch_chunks), begin):
                 computed = [work.compute(chunk) for chunk in mapped.result()]
                 if writing is not None:
                     yield from writing.result()
@@ -193,7 +197,13 @@ class _Work:
         return [chunk if isinstance(chunk, ChunkResult) else chunk.result(failure) for chunk in batch]
 
 
-def _ahead(batches: Iterable[list[Triple]], begin: Callable[[list[Triple]], T]) -> Iterator[T]:
+def batches_of(chunks: Iterable[Triple], most: int) -> Iterator[list[Triple]]:
+    """Chunks in batches of `most`, taken from `chunks` when they are asked for."""
+    chunks = iter(chunks)
+    return iter(lambda: list(islice(chunks, most)), [])
+
+
+def ahead(batches: Iterable[list[Triple]], begin: Callable[[list[Triple]], T]) -> Iterator[T]:
     """What `begin` gives for each batch, begun when there are `BATCHES_AHEAD` before it."""
     begun: deque[T] = deque()
     for batch in batches:

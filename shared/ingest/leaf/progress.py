@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from shared.errors import TransientError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 SAVE_INTERVAL_S = 2.0
 SAVE_CHUNKS = 64
 """What is done is written down after so many seconds, or so many chunks if they come first."""
+
+MOST_NOTES = 20
+"""So many notes of a stretch are kept; the log has all of them."""
 
 _logger = get_logger("ingest")
 
@@ -113,9 +117,18 @@ class LeafProgress:
                 failed={number: str(result.error) for number, result in stretch if result.error is not None},
                 foreign_supervoxels=sum(result.foreign_supervoxels for _, result in stretch),
                 attributes=self._attributes,
+                counts=_sums(result.counts for _, result in stretch),
+                notes=tuple(note for _, result in stretch for note in result.notes)[:MOST_NOTES],
             )
             for stretch in stretches
         ]
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for some in counts:
+        total.update(some)
+    return dict(total)
 
 
 def _is_settled(result: ChunkResult) -> bool:

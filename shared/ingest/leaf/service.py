@@ -1,4 +1,4 @@
-"""A leaf task: the chunks of one block, computed where the compute function runs."""
+"""A leaf task: work on the chunks of one block, computed or what else their run is for, in the compute function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from shared.attributes import further_names
 from shared.errors import BadRequestError, L2CacheError, OutOfMemoryError, StorageUnavailableError, TransientError
 from shared.ingest.blocks import block_name, chunk_at
-from shared.ingest.leaf.pipeline import ChunkComputer, ChunkResult, compute_chunks
+from shared.ingest.kind import RunKind
+from shared.ingest.leaf.kinds import Computer, work_on_chunks
+from shared.ingest.leaf.pipeline import ChunkResult
 from shared.ingest.leaf.progress import LeafProgress
 from shared.ingest.ledger import Ledger
 from shared.ingest.progress import open_numbers
@@ -82,7 +84,7 @@ class LeafService:
     """
 
     datasets: Datasets
-    computer: ChunkComputer
+    computer: Computer
     store: CacheStore
     queue: TaskQueue
     budget_s: float
@@ -114,13 +116,13 @@ class LeafService:
         task = BlockTask.from_body(body)
         if not task.is_leaf or not task.run.is_of(self.datasets):
             raise BadRequestError(f"no leaf task of a configured table: {block_name(task.block)} of {task.run.run_id}")
-        run, ledger = task.run, Ledger(self.store, task.run.table_id)
+        run, ledger = task.run, Ledger.of_run(self.store, task.run)
         if not ledger.is_current(run):
             event(_logger, logging.INFO, "block skipped, its run is cancelled or has new tasks", **_fields(task))
             return LeafOutcome()
         pieces = ledger.block_pieces(run, task.block)
         numbers = open_numbers(pieces.all, task.block.volume, run.retry_from)
-        attributes = further_names(self.computer.attributes)
+        attributes = further_names(self.computer.attributes) if run.kind is RunKind.INGEST else ()
         progress = LeafProgress(ledger, task, numbers, pieces.doing, self.clock, self.elapsed, attributes)
         steps, deliveries = StepTimer(), DeliveryCounts(self.store, run.table_id, task.name)
         try:
@@ -151,8 +153,8 @@ class LeafService:
         isolated = self.isolation if deaths >= DEATHS_BEFORE_ISOLATION else None
         with isolated() if isolated and chunks else nullcontext() as isolation:
             batch_chunks = max(1, min(task.run.batch_chunks, len(numbers) // BATCHES_IN_LEAF))
-            compute: Compute = partial(compute_chunks, self.computer, task.run, steps=steps, batch_chunks=batch_chunks)
-            singly: Compute = partial(compute_chunks, self.computer, task.run, steps=steps)
+            compute: Compute = partial(work_on_chunks, self.computer, task.run, steps=steps, batch_chunks=batch_chunks)
+            singly: Compute = partial(work_on_chunks, self.computer, task.run, steps=steps)
             if isolation is not None:
                 compute = singly = partial(map, partial(isolation.compute_chunk, task.run))
             for result in compute(self._until_deadline_or_cancelled(chunks, end_s, task, ledger)):

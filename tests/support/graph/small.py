@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from shared.compute.service import ComputeService
 from shared.config.datasets import Dataset, Datasets
 from shared.errors import L2CacheError
 from shared.geometry.grid import GraphGeometry
-from shared.geometry.ids import compose_ids, supervoxel_chunks, supervoxel_chunks_of_nodes
+from shared.geometry.ids import compose_ids, slices_of_chunks, supervoxel_chunks, supervoxel_chunks_of_nodes
 from shared.graph.protocol import L2Mapping, RootNodes
 from shared.graph.roots import judged_roots
 from shared.store.open import open_store
@@ -137,6 +137,21 @@ class SmallGraph:
             for root in root_ids.tolist()
         }
         return judged_roots(nodes, {}, GEOMETRY.layout)
+
+    def l2_ids_at(self, chunks: Sequence[Triple], _timestamp: datetime | None) -> list[UInt64Array]:
+        """As `Graph.l2_ids_at`."""
+        owners = {supervoxel: l2_id for l2_id, members in self.members.items() for supervoxel in members}
+        return self._of_chunks(chunks, set(owners.values()))
+
+    def l2_ids_ever(self, chunks: Sequence[Triple]) -> list[UInt64Array]:
+        """As `Graph.l2_ids_ever`."""
+        return self._of_chunks(chunks, set(self.members))
+
+    def _of_chunks(self, chunks: Sequence[Triple], l2_ids: set[int]) -> list[UInt64Array]:
+        for chunk in chunks:
+            self.fail(chunk)
+        ordered = np.array(sorted(l2_ids), dtype=np.uint64)
+        return [ordered[part] for part in slices_of_chunks(ordered, chunks, GEOMETRY.layout)]
 
 
 class SmallCache:

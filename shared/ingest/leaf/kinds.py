@@ -1,0 +1,33 @@
+"""What leaf tasks do with their chunks, by the kind of run. A new kind is one more entry of `WORK`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol, TypeAlias
+
+from shared.ingest.kind import RunKind
+from shared.ingest.leaf.audit import HasAuditor, audit_chunks
+from shared.ingest.leaf.pipeline import ChunkComputer, ChunkResult, compute_chunks
+from shared.ingest.run import Run
+from shared.telemetry.log import StepTimer
+from shared.types import Triple
+
+
+class Computer(ChunkComputer, HasAuditor, Protocol):
+    """All that the work of any kind needs."""
+
+
+Work: TypeAlias = "Callable[[Computer, Run, Iterable[Triple], StepTimer, int], Iterator[ChunkResult]]"
+"""As `compute_chunks`: gives a result per chunk, in their order, when all that it tells of is done."""
+
+WORK: Mapping[RunKind, Work] = {
+    RunKind.INGEST: compute_chunks,
+    RunKind.AUDIT: audit_chunks,
+}
+
+
+def work_on_chunks(
+    computer: Computer, run: Run, chunks: Iterable[Triple], steps: StepTimer, batch_chunks: int = 1
+) -> Iterator[ChunkResult]:
+    """Does with chunks what the kind of their run is for; see `compute_chunks`."""
+    return WORK[run.kind](computer, run, chunks, steps, batch_chunks)

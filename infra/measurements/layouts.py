@@ -104,6 +104,16 @@ LAYOUTS: Mapping[str, Layout] = {
         gzipped_answer="{gzipped_ms:.1f} ms",
         gzipped_times_the_bare_read="{gzipped_ratio:.2f}",
     ),
+    "tables": _layout(
+        "make bench ARGS=tables",
+        stack="{stack}",
+        way="{way}",
+        until_the_answer="{answer_s:.2f} s",
+        until_the_DataFrame="{frame_s:.2f} s",
+        times_as_fast="{faster:.1f}",
+    ),
+    "states": _layout("make bench ARGS=states", what="{what}", measured="{value:.2f} {unit}", goal="{goal}"),
+    "totals": _layout("make bench ARGS=totals", what="{what}", measured="{seconds:.2f} s", goal="{goal}"),
     "graph_table": _layout(
         "make bench ARGS=graph_table",
         way="{way}",

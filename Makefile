@@ -33,6 +33,18 @@ format: $(VENV)/installed
 
 # mkdocs-material advertises its successor in every build
 export NO_MKDOCS_2_WARNING := 1
+# The pages that the functions serve; their files are committed, so that nobody else needs node.
+.PHONY: page
+page:
+	npm ci --prefix pages --ignore-scripts --no-audit --no-fund
+	npm run --prefix pages check
+	npm run --prefix pages build
+
+# the pictures of the pages in the documentation, of the demo's made brain
+.PHONY: screenshots
+screenshots: $(VENV)/installed
+	$(RUN) -m tests.support.browser.screenshots
+
 .PHONY: docs
 docs: $(VENV)/installed
 	$(RUN) -m mkdocs serve $(ARGS)

@@ -11,6 +11,8 @@ Document = Mapping[str, Any]
 _BYTES_STEP = 1000.0
 _S_PER_MINUTE, _S_PER_HOUR = 60, 3600
 _LONGEST_REASON = 100
+_DONE = " .-+#"
+_BAR = 40
 
 
 def text_of(answer: str, document: Document) -> str:
@@ -109,6 +111,48 @@ def coverage_text(document: Document) -> str:
     return "\n".join([run_text(document), *lines])
 
 
+def overview_text(document: Document) -> str:
+    """All datasets, a line each, and their newest runs below them."""
+    lines = []
+    for one in document["datasets"]:
+        nothing = "" if one["runs"] else ": no run yet" if one["has_table"] else ": no table yet"
+        older = f", {one['older_runs']:,} older runs" if one["older_runs"] else ""
+        lines.append(f"{one['dataset']} (table {one['table']}{older}){nothing}")
+        lines += [f"  {line}" for line in runs_text(one).splitlines()]
+    return "\n".join(lines)
+
+
+def map_text(document: Document) -> str:
+    """A run's chunks seen along z, a character for each cell: how much is done, and where something failed."""
+    seen, cell = document["along"]["z"], document["cell_chunks"]
+    x, y, z = (stop - start for start, stop in zip(*document["chunks"].values(), strict=True))
+    lines = [
+        "".join(_cell(*counts) for counts in zip(*rows, strict=True))
+        for rows in zip(seen["done"], seen["failed"], seen["open"], seen["missing"], strict=True)
+    ]
+    legend = f"{_DONE}: none, a quarter, half, three quarters, all done; ! failed; ? rows missing"
+    title = f"Run {document['run_id']} along z: {x:,} x {y:,} chunks, {z:,} deep, {cell[0]} x {cell[1]} in a character"
+    return "\n".join([title, *lines, legend])
+
+
+def _cell(done: int, failed: int, left: int, missing: float) -> str:
+    if failed or missing:
+        return "!" if failed else "?"
+    return _DONE[done * (len(_DONE) - 1) // (done + left)]
+
+
+def pace_text(document: Document) -> str:
+    """How fast a run was, a line for each step."""
+    rates, step_s = document["chunks_per_s"], document["step_s"]
+    most = max(rates) or 1.0
+    lines = [
+        f"{duration(number * step_s):>10} {rate:12,.1f} {'#' * round(_BAR * rate / most)}".rstrip()
+        for number, rate in enumerate(rates)
+    ]
+    title = f"Run {document['run_id']}, generation {document['generation']}, from {document['start']} UTC: chunks/s"
+    return "\n".join([title, *lines])
+
+
 def line_of(document: Document) -> str:
     """A run in a line: its name and its state."""
     chunks = f", {document['total_chunks']} chunks" if "total_chunks" in document else ""
@@ -189,4 +233,7 @@ _TEXTS: Mapping[str, Callable[[Document], str]] = {
     "failed": failed_text,
     "audit_plan": audit_plan_text,
     "coverage": coverage_text,
+    "overview": overview_text,
+    "map": map_text,
+    "pace": pace_text,
 }

@@ -100,6 +100,10 @@ class RegistrationRefusedError(PermanentError):
     """CAVE's authentication does not take a graph as a table of a dataset; the message names both, and the status."""
 
 
+class ForeignPageError(PermanentError):
+    """A browser sends it for a page that is not ours."""
+
+
 class UnknownRunError(PermanentError):
     """No ingest run of that name."""
 

@@ -3,6 +3,7 @@
 POST /<operation>       a JSON object, see `shared.ingest.control.operations`
 GET  /<operation>       of those that change nothing: the same as parameters of the query
 POST /                  {"operation": "start", ...}: what `gcloud functions call` can send
+GET  /                  to browsers a page, whose files are at /assets/
 GET  /operations        all operations and their fields, for whoever builds a client
 GET  /openapi.json      the same and more, in OpenAPI 3.1
 POST /expand            a task of the queue; /expand/<kind> for a run that is no ingest
@@ -16,6 +17,7 @@ from typing import Any
 
 import flask
 import functions_framework
+from werkzeug.exceptions import MethodNotAllowed
 
 from shared.config.datasets import Dataset, Datasets
 from shared.config.settings import Settings
@@ -25,6 +27,7 @@ from shared.geometry.grid import GraphGeometry
 from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
 from shared.ingest.control.operations import OPERATIONS, Operation, Operations, describe
+from shared.ingest.control.page import FOLDER
 from shared.ingest.control.service import IngestService
 from shared.ingest.kind import RunKind
 from shared.ingest.task import EXPAND_PATH, path_of
@@ -37,7 +40,11 @@ from shared.web.body import read_body
 from shared.web.description import OPENAPI_PATH, answer_description, link_to_description
 from shared.web.dispatch import HostedApp
 from shared.web.errors import answer_errors
+from shared.web.foreign import refuse_foreign_pages
 from shared.web.health import answer_health
+from shared.web.page import Page, wants_page
+
+PAGE_ENDPOINT = "page"
 
 _logger = get_logger("ingest")
 
@@ -47,6 +54,7 @@ def create_app(settings: Settings, service: IngestService, known: tuple[Operatio
     app = flask.Flask("ingest", static_folder=None)
     app.url_map.merge_slashes = False
     answer_errors(app, settings.retry_after_s)
+    refuse_foreign_pages(app)
     enable_gzip(app)
     answer_health(app, dict)
 
@@ -67,12 +75,13 @@ def create_app(settings: Settings, service: IngestService, known: tuple[Operatio
         app.add_url_rule(path_of(EXPAND_PATH, kind), endpoint, expand, methods=["POST"])
 
     _add_operations(app, settings, Operations(service, known=known))
+    _add_page(app)
     _describe(app, known)
     return app
 
 
 def _describe(app: flask.Flask, known: tuple[Operation, ...]) -> None:
-    """Answers the description, and says where it is to whoever asks for what there is not: there is no start page."""
+    """Answers the description, and says where it is at the start page and to whoever asks for what there is not."""
 
     def description() -> dict[str, Any]:
         from shared.ingest.control.description import describe_ingest  # hardly ever asked for
@@ -80,11 +89,26 @@ def _describe(app: flask.Flask, known: tuple[Operation, ...]) -> None:
         return describe_ingest(known)
 
     def link(response: flask.Response) -> flask.Response:
-        has_route = flask.request.url_rule is not None
-        return response if has_route else link_to_description(response, OPENAPI_PATH)
+        rule = flask.request.url_rule
+        is_other = rule is not None and rule.endpoint != PAGE_ENDPOINT
+        return response if is_other else link_to_description(response, OPENAPI_PATH)
 
     answer_description(app, (OPENAPI_PATH,), description)
     app.after_request(link)
+
+
+def _add_page(app: flask.Flask) -> None:
+    """Shows browsers the page; to others there is nothing to be read at `/`."""
+    page = Page(FOLDER)
+    page.add_assets(app, "")
+
+    @app.get("/", endpoint=PAGE_ENDPOINT)
+    def start_page() -> flask.Response:
+        if not wants_page(flask.request):
+            raise MethodNotAllowed(["OPTIONS", "POST"])
+        response = page.response()
+        response.vary.add("Accept")
+        return response
 
 
 def _add_operations(app: flask.Flask, settings: Settings, operations: Operations) -> None:

@@ -172,6 +172,7 @@ def _finish(stack: LocalStack, world: dict[str, Any], seconds: dict[str, float],
     if end_at_once:
         return
     click.secho("\nEverything goes on running; Ctrl-C stops it", bold=True)
+    click.echo(f"look at it:    {stack.lookup_url}/l2cache/#d={TABLE}&ids={world['roots'][0]['root_id']}")
     click.echo(f"look-up:       {stack.lookup_url}/l2cache/api/v1/")
     click.echo(f"ingest:        {stack.ingest_url}  (python -m l2cache --url {stack.ingest_url} runs {TABLE})")
     click.echo(f"graph server:  {stack.graph_url}/segmentation/table/{TABLE}")

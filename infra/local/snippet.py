@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 _SNIPPET = """\
-import pandas as pd
-import requests
+from caveclient.auth import AuthClient
+from caveclient.chunkedgraph import ChunkedGraphClient
+from caveclient.l2cache import L2CacheClient
 
-graph = "{graph_url}/segmentation/api/v1/table/{table}"
-cache = "{lookup_url}/l2cache/api/v1/table/{table}"
+auth = AuthClient(token="none")  # authentication is off here
+graph = ChunkedGraphClient("{graph_url}", table_name="{table}", auth_client=auth)
+cache = L2CacheClient("{lookup_url}", table_name="{table}", auth_client=auth)
 
-root_id = {root_id}
-l2_ids = requests.get(f"{{graph}}/node/{{root_id}}/leaves", params={{"stop_layer": 2}}).json()["leaf_ids"]
-found = requests.post(f"{{cache}}/attributes", json={{"l2_ids": l2_ids}}).json()
-nodes = pd.DataFrame.from_dict(found, orient="index").rename_axis("l2_id")
-print(nodes[["size_nm3", "area_nm2", "max_dt_nm", "rep_coord_nm"]])
+l2_ids = graph.get_leaves({root_id}, stop_layer=2)
+nodes = cache.get_l2data_table(l2_ids)
+print(nodes[["size_nm3", "area_nm2", "max_dt_nm", "rep_coord_nm_x"]])
 print(f"{{len(nodes)}} L2 nodes, {{nodes.size_nm3.sum() / 1e9:.1f}} µm³")
 """
 

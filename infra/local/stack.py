@@ -280,7 +280,7 @@ def _announce(stack: LocalStack, *, is_kept: bool) -> None:
     """Tells the addresses of a running stack."""
     if stack.ports_notice:
         click.echo(stack.ports_notice, err=True)
-    click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/")
+    click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/  (in a browser: {stack.lookup_url}/)")
     click.echo(f"ingest:   {stack.ingest_url}  (python -m l2cache --url {stack.ingest_url} start DATASET --watch)")
     if is_kept:
         click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")

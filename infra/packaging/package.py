@@ -1,8 +1,8 @@
 """Packages: each function's folder and zip, ready to be deployed.
 
-`make package` fills `dist`: for each function a folder with `main.py`, the modules of `shared` that it can reach, its
-locked `requirements.txt`, and the same as a zip; beside them `package.json`, which tells what was packaged and for
-which Python. The same sources give the same bytes.
+`make package` fills `dist`: for each function a folder with `main.py`, the modules of `shared` that it can reach and
+the pages among them, its locked `requirements.txt`, and the same as a zip; beside them `package.json`, which tells what
+was packaged and for which Python. The same sources give the same bytes.
 
 The compute function's kernels are compiled here, for all x86-64-v3 machines: an instance that starts loads them. So
 this runs on Linux on such a machine only.
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from infra.packaging.import_graph import reachable_modules
 from infra.packaging.lock import FUNCTIONS, ROOT, StaleLockError, locked
 from infra.packaging.machine import Machine, UnfitMachineError
 from shared.config.version import VERSION
+from shared.web.page import MANIFEST
 
 DIST = ROOT / "dist"
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the first that zip knows
@@ -50,12 +52,22 @@ def stage(name: str, dist: Path, root: Path = ROOT) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     modules = reachable_modules(source / "main.py", root)
     _copy(source / "main.py", folder / "main.py")
-    for module in modules:
-        _copy(root / module, folder / module)
+    for file in (*modules, *page_files(modules, root)):
+        _copy(root / file, folder / file)
     (folder / "requirements.txt").write_text(locked(source))
     if Path("shared/features/compiled.py") in modules:
         _compile_kernels(folder)
     return folder
+
+
+def page_files(modules: Iterable[Path], root: Path) -> list[Path]:
+    """The built pages that go with modules: what the manifest beside an `__init__.py` lists, relative to `root`."""
+    found: list[Path] = []
+    for folder in (module.parent for module in modules if module.name == "__init__.py"):
+        if (root / folder / MANIFEST).is_file():
+            listed = json.loads((root / folder / MANIFEST).read_text())["files"]
+            found += [folder / name for name in (MANIFEST, *sorted(listed))]
+    return found
 
 
 def make_zip(folder: Path) -> Path:

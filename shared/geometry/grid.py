@@ -38,8 +38,8 @@ class Box:
     @property
     def shape(self) -> Triple:
         """Extent along x, y, z; never negative."""
-        x, y, z = (max(0, stop - start) for start, stop in zip(self.start, self.stop, strict=True))
-        return x, y, z
+        (x0, y0, z0), (x1, y1, z1) = self.start, self.stop
+        return max(0, x1 - x0), max(0, y1 - y0), max(0, z1 - z0)
 
     @property
     def volume(self) -> int:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import orjson
+
 from shared.documents.json_object import decode_object
 from shared.ingest.run import Run
 
@@ -66,9 +68,9 @@ class Piece:
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def has(self, attributes: Iterable[str]) -> bool:
+    def has(self, attributes: Sequence[str]) -> bool:
         """Whether its rows have all of these attributes, which are none of PCGL2Cache's."""
-        return set(attributes).issubset(self.attributes)
+        return not attributes or set(attributes).issubset(self.attributes)
 
     @property
     def is_whole(self) -> bool:
@@ -106,7 +108,11 @@ class Piece:
         """The inverse of `to_json`. What is no piece raises BadRequestError, ValueError, KeyError, TypeError or
         AttributeError.
         """
-        return cls.from_document(first, stop, decode_object(raw, "a mark of progress"))
+        try:
+            document = orjson.loads(raw)  # there may be tens of thousands
+        except orjson.JSONDecodeError:
+            document = decode_object(raw, "a mark of progress")
+        return cls.from_document(first, stop, document)
 
     @classmethod
     def from_document(cls, first: int, stop: int, value: Mapping[str, Any]) -> Piece:
@@ -179,6 +185,11 @@ def open_numbers(pieces: Sequence[Piece], volume: int, retry_from: int) -> list[
     states = _states(pieces)
     closed = states.completed | {n for n, (generation, _) in states.failed.items() if generation >= retry_from}
     return [number for number in range(volume) if number not in closed]
+
+
+def completed_numbers(pieces: Sequence[Piece]) -> list[int]:
+    """Numbers of the chunks of a leaf block whose rows are written, ascending."""
+    return sorted(_states(pieces).completed)
 
 
 class _States(NamedTuple):

@@ -19,7 +19,7 @@ from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import BINARY_TYPE
 from shared.lookup.status import STATE_HEADERS, WAITED_HEADER
 from shared.lookup.table.negotiation import Form
-from shared.lookup.totals_description import TOTALS_SCHEMAS, totals_route
+from shared.lookup.totals_description import TOTALS_SCHEMAS, l2_ids_route, totals_route
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
     JSON,
@@ -28,11 +28,13 @@ from shared.web.openapi import (
     Parameter,
     Route,
     Schema,
+    asset_route,
     description_route,
     errors,
     health_routes,
     reference,
 )
+from shared.web.page import HTML
 
 IGNORED = {IGNORED_HEADER: "names of parameters and keys that mean nothing here, with commas between"}
 """The header of answers to requests with options."""
@@ -91,7 +93,9 @@ def parameters_of(options: Sequence[Option]) -> tuple[Parameter, ...]:
 
 
 def _routes(settings: Settings) -> tuple[Route, ...]:
-    title = Answer(200, "Name and version.", {"text/plain": {"type": "string"}}, {"Link": "where this description is"})
+    texts = {"text/plain": {"type": "string"}}
+    title = Answer(200, "Name and version.", texts, {"Link": "where this description is"})
+    page = replace(title, meaning="Name and version; to browsers a page.", content={**texts, HTML: {"type": "string"}})
     types = {"anyOf": [reference("AttributeTypes"), reference("AttributesInFull")]}
     return (
         *_ids_routes(settings),
@@ -100,6 +104,13 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
             (DATASET, ENCODING, PREFER),
             TABLES,
             {**IGNORED, **RATE_LIMITS, **STATES},
+            LOOK_UP_ERRORS,
+            TOKENS,
+        ),
+        l2_ids_route(
+            prefixed(settings, "/api/v1/table/{dataset}/l2_ids"),
+            (DATASET, ENCODING),
+            {**IGNORED, **RATE_LIMITS},
             LOOK_UP_ERRORS,
             TOKENS,
         ),
@@ -119,9 +130,10 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
             (Answer(200, "The datasets by name.", {JSON: reference("Datasets")}, IGNORED),),
         ),
         *(
-            Route(prefixed(settings, path), "GET", f"index_{number}", "Name and version.", (title,))
+            Route(prefixed(settings, path), "GET", f"index_{number}", title.meaning, (title if path != "/" else page,))
             for number, path in enumerate(INDEX_PATHS, 1)
         ),
+        asset_route(prefixed(settings, "")),
         *(description_route(path, f"openapi_{number}") for number, path in enumerate(description_paths(settings), 1)),
         *health_routes(HEALTH_PATHS, {"version": {"type": "string"}}),
     )

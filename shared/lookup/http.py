@@ -16,16 +16,18 @@ from shared.config.settings import Settings
 from shared.config.version import TITLE
 from shared.lookup.admission import Admission
 from shared.lookup.auth import Authorizer
+from shared.lookup.l2_ids_route import add_l2_ids_route
 from shared.lookup.limiter import RATE_LIMIT_HEADERS, CallerLimiter, answer_rate_limits
 from shared.lookup.metadata import full_metadata, type_names
 from shared.lookup.node_routes import NodeRoutes
+from shared.lookup.page_routes import LookupPage
 from shared.lookup.parameters import FULL, IGNORED_HEADER, METADATA_OPTIONS, ignored_header, ignored_names
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import read_boolean
 from shared.lookup.quota import SharedCounters
 from shared.lookup.service import LookupService
 from shared.lookup.status import EXPOSED_HEADERS
-from shared.lookup.totals_route import add_totals_route
+from shared.lookup.totals_route import add_totals_route, neurons_source
 from shared.lookup.user_limits import UserLimits
 from shared.store.quota import QuotaCounters
 from shared.store.totals import TotalsMemory
@@ -83,7 +85,9 @@ def create_app(
     answer_description(app, description_paths(settings), lambda: _description(settings, attributes))
     admission = Admission(datasets, authorize, limiter, settings)
     NodeRoutes(service, admission, settings, attributes).add_to(app)
-    add_totals_route(app, service, memory, admission, settings, attributes)
+    neurons = neurons_source(service, memory, settings, attributes)
+    add_totals_route(app, neurons, admission, settings)
+    add_l2_ids_route(app, neurons, admission, settings)
     return app
 
 
@@ -108,8 +112,11 @@ def _add_open_routes(app: flask.Flask, datasets: Datasets, settings: Settings, a
         return json_response(answers["mapping"])
 
     def index() -> flask.Response:
-        return link_to_description(flask.Response(TITLE, mimetype="text/plain"), description_paths(settings)[0])
+        response = page.or_else(lambda: flask.Response(TITLE, mimetype="text/plain"))
+        return link_to_description(response, description_paths(settings)[0])
 
+    page = LookupPage(settings)
+    page.add_to(app)
     for path in INDEX_PATHS:
         app.add_url_rule(prefixed(settings, path), "index", index)
     app.add_url_rule(prefixed(settings, "/api/v1/attribute_metadata"), "attribute_metadata", attribute_metadata)

@@ -121,6 +121,33 @@ class NeuronService:
         totals = np.concatenate([records, summed.totals])[order]
         return Answered(Totals(ids[order], totals, errors, geometry), found, len(known))
 
+    def l2_ids(
+        self, dataset: Dataset, query: TotalsQuery, steps: StepTimer
+    ) -> tuple[dict[int, UInt64Array], dict[int, str]]:
+        """Which L2 nodes roots consist of; with bounds those whose chunks' boxes meet them.
+
+        Args:
+          dataset: where to look.
+          query: what is asked for.
+          steps: gets the time of each step.
+
+        Returns:
+          By root uint64[n], ascending and distinct; and of the other roots why there are none.
+
+        Raises:
+          TooLargeError: if the roots have too many nodes; it says how many of them fit.
+          GraphUnavailableError: if the graph cannot be asked.
+        """
+        with steps.step("geometry"):
+            graph = self._graphs.get(dataset)
+            geometry = graph.geometry()
+        roots = np.unique(query.root_ids)
+        errors = _not_above_l2(roots, geometry)
+        with steps.step("graph"):
+            asked = roots[~np.isin(roots, np.array(list(errors), dtype=np.uint64))]
+            nodes = self._nodes_of(graph, geometry, asked, query.bounds, errors)
+        return nodes, errors
+
     def _summed(
         self,
         dataset: Dataset,

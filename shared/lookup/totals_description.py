@@ -1,11 +1,12 @@
-"""The description of the route that answers what whole neurons add up to."""
+"""The description of the routes that tell of whole neurons: what they add up to, and what they consist of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from shared.lookup.parameters import Option
 from shared.lookup.totals_answer import FIELDS
-from shared.lookup.totals_query import MOST_ROOTS, TOTALS_OPTIONS
+from shared.lookup.totals_query import L2_IDS_OPTIONS, MOST_ROOTS, TOTALS_OPTIONS
 from shared.web.openapi import JSON, Answer, Parameter, Route, Schema, reference
 
 _COORDINATE: Schema = {"type": "number"}
@@ -50,8 +51,24 @@ TOTALS_SCHEMAS: dict[str, Schema] = {
         "propertyNames": {"pattern": "^[0-9]{1,20}$"},
         "additionalProperties": reference("Total"),
     },
+    "NodesOfRoots": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[0-9]{1,20}$"},
+        "additionalProperties": {
+            "type": "object",
+            "required": ["l2_ids", "error"],
+            "properties": {
+                "l2_ids": {
+                    "description": "ascending; texts if that is asked for",
+                    **_or_null({"type": "array", "items": reference("L2Id")}),
+                },
+                "error": {"description": "why there are none of this root", "type": ["string", "null"]},
+            },
+            "additionalProperties": False,
+        },
+    },
 }
-"""The schemas that the route refers to."""
+"""The schemas that the routes refer to."""
 
 
 def totals_route(
@@ -74,7 +91,26 @@ def totals_route(
     """
     meaning = "The totals by root, ascending. As a table: a row for each root."
     answer = Answer(200, meaning, {JSON: reference("Totals"), **tables}, headers)
-    options = tuple(Parameter(option.name, option.meaning, option.schema) for option in TOTALS_OPTIONS)
+    options = _parameters(TOTALS_OPTIONS)
     summary = "What whole neurons add up to; what is missing is computed."
     body = {JSON: reference("Roots")}
     return Route(path, "POST", "totals", summary, (answer, *failures), (*parameters, *options), body, needs)
+
+
+def l2_ids_route(
+    path: str,
+    parameters: tuple[Parameter, ...],
+    headers: Mapping[str, str],
+    failures: tuple[Answer, ...],
+    needs: tuple[str, ...],
+) -> Route:
+    """The route; the arguments are those of `totals_route`."""
+    answer = Answer(200, "The L2 ids by root, ascending.", {JSON: reference("NodesOfRoots")}, headers)
+    summary = "Which L2 nodes whole neurons consist of, within bounds those whose chunks meet them."
+    options = _parameters(L2_IDS_OPTIONS)
+    body = {JSON: reference("Roots")}
+    return Route(path, "POST", "l2_ids", summary, (answer, *failures), (*parameters, *options), body, needs)
+
+
+def _parameters(options: Sequence[Option]) -> tuple[Parameter, ...]:
+    return tuple(Parameter(option.name, option.meaning, option.schema) for option in options)

@@ -11,13 +11,16 @@ import numpy as np
 
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError
-from shared.lookup.parameters import FORMAT, INT64_AS_STR, UPDATE_CACHE, WAIT, ignored_names
+from shared.lookup.parameters import FORMAT, INT64_AS_STR, UPDATE_CACHE, WAIT, Option, ignored_names
 from shared.lookup.query import json_ids, read_boolean
 from shared.lookup.totals import BoundsNm
 from shared.types import UInt64Array
 
 TOTALS_OPTIONS = (INT64_AS_STR, UPDATE_CACHE, WAIT, FORMAT)
 """What the query may say."""
+
+L2_IDS_OPTIONS = (INT64_AS_STR,)
+"""What the query may say where the L2 ids of roots are asked for."""
 
 MOST_ROOTS = 1_000
 """How many roots a request may name."""
@@ -44,13 +47,19 @@ class TotalsQuery:
     ignored: tuple[str, ...] = ()
 
 
-def parse_totals_query(body: bytes, parameters: Mapping[str, Sequence[str]], wait_s: float = 0.0) -> TotalsQuery:
+def parse_totals_query(
+    body: bytes,
+    parameters: Mapping[str, Sequence[str]],
+    wait_s: float = 0.0,
+    options: Sequence[Option] = TOTALS_OPTIONS,
+) -> TotalsQuery:
     """The totals that a request asks for.
 
     Args:
       body: unpacked body, JSON.
       parameters: the query string's values by name.
       wait_s: how long the request asks to wait.
+      options: what the parameters may be.
 
     Raises:
       BadRequestError: if the body is malformed, or a name is clearly meant for another.
@@ -60,7 +69,7 @@ def parse_totals_query(body: bytes, parameters: Mapping[str, Sequence[str]], wai
     if not body:
         raise BadRequestError('the body is empty: send {"node_ids": [...]}')
     document = decode_object(body, "the body", strict=False, key="node_ids")
-    ignored = ignored_names(parameters, TOTALS_OPTIONS) + ignored_names(document, (), ("node_ids", "bounds"))
+    ignored = ignored_names(parameters, options) + ignored_names(document, (), ("node_ids", "bounds"))
     return TotalsQuery(
         root_ids=np.unique(json_ids(document["node_ids"], MOST_ROOTS)),
         bounds=_bounds(document.get("bounds")),

@@ -26,26 +26,23 @@ if TYPE_CHECKING:
     from shared.lookup.neurons import Answered, NeuronService
     from shared.lookup.totals_answer import Totals
 
-_ROOTS_IN_TIME = 100
-_GRAPH_S = 20.0
+ROOTS_IN_TIME = 100
+"""So many roots an answer has no more time for than for one."""
+GRAPH_S = 20.0
 """How much longer than a look-up this may take: a graph server needs seconds for the nodes of a large neuron."""
 
 
-def add_totals_route(
-    app: flask.Flask,
+def neurons_source(
     service: Callable[[], LookupService],
     memory: Callable[[], TotalsMemory] | None,
-    admission: Admission,
     settings: Settings,
     attributes: AttributeTable,
-) -> None:
-    """Has an app answer it.
+) -> Callable[[], NeuronService]:
+    """What gives the service of whole neurons, the same each time, made and loaded when it is first asked for.
 
     Args:
-      app: of the look-up; its requests have `flask.g.steps` and `flask.g.fields`.
       service: gives what finds rows, the same each time.
       memory: gives what all instances remember, the same each time; None for nothing.
-      admission: lets requests in; counts roots, and the L2 nodes that are looked up for them.
       settings: limits.
       attributes: those of the rows.
     """
@@ -57,9 +54,25 @@ def add_totals_route(
         recalled = None if memory is None else memory()
         return NeuronService(lookup, lookup.graphs, recalled, settings.max_total_nodes, attributes)
 
-    neurons = Once(open_neurons)
+    return Once(open_neurons)
 
-    @within(settings.answer_s + _GRAPH_S)
+
+def add_totals_route(
+    app: flask.Flask,
+    neurons: Callable[[], NeuronService],
+    admission: Admission,
+    settings: Settings,
+) -> None:
+    """Has an app answer it.
+
+    Args:
+      app: of the look-up; its requests have `flask.g.steps` and `flask.g.fields`.
+      neurons: gives what sums up, the same each time.
+      admission: lets requests in; counts roots, and the L2 nodes that are looked up for them.
+      settings: limits.
+    """
+
+    @within(settings.answer_s + GRAPH_S)
     def total(dataset: str) -> flask.Response:
         from shared.lookup.totals_query import parse_totals_query
 
@@ -75,7 +88,7 @@ def add_totals_route(
         flask.g.ignored = query.ignored
         roots = len(query.root_ids)
         admission.count_ids(admitted, roots)
-        prolong(settings.answer_s * max(0.0, roots / _ROOTS_IN_TIME - 1) + query.wait_s)
+        prolong(settings.answer_s * max(0.0, roots / ROOTS_IN_TIME - 1) + query.wait_s)
         with uncounted():
             opened = neurons()
         count = partial(admission.count_ids, admitted)

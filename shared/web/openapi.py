@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from shared.web.page import ASSETS_PATH
+
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema of 2020-12, which is that of OpenAPI 3.1."""
 
@@ -198,3 +200,12 @@ def health_routes(paths: Iterable[str], more: Mapping[str, Schema]) -> tuple[Rou
     schema = {"type": "object", "required": ["status", *more], "properties": {"status": {"const": "ok"}, **more}}
     answer = Answer(200, "It is alive.", {JSON: schema})
     return tuple(Route(path, "GET", path.strip("/"), "Whether the function is alive.", (answer,)) for path in paths)
+
+
+def asset_route(base: str) -> Route:
+    """The route of a page's files, below the page's folder."""
+    parameter = Parameter("name", "A file, with the hash of what is in it in its name.", {"type": "string"}, "path")
+    kinds: dict[str, Schema] = {kind: {} for kind in ("text/javascript", "text/css", "text/plain", "image/svg+xml")}
+    answers = (Answer(200, "The file.", kinds), Answer(304, "The caller has it."), *errors(404))
+    path = base + ASSETS_PATH.replace("<name>", "{name}")
+    return Route(path, "GET", "asset", "A file of the page.", answers, (parameter,))

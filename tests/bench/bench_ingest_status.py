@@ -1,7 +1,7 @@
-"""How long `status` takes for ten million chunks: `python -m tests.bench.bench_ingest_status`.
+"""How long `status` and `map` take for ten million chunks: `python -m tests.bench.bench_ingest_status`.
 
 All marks of a simulated ingest of minnie65's grid are written to a SQLite file and to Google's Bigtable emulator; then
-the ingest service is asked for the status, with the marks read anew each time.
+the ingest service is asked for the status, and for the map of all chunks, with the marks read anew each time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from infra.local.emulators import bigtable_emulator
 from infra.measurements.record import measuring, record_option
 from infra.simulation.ingest import DATASET, MOMENT, TABLE, SimulatedIngest, simulated_service
 from infra.simulation.world import Cloud, RecordedQueue
+from shared.ingest.control.operations import Operations
 from shared.store.open import open_store
 from shared.store.protocol import CacheStore, TableMeta
 
@@ -79,7 +80,9 @@ def main() -> None:
                 raise AssertionError(f"the marks are not those of a finished run: {status}")
             read_s = median_s(lambda store=store: store.read_marks(TABLE, "done/"), options.rounds)
             whole_s = median_s(lambda ingest=ingest: ingest.status(DATASET), options.rounds)
-            table.add(store=name, chunks=status.total_chunks, marks=len(marks), status_s=whole_s, read_s=read_s)
+            map_s = median_s(lambda ingest=ingest: Operations(ingest).run("map", {"dataset": DATASET}), options.rounds)
+            measured = {"status_s": whole_s, "map_s": map_s, "read_s": read_s}
+            table.add(store=name, chunks=status.total_chunks, marks=len(marks), **measured)
 
 
 if __name__ == "__main__":

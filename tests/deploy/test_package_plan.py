@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from infra.packaging.import_graph import reachable_modules
 from infra.packaging.lock import FUNCTIONS, ROOT, StaleLockError, locked, pins, unhashed
 from infra.packaging.machine import Machine, UnfitMachineError
-from infra.packaging.package import main, make_zip, package, stage
+from infra.packaging.package import main, make_zip, package, page_files, stage
 
 ENTRIES = {name: ROOT / "functions" / name / "main.py" for name in FUNCTIONS}
 
@@ -198,8 +198,9 @@ def test_a_zip_depends_on_names_and_contents_alone(
 def test_a_staged_folder_holds_what_is_needed_and_no_more(tmp_path: Path, name: str) -> None:
     folder = stage(name, tmp_path)
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    modules = {path.as_posix() for path in reachable_modules(ENTRIES[name], ROOT)}
-    assert files == {"main.py", "requirements.txt", *modules}
+    modules = reachable_modules(ENTRIES[name], ROOT)
+    needed = {path.as_posix() for path in (*modules, *page_files(modules, ROOT))}
+    assert files == {"main.py", "requirements.txt", *needed}
     assert (folder / "requirements.txt").read_text() == locked(ROOT / "functions" / name)
     with zipfile.ZipFile(make_zip(folder)) as archive:
         assert set(archive.namelist()) == files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,3 +193,17 @@ def test_operations_know_the_present_moment(site: Site) -> None:
     operations = Operations(site.ingest, lambda: datetime(2026, 5, 1, tzinfo=UTC))
     with pytest.raises(L2CacheError, match="future"):
         operations.run("start", START)
+
+
+def test_browsers_get_a_page_at_the_root_and_all_others_what_they_always_got(url: str) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    page = requests.get(f"{url}/", headers=browser, timeout=30)
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    for asset in re.findall(r'(?:src|href)="(assets/[^"]+)"', page.text):
+        assert requests.get(f"{url}/{asset}", timeout=30).status_code == 200
+    for accepted in ({}, {"Accept": "application/json"}, {"Accept": "*/*"}):
+        other = requests.get(f"{url}/", headers=accepted, timeout=30)
+        assert (other.status_code, other.headers["Allow"]) == (405, "OPTIONS, POST")
+        assert other.json() == {"code": 405, "message": "this path does not understand that method"}
+        assert other.headers["Link"].startswith("</openapi.json>")

@@ -238,6 +238,10 @@ class TestIngest:
         post("/", operation="status", dataset=GRAPH_ID, retrying=True)
         post("/cancel", **about)
         post("/", operation="runs", **about)
+        post("/map", **about)
+        get(f"/pace?dataset={GRAPH_ID}&generation=0")
+        get("/overview?newest=2")
+        post("/overview")
         post("/", 400, operation="dance")
         post("/start", 400, colour="red")
         for path in ("/operations", "/health", "/healthz", "/openapi.json"):
@@ -263,6 +267,8 @@ class TestIngest:
         site.drain()
         assert post("/status", run=run, retrying=True)["audit"]["verified"]
         assert post("/coverage")["blocks"]
+        post("/map", run=run, cells=2)
+        post("/pace", run=run, steps=3)
         post("/", operation="coverage")
         post("/", operation="runs")
         checked(description, ingest, "GET", f"/coverage?dataset={GRAPH_ID}")

@@ -102,3 +102,38 @@ def test_the_status_says_what_is_retried_and_why_if_it_is_asked_for(tmp_path: Pa
         site.drain()
         ended = post(url, "/status", dataset=GRAPH_ID, retrying=True).json()
         assert (ended["failed_chunks"], ended["retrying_chunks"]) == (1, 0)
+
+
+def test_the_overview_has_all_datasets_with_their_newest_runs_of_each_kind(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with serve(site.ingest, tmp_path) as url:
+        (empty,) = post(url, "/overview").json()["datasets"]
+        assert (empty["dataset"], empty["has_table"], empty["runs"]) == (GRAPH_ID, False, [])
+        site.start(test=True)
+        site.drain()
+        site.clock.sleep(10)
+        site.start()
+        site.clock.sleep(10)
+        post(url, "/audit", dataset=GRAPH_ID, timestamp=START["timestamp"])
+        (listed,) = post(url, "/overview").json()["datasets"]
+        all_runs = post(url, "/runs", dataset=GRAPH_ID).json()["runs"]
+        assert (listed["has_table"], listed["older_runs"]) == (True, 1)
+        assert listed["runs"] == all_runs[:0:-1]
+        assert [run.get("kind") for run in listed["runs"]] == ["audit", None]
+        (short,) = requests.get(f"{url}/overview", params={"newest": "0"}, timeout=30).json()["datasets"]
+        assert (short["runs"], short["older_runs"]) == ([], 3)
+
+
+def test_the_map_and_the_pace_follow_a_run_to_its_end(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.cache.volume.fail = failing(L2CacheError("odd"), (0, 0, 0))
+    site.start()
+    with serve(site.ingest, tmp_path) as url:
+        before = post(url, "/map", dataset=GRAPH_ID, cells=1).json()
+        assert [before["along"]["x"][name] for name in ("done", "failed", "open")] == [[[0]], [[0]], [[CHUNKS]]]
+        site.drain()
+        seen = post(url, "/map", dataset=GRAPH_ID).json()["along"]["z"]
+        assert (seen["columns"], seen["rows"], seen["failed"][0][0]) == ("x", "y", 1)
+        assert (sum(map(sum, seen["done"])), sum(map(sum, seen["open"]))) == (CHUNKS - 1, 0)
+        pace = post(url, "/pace", dataset=GRAPH_ID, steps=7).json()
+        assert len(pace["chunks_per_s"]) == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 from shared.documents.timestamp import format_utc
 from shared.ingest.audit import COUNTED, DIFFERING_IN, AuditOptions
 from shared.ingest.control.audits import AuditPlan, Coverage
+from shared.ingest.control.chunk_map import SEEN, ChunkMap, Projection
 from shared.ingest.control.failures import FailedPage
+from shared.ingest.control.overview import DatasetRuns
+from shared.ingest.control.pace import Pace
 from shared.ingest.control.plan import Plan
 from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.service import UnreadableRun
@@ -120,6 +124,56 @@ def coverage(coverage: Coverage) -> dict[str, Any]:
         for block, chunks, counts in coverage.blocks
     ]
     return {**status(coverage.status), "blocks": blocks}
+
+
+def overview(datasets: Iterable[DatasetRuns]) -> dict[str, Any]:
+    """All datasets with their newest runs."""
+    return {
+        "datasets": [
+            {
+                "dataset": one.dataset.graph_id,
+                "table": one.dataset.l2cache_id,
+                "has_table": one.has_table,
+                "runs": [status(run) for run in one.runs],
+                "older_runs": one.older,
+                "unreadable": [unreadable(run) for run in one.unreadable],
+            }
+            for one in datasets
+        ]
+    }
+
+
+def chunk_map(chunk_map: ChunkMap) -> dict[str, Any]:
+    """A run's chunks, seen along each axis."""
+    return {
+        **_run(chunk_map.run),
+        "cell_chunks": chunk_map.cell_chunks,
+        "cells": chunk_map.cells,
+        "along": {axis: _projection(axis, seen) for axis, seen in chunk_map.along.items()},
+    }
+
+
+def pace(pace: Pace) -> dict[str, Any]:
+    """How fast a run was over time."""
+    return {
+        **_run(pace.run),
+        "generation": pace.generation,
+        "start": format_utc(datetime.fromtimestamp(pace.start_s, UTC)),
+        "step_s": round(pace.step_s, 3),
+        "chunks_per_s": [round(rate, 3) for rate in pace.chunks_per_s.tolist()],
+    }
+
+
+def _projection(axis: str, seen: Projection) -> dict[str, Any]:
+    right, down = SEEN[axis]
+    return {
+        "columns": right,
+        "rows": down,
+        "done": seen.done.tolist(),
+        "failed": seen.failed.tolist(),
+        "open": seen.open.tolist(),
+        "missing": seen.missing.round(2).tolist(),
+    }
 
 
 def _audit(status: RunStatus) -> dict[str, Any]:

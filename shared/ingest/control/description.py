@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shared.config.version import VERSION
 from shared.ingest.audit import COUNTED
+from shared.ingest.control.chunk_map import AXES
 from shared.ingest.control.fields import Field, Kind
 from shared.ingest.control.operations import AnswerKind, Operation
 from shared.ingest.kind import RunKind
@@ -21,14 +23,19 @@ from shared.web.openapi import (
     Parameter,
     Route,
     Schema,
+    asset_route,
     description_route,
     errors,
     health_routes,
     reference,
 )
+from shared.web.page import ASSETS_PATH, HTML
 
 _CALLER = ("identity",)
+_FOREIGN = replace(*errors(403), meaning="A browser sent it for a page that is not the function's own.")
 _ERRORS = errors(400, 404, 408, 409, 413, 415, 500, 502, 503)
+_PAGE_SHOWN = Answer(200, "To browsers.", {HTML: {"type": "string"}}, {"Link": "where this description is"})
+_NO_PAGE = Answer(405, "To all others: there is nothing to be read.", {JSON: reference("Error")})
 _TEXT, _NUMBER, _FLAG = ({"type": name} for name in ("string", "number", "boolean"))
 _COUNT = {"type": "integer", "minimum": 0}
 
@@ -63,6 +70,8 @@ def _routes(operations: Sequence[Operation]) -> tuple[Route, ...]:
         _call_route(operations),
         Route("/operations", "GET", "operations", "All operations and their fields.", (listed,), needs=_CALLER),
         *map(_expand_route, RunKind),
+        Route("/", "GET", "page", "A page for people.", (_PAGE_SHOWN, _NO_PAGE)),
+        asset_route(ASSETS_PATH.replace("<name>", "{name}")),
         description_route(OPENAPI_PATH, "openapi"),
         *health_routes(HEALTH_PATHS, {}),
     )
@@ -70,8 +79,9 @@ def _routes(operations: Sequence[Operation]) -> tuple[Route, ...]:
 
 def _operation_routes(operation: Operation) -> tuple[Route, ...]:
     answers = (Answer(200, "Done.", {JSON: answer_schema(operation)}), *_ERRORS)
+    changing = (*answers, _FOREIGN)
     path, summary, body = f"/{operation.name}", operation.help, {JSON: arguments_schema(operation.fields)}
-    posted = Route(path, "POST", operation.name, summary, answers, body=body, needs=_CALLER)
+    posted = Route(path, "POST", operation.name, summary, changing, body=body, needs=_CALLER)
     if not operation.reads_only:
         return (posted,)
     parameters = tuple(
@@ -88,7 +98,7 @@ def _expand_route(kind: RunKind) -> Route:
         "POST",
         "expand" if kind is RunKind.INGEST else f"expand_{kind.value}",
         f"A task of the queue for {kind.value}s, which nobody else sends.",
-        (enqueued, dropped, *errors(400, 408, 500, 503)),
+        (enqueued, dropped, *errors(400, 408, 500, 503), _FOREIGN),
         body={JSON: {"type": "object"}},
         needs=_CALLER,
     )
@@ -106,7 +116,7 @@ def _call_route(operations: Sequence[Operation]) -> Route:
         "POST",
         "call",
         "Any operation, named in the body: what `gcloud functions call` can send.",
-        (Answer(200, "Done.", {JSON: {"anyOf": distinct}}), *_ERRORS),
+        (Answer(200, "Done.", {JSON: {"anyOf": distinct}}), *_ERRORS, _FOREIGN),
         body={JSON: {"oneOf": bodies}},
         needs=_CALLER,
     )
@@ -244,6 +254,31 @@ _FAILED_PAGE = _object(
         "next": {"type": "string", "description": "`after` of the following page; empty after the last"},
     }
 )
+_COUNTS = _list(_list(_COUNT))
+_PROJECTION = _object(
+    {
+        "columns": {"enum": list(AXES)},
+        "rows": {"enum": list(AXES)},
+        "done": _COUNTS,
+        "failed": _COUNTS,
+        "open": _COUNTS,
+        "missing": _list(_list(_NUMBER)),
+    }
+)
+_MAP = _object(
+    {**_RUN, "cell_chunks": _CHUNK, "cells": _CHUNK, "along": _object(dict.fromkeys(AXES, reference("Projection")))}
+)
+_PACE = _object({**_RUN, "generation": _COUNT, "start": _TEXT, "step_s": _NUMBER, "chunks_per_s": _list(_NUMBER)})
+_DATASET_RUNS = _object(
+    {
+        "dataset": _TEXT,
+        "table": _TEXT,
+        "has_table": _FLAG,
+        "runs": _list(reference("Status")),
+        "older_runs": _COUNT,
+        "unreadable": _list(reference("UnreadableRun")),
+    }
+)
 _OPERATION = _object(
     {
         "name": _TEXT,
@@ -264,6 +299,10 @@ _SCHEMAS: Mapping[str, Schema] = {
     "UnreadableRun": _UNREADABLE,
     "FailedChunks": _FAILED_PAGE,
     "Runs": _object({"runs": _list(reference("Status")), "unreadable": _list(reference("UnreadableRun"))}),
+    "Overview": _object({"datasets": _list(_DATASET_RUNS)}),
+    "Projection": _PROJECTION,
+    "Map": _MAP,
+    "Pace": _PACE,
     "Operations": _object(
         {"operations": _list(_OPERATION), "forms": {"type": "object", "additionalProperties": _TEXT}}
     ),
@@ -278,4 +317,7 @@ _ANSWERS: Mapping[AnswerKind, Schema] = {
     AnswerKind.RUNS: reference("Runs"),
     AnswerKind.AUDIT_PLAN: reference("AuditPlan"),
     AnswerKind.COVERAGE: reference("Coverage"),
+    AnswerKind.OVERVIEW: reference("Overview"),
+    AnswerKind.MAP: reference("Map"),
+    AnswerKind.PACE: reference("Pace"),
 }

@@ -15,7 +15,10 @@ from typing import Any, TypeAlias
 from shared.errors import BadRequestError, UnknownDatasetError
 from shared.ingest.control import answers
 from shared.ingest.control.audits import AUDIT_FIELDS, AuditRequest, coverage, plan_audit, start_audit
+from shared.ingest.control.chunk_map import MOST_CELLS, map_chunks
 from shared.ingest.control.fields import FORMS, Field, Kind, Values, read_fields
+from shared.ingest.control.overview import MOST_RUNS, overview
+from shared.ingest.control.pace import MOST_STEPS, pace_of
 from shared.ingest.control.request import CREATE, DATASET, REQUEST_FIELDS, StartRequest
 from shared.ingest.control.service import IngestService
 from shared.ingest.progress import RunStatus
@@ -44,6 +47,12 @@ class AnswerKind(StrEnum):
     """What an audit will take."""
     COVERAGE = "coverage"
     """What an audit has found, by blocks."""
+    OVERVIEW = "overview"
+    """All datasets with their newest runs."""
+    MAP = "map"
+    """A run's chunks, seen along each axis."""
+    PACE = "pace"
+    """How fast a run was over time."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,24 @@ def _coverage(service: IngestService, values: Values) -> Answer:
     return answers.coverage(coverage(service, values["dataset"]))
 
 
+def _overview(service: IngestService, values: Values) -> Answer:
+    return answers.overview(overview(service, values["newest"]))
+
+
+def _map(service: IngestService, values: Values) -> Answer:
+    ledger = service.ledger(values["dataset"], values["run"])
+    run = ledger.find(values["run"])
+    return answers.chunk_map(map_chunks(run, ledger.pieces(run), values["cells"]))
+
+
+def _pace(service: IngestService, values: Values) -> Answer:
+    ledger = service.ledger(values["dataset"], values["run"])
+    run = ledger.find(values["run"])
+    pieces, now_s = ledger.pieces(run), service.clock()
+    state = RunStatus.of_pieces(run, pieces, now_s, is_cancelled=ledger.is_cancelled(run)).state
+    return answers.pace(pace_of(run, pieces, state, now_s, values["generation"], values["steps"]))
+
+
 _CONCURRENCY = Field("concurrency", Kind.WHOLE, "Leaf tasks at a time.", default=1000, least=1, most=1_000_000)
 _RUN = Field("run", Kind.TEXT, "The run's id; the newest ingest if left out.")
 
@@ -241,6 +268,39 @@ OPERATIONS = (
         _coverage,
         reads_only=True,
         answer=AnswerKind.COVERAGE,
+    ),
+    Operation(
+        "overview",
+        "All datasets with their newest runs.",
+        (Field("newest", Kind.WHOLE, "Runs of each dataset and kind.", default=1, least=0, most=MOST_RUNS),),
+        _overview,
+        reads_only=True,
+        answer=AnswerKind.OVERVIEW,
+    ),
+    Operation(
+        "map",
+        "Where chunks of a run are done, failed or open, and where an audit has missed rows, seen along each axis.",
+        (
+            DATASET,
+            _RUN,
+            Field("cells", Kind.WHOLE, "Most cells along an axis.", default=64, least=1, most=MOST_CELLS),
+        ),
+        _map,
+        reads_only=True,
+        answer=AnswerKind.MAP,
+    ),
+    Operation(
+        "pace",
+        "How fast a run was over time.",
+        (
+            DATASET,
+            _RUN,
+            Field("generation", Kind.WHOLE, "Of the run; the present one if left out.", least=0, most=1_000_000),
+            Field("steps", Kind.WHOLE, "Into how many the time is cut.", default=60, least=1, most=MOST_STEPS),
+        ),
+        _pace,
+        reads_only=True,
+        answer=AnswerKind.PACE,
     ),
 )
 """All operations, in the order in which they are listed."""

@@ -118,7 +118,7 @@ class IngestService:
         known = ledger.known()
         self._refuse_beside_others(ledger, known, wanted)
         run = known.find(wanted.run_id)
-        status = self._status(ledger, run or wanted)
+        status = self.status_of(ledger, run or wanted)
         if run is None:
             self._start_new(ledger, known, wanted)
         elif status.state is RunState.CANCELLED:
@@ -209,10 +209,10 @@ class IngestService:
             event(_logger, logging.WARNING, "unreadable run dismissed", dataset=dataset, run_id=run_id)
             return UnreadableRun(run_id, unreadable[run_id])
         run = ledger.find(run_id)
-        if self._status(ledger, run).state is RunState.RUNNING:
+        if self.status_of(ledger, run).state is RunState.RUNNING:
             ledger.cancel(run, self.clock())
             event(_logger, logging.WARNING, "run cancelled", dataset=run.graph_id, run_id=run.run_id)
-        return self._status(ledger, run)
+        return self.status_of(ledger, run)
 
     def expand(self, body: bytes) -> int:
         """Does an expand task: enqueues the tasks of the blocks below that have open chunks.
@@ -239,12 +239,12 @@ class IngestService:
 
     def runs(self, dataset: str) -> list[RunStatus]:
         """The runs of a dataset and how far they are, of all kinds, oldest first."""
-        found = [(ledger, run) for ledger in self._ledgers(dataset) for run in ledger.known().readable]
-        return [self._status(ledger, run) for ledger, run in sorted(found, key=lambda pair: pair[1].started_s)]
+        found = [(ledger, run) for ledger in self.ledgers(dataset) for run in ledger.known().readable]
+        return [self.status_of(ledger, run) for ledger, run in sorted(found, key=lambda pair: pair[1].started_s)]
 
     def unreadable_runs(self, dataset: str) -> list[UnreadableRun]:
         """The runs of a dataset whose marks cannot be read; `cancel` dismisses them."""
-        ledgers = self._ledgers(dataset)
+        ledgers = self.ledgers(dataset)
         found = [pair for ledger in ledgers for pair in ledger.known().unreadable.items()]
         return [UnreadableRun(run_id, reason) for run_id, reason in found]
 
@@ -255,7 +255,7 @@ class IngestService:
           UnknownRunError: if there is no such run.
         """
         ledger = self.ledger(dataset, run_id)
-        return self._status(ledger, ledger.find(run_id))
+        return self.status_of(ledger, ledger.find(run_id))
 
     def failed(self, dataset: str, run_id: str | None = None, limit: int = 1000, after: str = "") -> FailedPage:
         """The failed chunks of a run with their reasons, a page at a time.
@@ -283,14 +283,14 @@ class IngestService:
         known = ledger.known()
         run = known.find(run_id) or ledger.find(run_id)
         self._refuse_beside_others(ledger, known, run)
-        status = self._status(ledger, run)
+        status = self.status_of(ledger, run)
         if status.finished and not (retry_failed or further):
             return status
         run = run.next_generation(self.clock(), retry_failed=retry_failed, further=further)
         self._claim(ledger, known, run)
         self._enqueue_root(run)
         event(_logger, logging.INFO, "run resumed", dataset=dataset, run_id=run.run_id, generation=run.generation)
-        return self._status(ledger, run)
+        return self.status_of(ledger, run)
 
     def _claim(self, ledger: Ledger, known: KnownRuns, run: Run) -> None:
         if not ledger.claim(run, known):
@@ -308,9 +308,10 @@ class IngestService:
 
     def _is_running(self, ledger: Ledger, run: Run) -> bool:
         # The marks of what is done are many: they are read only if they matter.
-        return not ledger.is_cancelled(run) and self._status(ledger, run).state is RunState.RUNNING
+        return not ledger.is_cancelled(run) and self.status_of(ledger, run).state is RunState.RUNNING
 
-    def _status(self, ledger: Ledger, run: Run) -> RunStatus:
+    def status_of(self, ledger: Ledger, run: Run) -> RunStatus:
+        """How far a run is that stands in a ledger."""
         return RunStatus.of_pieces(run, ledger.pieces(run), self.clock(), is_cancelled=ledger.is_cancelled(run))
 
     def ledger(self, dataset: str, run_id: str | None = None) -> Ledger:
@@ -322,5 +323,10 @@ class IngestService:
         kind = RunKind.INGEST if run_id is None else RunKind.of_run_id(run_id)
         return Ledger(self.store, self.datasets.get(dataset).l2cache_id, kind)
 
-    def _ledgers(self, dataset: str) -> list[Ledger]:
+    def ledgers(self, dataset: str) -> list[Ledger]:
+        """Where the runs of a dataset are written down: one for each kind.
+
+        Raises:
+          UnknownDatasetError: if the dataset is not configured.
+        """
         return [Ledger(self.store, self.datasets.get(dataset).l2cache_id, kind) for kind in RunKind]

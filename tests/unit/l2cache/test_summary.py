@@ -41,3 +41,39 @@ def test_what_is_retried_is_said_with_its_reason_cut_short() -> None:
 
 def test_an_answer_of_no_known_kind_is_shown_as_it_is() -> None:
     assert text_of("document", {"a": 1}) == '{\n  "a": 1\n}'
+
+
+def test_a_map_is_drawn_along_z() -> None:
+    seen = {
+        "columns": "x", "rows": "y", "done": [[4, 2, 0], [1, 3, 4]], "failed": [[0, 0, 0], [0, 1, 0]],
+        "open": [[0, 2, 4], [3, 0, 0]], "missing": [[0, 0, 0], [0, 0, 2.5]],
+    }  # fmt: skip
+    chunks = {"start": [10, 0, 0], "stop": [13, 2, 4]}
+    text = text_of("map", RUN | {"chunks": chunks, "cell_chunks": [1, 1, 4], "cells": [3, 2, 1], "along": {"z": seen}})
+    assert "3 x 2 chunks, 4 deep, 1 x 1 in a character" in text
+    assert text.splitlines()[1:3] == ["#- ", ".!?"]
+
+
+def test_a_pace_is_drawn_as_bars() -> None:
+    document = RUN | {"start": "2026-06-02 00:00:00", "step_s": 30.0, "chunks_per_s": [0.0, 2.0, 4.0]}
+    lines = text_of("pace", document).splitlines()
+    assert [line.count("#") for line in lines] == [0, 0, 20, 40]
+    assert "1:00 min" in lines[3]
+    assert text_of("pace", document | {"chunks_per_s": [0.0]})
+
+
+def test_the_overview_says_of_each_dataset_what_there_is() -> None:
+    runs = {"older_runs": 2, "has_table": True, "unreadable": []}
+    text = text_of(
+        "overview",
+        {
+            "datasets": [
+                {"dataset": "a", "table": "l2_a", "runs": [RUN], **runs},
+                {"dataset": "b", "table": "l2_b", "runs": [], **runs, "has_table": False, "older_runs": 0},
+            ]
+        },
+    )
+    first, run, last = text.splitlines()
+    assert first == "a (table l2_a, 2 older runs)"
+    assert run.startswith("  R\trunning\t1000/4000 chunks")
+    assert last == "b (table l2_b): no table yet"

@@ -104,6 +104,16 @@ LAYOUTS: Mapping[str, Layout] = {
         gzipped_answer="{gzipped_ms:.1f} ms",
         gzipped_times_the_bare_read="{gzipped_ratio:.2f}",
     ),
+    "tables": _layout(
+        "make bench ARGS=tables",
+        stack="{stack}",
+        way="{way}",
+        until_the_answer="{answer_s:.2f} s",
+        until_the_DataFrame="{frame_s:.2f} s",
+        times_as_fast="{faster:.1f}",
+    ),
+    "states": _layout("make bench ARGS=states", what="{what}", measured="{value:.2f} {unit}", goal="{goal}"),
+    "totals": _layout("make bench ARGS=totals", what="{what}", measured="{seconds:.2f} s", goal="{goal}"),
     "graph_table": _layout(
         "make bench ARGS=graph_table",
         way="{way}",
@@ -163,6 +173,15 @@ LAYOUTS: Mapping[str, Layout] = {
         processes_killed="{kills}",
         time="{seconds:.1f} s",
         chunks_per_second="{chunks_per_s:.0f}",
+    ),
+    "audit": _layout(
+        "make bench ARGS=audit",
+        audit="{audit}",
+        chunks="{chunks:,}",
+        rows="{rows:,}",
+        holes_found="{holes:,}",
+        processor_time="{cpu_s:.2f} s",
+        of_an_ingest="{part:.1%} (goal {goal:.0%})",
     ),
 }
 """All tables, by the name under which they are recorded. A heading is the column's name with spaces."""

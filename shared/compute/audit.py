@@ -17,11 +17,12 @@ from shared.attributes import SIZE, VOXELLESS_SIZE, feature_cells, further_names
 from shared.errors import L2CacheError, PermanentError
 from shared.geometry.ids import l2_id_range, slices_of_chunks
 from shared.telemetry.log import StepTimer
-from shared.types import Triple, UInt64Array
+from shared.types import BoolArray, Triple, UInt64Array
 
 if TYPE_CHECKING:
     from shared.compute.service import ComputeService
-    from shared.store.scan import ScannedIds
+
+_NO_IDS: UInt64Array = np.zeros(0, dtype=np.uint64)
 
 Chooser = Callable[[UInt64Array], UInt64Array]
 """Which of some ids' rows are verified."""
@@ -152,16 +153,21 @@ class Auditor:
             nodes = graph.l2_ids_at(chunks, timestamp)
         with steps.step("scan"):
             found = self.service.store.scan_ids(dataset.l2cache_id, [l2_id_range(chunk, layout) for chunk in chunks])
+        # The chunks' ids do not mix: what is among the nodes of all is among those of its own chunk.
+        is_node = _among(found.l2_ids, np.sort(np.concatenate([_NO_IDS, *nodes])))
         parts = slices_of_chunks(found.l2_ids, chunks, layout)
-        others = [np.setdiff1d(found.l2_ids[part], own, True) for part, own in zip(parts, nodes, strict=True)]
+        others = [found.l2_ids[part][~is_node[part]] for part in parts]
         strange = [chunk for chunk, ids in zip(chunks, others, strict=True) if ids.size]
         # Asked after the rows were read: a row of a node that an edit is just making is no orphan.
         with steps.step("map"):
             ever = dict(zip(strange, graph.l2_ids_ever(strange) if strange else (), strict=True))
-        return [
-            _chunk_ids(chunk, own, found, part, other, ever.get(chunk, other))
-            for chunk, own, part, other in zip(chunks, nodes, parts, others, strict=True)
-        ]
+        results = []
+        for chunk, own, part, other in zip(chunks, nodes, parts, others, strict=True):
+            present, empty = found.l2_ids[part][is_node[part]], found.empty[part][is_node[part]]
+            orphaned = int((~_among(other, ever[chunk])).sum()) if other.size else 0
+            missing = own[~_among(own, present)]
+            results.append(ChunkIds(chunk, present, int(empty.sum()), missing, len(other) - orphaned, orphaned))
+        return results
 
     def _differing(
         self, graph_id: str, chunk: Triple, l2_ids: UInt64Array, steps: StepTimer
@@ -199,16 +205,9 @@ class Auditor:
         return dict(feature_cells(service.compute_features(graph_id, loaded, nodes, steps)))
 
 
-def _chunk_ids(
-    chunk: Triple, nodes: UInt64Array, found: ScannedIds, part: slice, others: UInt64Array, ever: UInt64Array
-) -> ChunkIds:
-    rows, empty = found.l2_ids[part], found.empty[part]
-    orphaned = len(np.setdiff1d(others, ever, assume_unique=True))
-    return ChunkIds(
-        chunk=chunk,
-        present=np.intersect1d(nodes, rows, assume_unique=True),
-        empty=int((empty & np.isin(rows, nodes)).sum()),
-        missing=np.setdiff1d(nodes, rows, assume_unique=True),
-        of_other_moments=len(others) - orphaned,
-        orphaned=orphaned,
-    )
+def _among(some: UInt64Array, ids: UInt64Array) -> BoolArray:
+    """Which of some ids are among others, which ascend: bool[n]. As `np.isin`, which sorts once more."""
+    if not ids.size:
+        return np.zeros(some.size, dtype=np.bool_)
+    there: BoolArray = ids[np.minimum(np.searchsorted(ids, some), len(ids) - 1)] == some
+    return there

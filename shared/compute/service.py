@@ -1,36 +1,31 @@
-"""The compute service: nodes or whole chunks -> rows of the cache table."""
+"""The compute service: nodes of messages -> rows of the cache table."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 
-from shared.attributes import ATTRIBUTES, SIZE, AttributeTable
+from shared.attributes import SIZE
 from shared.compute.audit import Auditor
 from shared.compute.budget import Budget
-from shared.compute.chunk import FilledChunks, LoadedChunk, MappedChunk, Membership, disjoint_memberships
-from shared.compute.mapping import map_chunk
+from shared.compute.chunk import FilledChunks, LoadedChunk, disjoint_memberships
+from shared.compute.computer import ChunkComputer, Source
 from shared.compute.outcome import ChunkOutcome, NodesOutcome
 from shared.compute.states import IdStates
-from shared.config.datasets import Dataset, Datasets
 from shared.errors import DeadlineError, L2CacheError, StorageUnavailableError
-from shared.features.api import supervoxel_features
 from shared.features.result import Features
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import is_l2
-from shared.graph.protocol import Graph, GraphSource
 from shared.once import Once
-from shared.store.protocol import UNKNOWN, CacheStore, NodeState
+from shared.store.protocol import UNKNOWN, NodeState
 from shared.store.states import remembered_unknown
 from shared.telemetry.log import StepTimer, event, get_logger
 from shared.types import Triple, UInt64Array
-from shared.volume.protocol import SupervoxelVolume, VolumeSource
 
 NODES_AT_ONCE = 500
 """So many nodes of a chunk are asked of the graph, computed and written at a time."""
@@ -40,20 +35,10 @@ _NO_IDS = np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where the chunks of one dataset come from."""
-
-    dataset: Dataset
-    graph: Graph
-    geometry: GraphGeometry
-    volume: SupervoxelVolume
-
-
-@dataclass(frozen=True)
 class _Request:
     """What is asked for: nodes of which dataset, whether an edit names them, and how long it may take."""
 
-    source: _Source
+    source: Source
     is_edit: bool
     budget: Budget
 
@@ -70,34 +55,22 @@ class NodesIsolation(Protocol):
 
 
 @dataclass(frozen=True)
-class ComputeService:
-    """Computes rows. Doing the same twice, or two at a time, leaves the same rows.
+class ComputeService(ChunkComputer):
+    """Computes rows of nodes. Doing the same twice, or two at a time, leaves the same rows.
 
     Attributes:
-      datasets: what is configured.
-      store: the cache tables.
-      graphs: the chunked graphs.
-      volumes: the volumes of supervoxels.
-      threads: threads of the feature engine.
       budget_s: time after which `compute_nodes` begins nothing further; some nodes of a chunk are computed in any case.
       clock: seconds, ever growing.
       steps: makes the timer of a chunk's steps.
       now_s: Unix time.
       filled: chunks that are known not to be empty.
-      attributes: what is computed.
     """
 
-    datasets: Datasets
-    store: CacheStore
-    graphs: GraphSource
-    volumes: VolumeSource
-    threads: int = 1
     budget_s: float = 480.0
     clock: Callable[[], float] = time.monotonic
     steps: Callable[[], StepTimer] = StepTimer
     now_s: Callable[[], float] = time.time
     filled: FilledChunks = field(default_factory=FilledChunks)
-    attributes: AttributeTable = ATTRIBUTES
 
     @property
     def auditor(self) -> Auditor:
@@ -128,7 +101,7 @@ class ComputeService:
           TransientError: if the graph's geometry or the cache table cannot be read.
           ConfigurationError: if the graph's description cannot be used.
         """
-        source = self._source(graph_id)
+        source = self.source(graph_id)
         request = _Request(source, is_edit, Budget(self.budget_s, self.clock))
         distinct = np.unique(l2_ids)
         possible = source.geometry.can_exist(distinct)
@@ -157,76 +130,6 @@ class ComputeService:
         refused = _reasons(distinct[~possible], source.geometry)
         return NodesOutcome(chunks, failures, refused, len(cached), len(remembered), failed_ids)
 
-    def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
-        """Reads a chunk's supervoxels (the step `read`).
-
-        Args:
-          graph_id: the dataset.
-          coordinate: of the chunk, in the chunk grid.
-          steps: the time is added there.
-
-        Raises:
-          UnknownDatasetError: if the dataset is not configured.
-          OutsideVolumeError: if the grid has no such chunk.
-          TransientError: if graph or volume cannot be reached.
-          ConfigurationError: if the graph's description or the volume cannot be used.
-        """
-        with steps.step("read"):
-            voxels = self._source(graph_id).volume.read_chunk(coordinate)
-            return LoadedChunk.from_voxels(coordinate, voxels, self.threads)
-
-    def map_chunks(
-        self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer
-    ) -> list[MappedChunk | L2CacheError]:
-        """The nodes of chunks' supervoxels, asked of the graph all at once (the step `map`).
-
-        Args:
-          graph_id: the dataset.
-          loaded: the chunks.
-          timestamp: the moment of the graph, aware; None for now.
-          steps: the time is added there.
-
-        Returns:
-          For each chunk the nodes of its supervoxels; or a `GraphDisagreementError`, where graph and volume do not fit.
-
-        Raises:
-          GraphUnavailableError: if the graph cannot be asked just now.
-          GraphResponseError: if it answers with an error that no retry fixes.
-        """
-        source = self._source(graph_id)
-        supervoxels = np.concatenate([_NO_IDS, *(chunk.supervoxels for chunk in loaded)])
-        if not supervoxels.size:
-            return [MappedChunk(_NO_IDS) for _ in loaded]
-        with steps.step("map"):
-            mapping = source.graph.l2_of_supervoxels(supervoxels, timestamp)
-        parts = mapping.parts([len(chunk.supervoxels) for chunk in loaded])
-        layout = source.geometry.layout
-        return [map_chunk(graph_id, chunk, part, layout) for chunk, part in zip(loaded, parts, strict=True)]
-
-    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
-        """Features of the nodes that hold a chunk's supervoxels (the step `features`).
-
-        Args:
-          graph_id: the dataset.
-          loaded: the chunk.
-          nodes: the node of each of its supervoxels, or 0.
-          steps: the time is added there.
-        """
-        source = self._source(graph_id)
-        return self._features_of(source, loaded, [Membership(loaded.supervoxels, nodes)], steps)
-
-    def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
-        """Writes rows at once (the step `write`). When it returns, they are durable.
-
-        Raises:
-          TableNotFoundError: if the dataset's cache table does not exist.
-          StorageUnavailableError: if it cannot be reached.
-        """
-        features = Features.concatenate(parts)
-        if len(features):
-            with steps.step("write"):
-                self.store.write_features(self.datasets.get(graph_id).l2cache_id, features)
-
     @property
     def _states(self) -> IdStates:
         return IdStates(self.store, self.now_s)
@@ -244,7 +147,7 @@ class ComputeService:
         """
         self._states.give_up(self.datasets.get(graph_id).l2cache_id, l2_ids, error)
 
-    def _remembered(self, source: _Source, l2_ids: UInt64Array) -> UInt64Array:
+    def _remembered(self, source: Source, l2_ids: UInt64Array) -> UInt64Array:
         """Those of some ids that the graph did not know a while ago."""
         if not l2_ids.size:
             return _NO_IDS
@@ -302,7 +205,7 @@ class ComputeService:
                 self.store.write_states(table_id, dict.fromkeys(unknown, NodeState(UNKNOWN, self.now_s())))
         features, voxelless = Features.empty(), _NO_IDS
         if known:
-            features = self._features_of(source, loaded(), disjoint_memberships(known), steps)
+            features = self.features_of(source, loaded(), disjoint_memberships(known), steps)
             voxelless = np.setdiff1d(np.array(list(known), dtype=np.uint64), features.node_ids)
         self.write_rows(graph_id, [features], steps)
         if len(voxelless):
@@ -310,29 +213,7 @@ class ComputeService:
                 self.store.write_voxelless(table_id, voxelless)
         return ChunkOutcome(len(features), len(voxelless), unknown)
 
-    def _features_of(
-        self, source: _Source, loaded: LoadedChunk, memberships: Sequence[Membership], steps: StepTimer
-    ) -> Features:
-        """Features of the nodes of all memberships (the step `features`); those without voxels are left out."""
-        if loaded.is_empty:
-            return Features.empty()
-        resolution_nm = source.geometry.resolution_nm
-        with steps.step("features"):
-            parts = [
-                supervoxel_features(
-                    loaded.runs, part.supervoxels, part.nodes, resolution_nm, self.threads, self.attributes
-                )
-                for part in memberships
-            ]
-            return Features.concatenate(parts)
-
-    def _source(self, graph_id: str) -> _Source:
-        dataset = self.datasets.get(graph_id)
-        graph = self.graphs.get(dataset)
-        geometry = graph.geometry()
-        return _Source(dataset, graph, geometry, self.volumes.get(geometry))
-
-    def _logged(self, source: _Source, coordinate: Triple, outcome: ChunkOutcome) -> ChunkOutcome:
+    def _logged(self, source: Source, coordinate: Triple, outcome: ChunkOutcome) -> ChunkOutcome:
         event(
             _logger,
             logging.INFO,

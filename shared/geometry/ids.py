@@ -159,15 +159,22 @@ def supervoxel_chunks_of_nodes(l2_ids: UInt64Array, layout: IdLayout) -> UInt64A
 
 def l2_id_range(coordinate: Triple, layout: IdLayout) -> tuple[int, int]:
     """First and last id that an L2 node of the chunk can have (segment 0 and all segment bits set)."""
-    first = compose_ids(L2_LAYER, np.array([coordinate], dtype=np.int64), np.zeros(1, dtype=np.uint64), layout)
-    return int(first[0]), int(first[0]) | (1 << layout.segment_bits(L2_LAYER)) - 1
+    firsts, lasts = _l2_id_ranges([coordinate], layout)
+    return int(firsts[0]), int(lasts[0])
 
 
 def slices_of_chunks(l2_ids: UInt64Array, chunks: Sequence[Triple], layout: IdLayout) -> list[slice]:
     """Where the ids of each chunk lie among some L2 ids, uint64[n], ascending."""
-    ranges = np.array([l2_id_range(chunk, layout) for chunk in chunks], dtype=np.uint64).reshape(-1, 2)
-    starts, stops = np.searchsorted(l2_ids, ranges[:, 0], "left"), np.searchsorted(l2_ids, ranges[:, 1], "right")
+    firsts, lasts = _l2_id_ranges(chunks, layout)
+    starts, stops = np.searchsorted(l2_ids, firsts, "left"), np.searchsorted(l2_ids, lasts, "right")
     return [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+
+
+def _l2_id_ranges(chunks: Sequence[Triple], layout: IdLayout) -> tuple[UInt64Array, UInt64Array]:
+    """First and last ids that L2 nodes of chunks can have: uint64[n] each."""
+    coordinates = np.array(chunks, dtype=np.int64).reshape(-1, 3)
+    firsts = compose_ids(L2_LAYER, coordinates, np.zeros(len(coordinates), dtype=np.uint64), layout)
+    return firsts, firsts | np.uint64((1 << layout.segment_bits(L2_LAYER)) - 1)
 
 
 def node_key(node_id: int) -> bytes:

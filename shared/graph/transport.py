@@ -95,6 +95,7 @@ class GraphTransport:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
+        self._surroundings: dict[str, Any] | None = None
 
     def get(self, url: str, read: Callable[[bytes], T], retry_faults: bool = True, within_s: float = math.inf) -> T:
         """What `read` makes of the answer to a GET; see `post`."""
@@ -172,12 +173,23 @@ class GraphTransport:
 
     def _answer(self, method: str, url: str, **arguments: Any) -> bytes:
         try:
-            response = self._session.request(method, url, auth=self._auth, **arguments)
+            response = self._session.request(method, url, auth=self._auth, **self._from_environment(url), **arguments)
         except requests.RequestException as error:
             raise WorthRetryingError(f"the graph server cannot be reached ({type(error).__name__})") from error
         if response.ok:
             return response.content
         raise _failure(response)
+
+    def _from_environment(self, url: str) -> dict[str, Any]:
+        """Proxies and certificates that the environment names. The session would read all of it for each request, which
+        is a quarter of a small one's time; there is one server, so that once is enough.
+        """
+        if self._surroundings is None:
+            session = requests.Session()
+            found = session.merge_environment_settings(url, {}, None, None, None)
+            self._surroundings = {"proxies": found["proxies"], "verify": found["verify"]}
+            self._session.trust_env = False
+        return self._surroundings
 
 
 def _failure(response: requests.Response) -> GraphUnavailableError | GraphResponseError:

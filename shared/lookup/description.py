@@ -18,8 +18,8 @@ from shared.lookup.parameters import ATTRIBUTES_OPTIONS, IGNORED_HEADER, METADAT
 from shared.lookup.paths import INDEX_PATHS, description_paths, prefixed
 from shared.lookup.query import BINARY_TYPE
 from shared.lookup.status import STATE_HEADERS, WAITED_HEADER
+from shared.lookup.table.negotiation import Form
 from shared.lookup.totals_description import TOTALS_SCHEMAS, l2_ids_route, totals_route
-from shared.web.answers import ARROW_TYPE
 from shared.web.health import HEALTH_PATHS
 from shared.web.openapi import (
     JSON,
@@ -52,7 +52,11 @@ STATES = {
     "Preference-Applied": "the preference of `Prefer` that was followed",
 }
 """Headers that tell how ids stand, and of waiting."""
-CSV = "text/csv"
+TABLES: dict[str, Schema] = {
+    Form.ARROW.value: {"description": "a stream of Arrow's IPC"},
+    Form.CSV.value: {"type": "string"},
+}
+"""The forms of answers that are tables."""
 TOKENS = ("token_header", "token_cookie", "token_query")
 """The ways to send a token, one of which a route needs that is not open."""
 DATASET = Parameter("dataset", "A dataset's name, or an alias of it.", {"type": "string"}, place="path")
@@ -98,6 +102,7 @@ def _routes(settings: Settings) -> tuple[Route, ...]:
         totals_route(
             prefixed(settings, "/api/v1/table/{dataset}/totals"),
             (DATASET, ENCODING, PREFER),
+            TABLES,
             {**IGNORED, **RATE_LIMITS, **STATES},
             LOOK_UP_ERRORS,
             TOKENS,
@@ -139,7 +144,7 @@ def _ids_routes(settings: Settings) -> tuple[Route, ...]:
     nodes = Answer(
         200,
         "The nodes by id, ascending; `{}` for an id without a row. As a table: a row for each id.",
-        {JSON: reference("Nodes"), ARROW_TYPE: {"description": "a stream of Arrow's IPC"}, CSV: {"type": "string"}},
+        {JSON: reference("Nodes"), **TABLES},
         headers,
     )
     states = Answer(200, "How many ids are in which state, and which.", {JSON: reference("States")}, headers)

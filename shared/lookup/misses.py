@@ -256,7 +256,7 @@ class MissPublisher:
         # The circuit says itself that it is open; no record for each message then.
         if not circuit.is_open:
             foreseen = isinstance(error, L2CacheError)
-            fields = {"table_id": message.attributes[GRAPH_ATTRIBUTE], "ids": len(message.ids), "reason": str(error)}
+            fields = {"graph_id": message.attributes[GRAPH_ATTRIBUTE], "ids": len(message.ids), "reason": str(error)}
             _logger.log(
                 logging.WARNING if foreseen else logging.ERROR,
                 "misses were not published",

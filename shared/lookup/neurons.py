@@ -197,7 +197,9 @@ class NeuronService:
         most = f"at most {self._max_nodes} are looked up for one request"
         fitting = len(nodes) - 1
         if fitting:
-            return TooLargeError(f"these roots have more L2 nodes than fit, {most}: ask for {fitting} roots at a time")
+            return TooLargeError(
+                f"these roots have more L2 nodes than fit, {most}: ask for {fitting} roots at a time", fitting
+            )
         return TooLargeError(f"root {root} has {len(nodes[root])} L2 nodes, {most}: ask for parts of it by bounds")
 
     def _recalled(self, dataset: Dataset, root_ids: UInt64Array) -> tuple[UInt64Array, npt.NDArray[np.void]]:

@@ -15,11 +15,24 @@ from shared.lookup.totals import TOTAL
 from shared.types import BoolArray, UInt64Array
 
 _FORM = b"\x01"
-_FIELDS = (
-    "n_l2", "n_cached", "n_empty", "n_missing", "complete", "size_nm3", "area_nm2", "max_dt_nm", "bounds_nm",
-    "rep_coord_nm", "rep_l2_id", "error",
-)  # fmt: skip
-_MOST = (1 << 64) - 1
+FIELDS: Mapping[str, str] = {
+    "n_l2": "L2 nodes, within the bounds if there are any",
+    "n_cached": "those with a row",
+    "n_empty": "those with the row of a node without voxels",
+    "n_missing": "those without a whole row",
+    "complete": "whether none is missing",
+    "size_nm3": "volume of the cached ones",
+    "area_nm2": "area of the cached ones",
+    "max_dt_nm": "largest distance in the cached ones",
+    "bounds_nm": "smallest and largest coordinates of the representative points",
+    "rep_coord_nm": "representative point of the largest node",
+    "rep_l2_id": "the largest node",
+    "error": "why there is no total of this root",
+}
+"""What is told of a root, and what it means."""
+
+LARGEST_UINT64 = (1 << 64) - 1
+"""The largest integer that JSON's writer and columns have room for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +63,15 @@ class Totals:
         return np.asarray(self.n_missing == 0)
 
     @property
+    def voxel_nm3(self) -> int | float:
+        """The volume of a voxel: an integer if it is a whole number."""
+        volume_nm3 = float(np.prod(self.geometry.resolution_nm))
+        return int(volume_nm3) if volume_nm3.is_integer() else volume_nm3
+
+    @property
     def size_nm3(self) -> list[int | float]:
         """Volumes: exact integers, of any length, if the volume of a voxel is one, else doubles."""
-        volume_nm3 = float(np.prod(self.geometry.resolution_nm))
-        factor = int(volume_nm3) if volume_nm3.is_integer() else volume_nm3
+        factor = self.voxel_nm3
         return [voxels * factor for voxels in self.totals["voxels"].tolist()]
 
 
@@ -65,7 +83,7 @@ def encode_totals(totals: Totals, *, int64_as_str: bool = False) -> bytes:
       int64_as_str: whether integers that may need 64 bits (`size_nm3`, `area_nm2`, `rep_l2_id`) are written as text.
     """
     answers = {str(root): answer for root, answer in _answers(totals, as_text=int64_as_str)}
-    answers.update({str(root): dict.fromkeys(_FIELDS) | {"error": why} for root, why in totals.errors.items()})
+    answers.update({str(root): dict.fromkeys(FIELDS) | {"error": why} for root, why in totals.errors.items()})
     return orjson.dumps({root: answers[root] for root in sorted(answers, key=int)})
 
 
@@ -77,14 +95,14 @@ def _answers(totals: Totals, *, as_text: bool) -> Iterator[tuple[int, dict[str, 
         sums = [_number(number, as_text=as_text) for number in (size_nm3, area_nm2)]
         max_dt_nm, bounds_nm, rep_nm, rep_id = measures if n_cached else (None,) * 4
         rep = (rep_nm, None if rep_id is None else _number(rep_id, as_text=as_text))
-        yield root, dict(zip(_FIELDS, (*counts, *sums, max_dt_nm, bounds_nm, *rep, None), strict=True))
+        yield root, dict(zip(FIELDS, (*counts, *sums, max_dt_nm, bounds_nm, *rep, None), strict=True))
 
 
 def _number(value: float, *, as_text: bool) -> Any:
     """A number for JSON; orjson itself writes no integer of more than 64 bits."""
     if as_text and isinstance(value, int):
         return str(value)
-    return orjson.Fragment(str(value)) if value > _MOST and isinstance(value, int) else value
+    return orjson.Fragment(str(value)) if value > LARGEST_UINT64 and isinstance(value, int) else value
 
 
 def remembered_form(totals: Totals) -> dict[int, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shared.lookup.parameters import Option
+from shared.lookup.totals_answer import FIELDS
 from shared.lookup.totals_query import L2_IDS_OPTIONS, MOST_ROOTS, TOTALS_OPTIONS
 from shared.web.openapi import JSON, Answer, Parameter, Route, Schema, reference
 
@@ -20,19 +21,19 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+_SHAPES: dict[str, Schema] = {
+    **dict.fromkeys(("n_l2", "n_cached", "n_empty", "n_missing", "max_dt_nm"), _COUNT),
+    "complete": {"type": ["boolean", "null"]},
+    **dict.fromkeys(("size_nm3", "area_nm2"), _SUM),
+    "bounds_nm": _or_null(_BOX),
+    "rep_coord_nm": _or_null(_POINT),
+    "rep_l2_id": _ID,
+    "error": {"type": ["string", "null"]},
+}
+_MAY_BE_TEXT = ("size_nm3", "area_nm2", "rep_l2_id")
 _TOTAL: dict[str, Schema] = {
-    "n_l2": {"description": "L2 nodes, within the bounds if there are any", **_COUNT},
-    "n_cached": {"description": "those with a row", **_COUNT},
-    "n_empty": {"description": "those with the row of a node without voxels", **_COUNT},
-    "n_missing": {"description": "those without a whole row", **_COUNT},
-    "complete": {"description": "whether none is missing", "type": ["boolean", "null"]},
-    "size_nm3": {"description": "volume of the cached ones; a text if that is asked for", **_SUM},
-    "area_nm2": {"description": "area of the cached ones; a text if that is asked for", **_SUM},
-    "max_dt_nm": _COUNT,
-    "bounds_nm": {"description": "of the representative points", **_or_null(_BOX)},
-    "rep_coord_nm": {"description": "of the largest node", **_or_null(_POINT)},
-    "rep_l2_id": {"description": "the largest node; a text if that is asked for", **_ID},
-    "error": {"description": "why there is no total of this root", "type": ["string", "null"]},
+    name: {"description": meaning + ("; a text if that is asked for" if name in _MAY_BE_TEXT else ""), **_SHAPES[name]}
+    for name, meaning in FIELDS.items()
 }
 
 TOTALS_SCHEMAS: dict[str, Schema] = {
@@ -73,6 +74,7 @@ TOTALS_SCHEMAS: dict[str, Schema] = {
 def totals_route(
     path: str,
     parameters: tuple[Parameter, ...],
+    tables: Mapping[str, Schema],
     headers: Mapping[str, str],
     failures: tuple[Answer, ...],
     needs: tuple[str, ...],
@@ -82,11 +84,13 @@ def totals_route(
     Args:
       path: with `{dataset}` in it.
       parameters: of the path and the headers.
+      tables: the forms of tables, by media type.
       headers: of answers to requests about nodes.
       failures: the errors of all routes that read rows.
       needs: the security schemes of which one must be met.
     """
-    answer = Answer(200, "The totals by root, ascending.", {JSON: reference("Totals")}, headers)
+    meaning = "The totals by root, ascending. As a table: a row for each root."
+    answer = Answer(200, meaning, {JSON: reference("Totals"), **tables}, headers)
     options = _parameters(TOTALS_OPTIONS)
     summary = "What whole neurons add up to; what is missing is computed."
     body = {JSON: reference("Roots")}

@@ -11,12 +11,12 @@ import numpy as np
 
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError
-from shared.lookup.parameters import INT64_AS_STR, UPDATE_CACHE, WAIT, Option, ignored_names
+from shared.lookup.parameters import FORMAT, INT64_AS_STR, UPDATE_CACHE, WAIT, Option, ignored_names
 from shared.lookup.query import json_ids, read_boolean
 from shared.lookup.totals import BoundsNm
 from shared.types import UInt64Array
 
-TOTALS_OPTIONS = (INT64_AS_STR, UPDATE_CACHE, WAIT)
+TOTALS_OPTIONS = (INT64_AS_STR, UPDATE_CACHE, WAIT, FORMAT)
 """What the query may say."""
 
 L2_IDS_OPTIONS = (INT64_AS_STR,)

@@ -15,6 +15,8 @@ from shared.lookup.admission import Admission
 from shared.lookup.paths import prefixed
 from shared.lookup.service import LookupService
 from shared.lookup.status import state_headers
+from shared.lookup.table.negotiation import Form, answer_form
+from shared.lookup.table.response import table_response
 from shared.lookup.wait_preference import wait_preference
 from shared.once import Once
 from shared.store.totals import TotalsMemory
@@ -22,6 +24,7 @@ from shared.web.answers import json_response
 
 if TYPE_CHECKING:
     from shared.lookup.neurons import Answered, NeuronService
+    from shared.lookup.totals_answer import Totals
 
 ROOTS_IN_TIME = 100
 """So many roots an answer has no more time for than for one."""
@@ -71,9 +74,9 @@ def add_totals_route(
 
     @within(settings.answer_s + GRAPH_S)
     def total(dataset: str) -> flask.Response:
-        from shared.lookup.totals_answer import encode_totals
         from shared.lookup.totals_query import parse_totals_query
 
+        form = answer_form(flask.request.args.to_dict(flat=False), flask.request.accept_mimetypes)
         admitted = admission.admit(dataset)
         if isinstance(admitted, flask.Response):
             return admitted
@@ -92,12 +95,26 @@ def add_totals_route(
         answer = opened.totals(admitted.dataset, query, steps, admitted.caller, count)
         flask.g.fields.update(_fields(answer))
         with steps.step("encode"):
-            response = json_response(encode_totals(answer.totals, int64_as_str=query.int64_as_str))
+            response = _response(answer.totals, form, int64_as_str=query.int64_as_str)
         response.headers.extend(state_headers(answer.found, preference))
         return response
 
     path = prefixed(settings, "/api/v1/table/<dataset>/totals")
     app.add_url_rule(path, "totals", total, methods=["POST"])
+
+
+def _response(totals: Totals, form: Form, *, int64_as_str: bool) -> flask.Response:
+    """Totals in the form that the request asks for."""
+    if form is Form.JSON:
+        from shared.lookup.totals_answer import encode_totals
+
+        response = json_response(encode_totals(totals, int64_as_str=int64_as_str))
+    else:
+        from shared.lookup.table.roots import root_columns
+
+        response = table_response(root_columns(totals), form)
+    response.vary.add("Accept")
+    return response
 
 
 def _fields(answer: Answered) -> dict[str, int]:

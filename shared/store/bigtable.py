@@ -120,7 +120,7 @@ class BigtableStore:
         """As `CacheStore.scan_ids`: a stream of all ranges, with the first cell of each row."""
         name = self._name(table_id)
         if not ranges:
-            return ScannedIds.of(())
+            return scanned(())
         with storage_errors(table_id):
             return scanned(self._reader.rows(name, row_ranges(ranges), _first_cell(self._attributes), rows_of))
 

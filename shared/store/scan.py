@@ -36,11 +36,10 @@ class ScannedIds:
     empty: BoolArray
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, bool]]) -> ScannedIds:
-        """Out of ids and whether their rows are empty, in any order."""
-        ordered = sorted(rows)
-        ids = np.fromiter((l2_id for l2_id, _ in ordered), np.uint64, len(ordered))
-        return cls(ids, np.fromiter((empty for _, empty in ordered), np.bool_, len(ordered)))
+    def of(cls, l2_ids: UInt64Array, empty: BoolArray) -> ScannedIds:
+        """Out of distinct ids in any order, uint64[n], and whether their rows are empty, bool[n]."""
+        order = np.argsort(l2_ids)
+        return cls(l2_ids[order], empty[order])
 
 
 def before_size(known: AttributeTable) -> list[Attribute]:
@@ -58,12 +57,14 @@ def row_ranges(ranges: Sequence[IdRange]) -> RowSet:
 
 def scanned(rows: Iterable[tuple[bytes, RowCells]]) -> ScannedIds:
     """Out of the first cell of each row in Bigtable."""
-    with_ids = ((node_id(key), cells[0]) for key, cells in rows)
-    return ScannedIds.of(
-        (l2_id, qualifier == SIZE.name.encode() and value == VOXELLESS_SIZE)
-        for l2_id, (qualifier, _, value) in with_ids
-        if l2_id is not None
-    )
+    size, ids, empty = SIZE.name.encode(), [], []
+    for key, cells in rows:
+        l2_id = node_id(key)
+        if l2_id is not None:
+            qualifier, _, value = cells[0]
+            ids.append(l2_id)
+            empty.append(qualifier == size and value == VOXELLESS_SIZE)
+    return ScannedIds.of(np.array(ids, dtype=np.uint64), np.array(empty, dtype=np.bool_))
 
 
 def signed_ranges(ranges: Sequence[IdRange]) -> list[IdRange]:

@@ -12,27 +12,38 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, AttributeTable, feature_cells
-from shared.errors import TableNotFoundError
-from shared.geometry.ids import node_key
 from shared.sqlite.file import SQLiteFile
 from shared.sqlite.schema import columns_of
 from shared.store.protocol import CachedCells, NodeState, TableMeta
 from shared.store.scan import IdRange, ScannedIds, before_size, signed_ranges
-from shared.store.states import STATE_DAYS, since_ms
+from shared.store.sqlite_rows import (
+    ROWS_SCHEMA,
+    cell_value,
+    find_number,
+    json_ids,
+    listed,
+    make_tables,
+    node_cells,
+    number_of,
+    put_rows,
+    rows_table,
+    signed,
+    write_cells,
+)
+from shared.store.sqlite_states import STATES_SCHEMA, SQLiteStates
 from shared.store.table_format import (
     FAMILY,
     MARK_FAMILY,
     META_KEY,
     META_QUALIFIER,
     Cell,
-    check_known,
     check_table_id,
     decode_meta,
     first_cells,
@@ -41,24 +52,11 @@ from shared.store.table_format import (
     marks_of,
     node_id,
 )
-from shared.types import UInt64Array
+from shared.types import Int64Array, UInt64Array
 
 if TYPE_CHECKING:
     from shared.features.result import Features
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS tables (number INTEGER PRIMARY KEY, table_id TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS cells (
-  table_number INTEGER NOT NULL, row_key BLOB NOT NULL, family TEXT NOT NULL, qualifier TEXT NOT NULL,
-  timestamp_us INTEGER NOT NULL, value BLOB NOT NULL,
-  PRIMARY KEY (table_number, row_key, family, qualifier)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS states (
-  table_id TEXT NOT NULL, l2_id INTEGER NOT NULL, since_ms INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL,
-  PRIMARY KEY (table_id, l2_id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS states_by_age ON states (since_ms);
-"""
 _BESIDE = ("l2_id", "written_us")
 """The columns of nodes' rows that are no attributes."""
 
@@ -74,7 +72,8 @@ class SQLiteStore:
           deadline_s: how long to wait for other writers.
           attributes: what can be read.
         """
-        self._file = SQLiteFile(path, _SCHEMA, deadline_s)
+        self._file = SQLiteFile(path, ROWS_SCHEMA + STATES_SCHEMA, deadline_s)
+        self._states = SQLiteStates(self._file)
         self._attributes = attributes
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
@@ -86,11 +85,11 @@ class SQLiteStore:
         check_table_id(table_id)
 
         def work(connection: sqlite3.Connection) -> bool:
-            if _find(connection, table_id) is not None:
+            if find_number(connection, table_id) is not None:
                 return False
-            number = _make(connection, table_id, self._attributes.names)
+            number = make_tables(connection, table_id, self._attributes.names)
             cells = first_cells(meta).items()
-            _put_cells(connection, number, ((key, FAMILY, name, _now_us(), value) for key, (name, value) in cells))
+            write_cells(connection, number, ((key, FAMILY, name, _now_us(), value) for key, (name, value) in cells))
             return True
 
         return self._file.write(work)
@@ -99,17 +98,17 @@ class SQLiteStore:
         """As `CacheStore.read_meta`."""
 
         def work(connection: sqlite3.Connection) -> bytes | None:
-            return _cell(connection, _number(connection, table_id), META_KEY, FAMILY, META_QUALIFIER)
+            return cell_value(connection, number_of(connection, table_id), META_KEY, FAMILY, META_QUALIFIER)
 
         return decode_meta(table_id, self._file.read(work))
 
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
         """As `CacheStore.read_cells`."""
         names = [attribute.name for attribute in self._attributes.select(attributes)]
-        wanted = _json_ids(l2_ids)
+        wanted = json_ids(l2_ids)
 
         def work(connection: sqlite3.Connection) -> list[tuple[int, *tuple[bytes, ...]]]:
-            rows = _rows(connection, table_id)
+            rows = rows_table(connection, table_id)
             there = columns_of(connection, rows)
             columns = "".join(f", ifnull(\"{name}\", x'')" if name in there else ", x''" for name in names)
             # CROSS JOIN makes the ids the outer loop: rows come in their order, each by one step in the B-tree
@@ -128,32 +127,33 @@ class SQLiteStore:
         """As `CacheStore.scan_ids`."""
         wanted = signed_ranges(ranges)
 
-        def work(connection: sqlite3.Connection) -> list[tuple[int, bool]]:
-            rows = _rows(connection, table_id)
+        def work(connection: sqlite3.Connection) -> Int64Array:
+            rows = rows_table(connection, table_id)
             there = columns_of(connection, rows)
             filled = "".join(f' AND "{one.name}" IS NULL' for one in before_size(self._attributes) if one.name in there)
             query = (
                 f'SELECT l2_id, ifnull("{SIZE.name}" = ?{filled}, 0) '  # noqa: S608  # our own column names
                 f"FROM {rows} WHERE l2_id BETWEEN ? AND ?"
             )
-            found = (connection.execute(query, (VOXELLESS_SIZE, first, last)) for first, last in wanted)
-            return [row for part in found for row in part]
+            parts = [connection.execute(query, (VOXELLESS_SIZE, first, last)).fetchall() for first, last in wanted]
+            return np.array([row for part in parts for row in part], dtype=np.int64).reshape(-1, 2)
 
-        return ScannedIds.of((l2_id % (1 << 64), bool(empty)) for l2_id, empty in self._file.read(work))
+        found = self._file.read(work)
+        return ScannedIds.of(found[:, 0].astype(np.uint64), found[:, 1].astype(np.bool_))
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; all rows or none of them."""
         now_us, names = _now_us(), features.table.names
         rows: list[tuple[int | bytes, ...]] = [
-            (_signed(l2_id), now_us, *map(cells.__getitem__, names)) for l2_id, cells in feature_cells(features)
+            (signed(l2_id), now_us, *map(cells.__getitem__, names)) for l2_id, cells in feature_cells(features)
         ]
-        self._file.write(lambda connection: _put_rows(connection, table_id, names, rows))
+        self._file.write(lambda connection: put_rows(connection, table_id, names, rows))
 
     def write_voxelless(self, table_id: str, l2_ids: UInt64Array) -> None:
         """As `CacheStore.write_voxelless`; all rows or none of them."""
         now_us = _now_us()
-        rows = [(_signed(l2_id), now_us, VOXELLESS_SIZE) for l2_id in l2_ids.tolist()]
-        self._file.write(lambda connection: _put_rows(connection, table_id, (SIZE.name,), rows))
+        rows = [(signed(l2_id), now_us, VOXELLESS_SIZE) for l2_id in l2_ids.tolist()]
+        self._file.write(lambda connection: put_rows(connection, table_id, (SIZE.name,), rows))
 
     def write_marks(self, table_id: str, marks: Mapping[str, bytes | None]) -> None:
         """As `CacheStore.write_marks`; all or none of them."""
@@ -163,8 +163,8 @@ class SQLiteStore:
         removed = [place for place, value in places if value is None]
 
         def work(connection: sqlite3.Connection) -> None:
-            number = _number(connection, table_id)
-            _put_cells(connection, number, cells)
+            number = number_of(connection, table_id)
+            write_cells(connection, number, cells)
             connection.executemany(
                 "DELETE FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
                 ((number, row_key, MARK_FAMILY, name) for row_key, name in removed),
@@ -177,10 +177,10 @@ class SQLiteStore:
         row_key, name = mark_place(key)
 
         def work(connection: sqlite3.Connection) -> bool:
-            number = _number(connection, table_id)
-            if _cell(connection, number, row_key, MARK_FAMILY, name) != expected:
+            number = number_of(connection, table_id)
+            if cell_value(connection, number, row_key, MARK_FAMILY, name) != expected:
                 return False
-            _put_cells(connection, number, [(row_key, MARK_FAMILY, name, _now_us(), value)])
+            write_cells(connection, number, [(row_key, MARK_FAMILY, name, _now_us(), value)])
             return True
 
         return self._file.write(work)
@@ -193,45 +193,18 @@ class SQLiteStore:
             return connection.execute(
                 "SELECT row_key, qualifier, value FROM cells WHERE table_number = ? AND family = ? "
                 "AND (row_key = ? OR row_key >= ? AND row_key < ?)",
-                (_number(connection, table_id), MARK_FAMILY, rows.row, rows.start, rows.stop),
+                (number_of(connection, table_id), MARK_FAMILY, rows.row, rows.start, rows.stop),
             ).fetchall()
 
         return marks_of(self._file.read(work), prefix)
 
     def write_states(self, table_id: str, states: Mapping[int, NodeState]) -> None:
         """As `CacheStore.write_states`; all or none of them."""
-        check_known(table_id)
-        rows = [
-            (table_id, _signed(l2_id), since_ms(state), state.name, state.reason) for l2_id, state in states.items()
-        ]
-        oldest_ms = _now_us() // 1000 - STATE_DAYS * 86_400_000
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT INTO states (table_id, l2_id, since_ms, name, reason) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (table_id, l2_id) DO UPDATE SET since_ms = excluded.since_ms, name = excluded.name, "
-                "reason = excluded.reason WHERE excluded.since_ms >= since_ms",
-                rows,
-            )
-            connection.execute("DELETE FROM states WHERE since_ms < ?", (oldest_ms,))
-
-        if rows:
-            self._file.write(work)
+        self._states.write(table_id, states)
 
     def read_states(self, table_id: str, l2_ids: UInt64Array) -> dict[int, NodeState]:
         """As `CacheStore.read_states`."""
-        check_known(table_id)
-        wanted = _json_ids(l2_ids)
-
-        def work(connection: sqlite3.Connection) -> list[tuple[int, int, str, str]]:
-            return connection.execute(
-                "SELECT l2_id, since_ms, name, reason FROM json_each(?) AS wanted "
-                "CROSS JOIN states ON table_id = ? AND l2_id = wanted.value",
-                (wanted, table_id),
-            ).fetchall()
-
-        rows = self._file.read(work)
-        return {l2_id % (1 << 64): NodeState(name, ms / 1000, reason) for l2_id, ms, name, reason in rows}
+        return self._states.read(table_id, l2_ids)
 
     def close(self) -> None:
         """As `CacheStore.close`."""
@@ -241,13 +214,13 @@ class SQLiteStore:
         """Every cell of a table by row key, family, qualifier; those of a node have the time of its newest."""
 
         def work(connection: sqlite3.Connection) -> list[Cell]:
-            number, rows = _number(connection, table_id), _rows(connection, table_id)
+            number, rows = number_of(connection, table_id), rows_table(connection, table_id)
             names = [name for name in columns_of(connection, rows) if name not in _BESIDE]
             others = connection.execute(
                 "SELECT row_key, family, qualifier, timestamp_us, value FROM cells WHERE table_number = ?", (number,)
             )
-            nodes = connection.execute(f"SELECT l2_id, written_us, {_listed(names)} FROM {rows}")  # noqa: S608
-            return [Cell(*row) for row in others] + [cell for row in nodes for cell in _node_cells(row, names)]
+            nodes = connection.execute(f"SELECT l2_id, written_us, {listed(names)} FROM {rows}")  # noqa: S608
+            return [Cell(*row) for row in others] + [cell for row in nodes for cell in node_cells(row, names)]
 
         return sorted(self._file.read(work), key=lambda cell: (cell.row_key, cell.family, cell.qualifier))
 
@@ -267,101 +240,18 @@ class SQLiteStore:
             if l2_id is None:
                 others.append((cell.row_key, cell.family, cell.qualifier, cell.timestamp_us, cell.value))
             else:
-                columns.setdefault(cell.qualifier, []).append((_signed(l2_id), cell.timestamp_us, cell.value))
+                columns.setdefault(cell.qualifier, []).append((signed(l2_id), cell.timestamp_us, cell.value))
 
         def work(connection: sqlite3.Connection) -> None:
-            number = _find(connection, table_id)
+            number = find_number(connection, table_id)
             if number is None:
-                number = _make(connection, table_id, self._attributes.names)
-            _put_cells(connection, number, others)
+                number = make_tables(connection, table_id, self._attributes.names)
+            write_cells(connection, number, others)
             for name, rows in columns.items():
-                _put_rows(connection, table_id, (name,), rows)
+                put_rows(connection, table_id, (name,), rows)
 
         self._file.write(work)
 
 
 def _now_us() -> int:
     return time.time_ns() // 1_000_000 * 1000
-
-
-def _signed(l2_id: int) -> int:
-    """The id as SQLite's signed integer of the same 64 bits."""
-    return l2_id - (1 << 64) if l2_id >> 63 else l2_id
-
-
-def _json_ids(l2_ids: UInt64Array) -> str:
-    """The distinct ids, ascending, as JSON of SQLite's signed integers."""
-    wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)
-    return f"[{','.join(map(str, wanted.tolist()))}]"
-
-
-def _find(connection: sqlite3.Connection, table_id: str) -> int | None:
-    row = connection.execute("SELECT number FROM tables WHERE table_id = ?", (table_id,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _number(connection: sqlite3.Connection, table_id: str) -> int:
-    number = _find(connection, table_id)
-    if number is None:
-        raise TableNotFoundError(f"there is no cache table {table_id[:60]}")
-    return number
-
-
-def _rows(connection: sqlite3.Connection, table_id: str) -> str:
-    """Name of the SQLite table with the nodes' rows; it has no letter of `table_id` in it."""
-    return f"rows_{_number(connection, table_id)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """The names of columns for a statement; quoted, since an attribute may be called as a word of SQL."""
-    return ", ".join(f'"{name}"' for name in names)
-
-
-def _make(connection: sqlite3.Connection, table_id: str, names: Iterable[str]) -> int:
-    number = connection.execute("INSERT INTO tables (table_id) VALUES (?)", (table_id,)).lastrowid
-    columns = "".join(f', "{name}" BLOB' for name in names)
-    connection.execute(f"CREATE TABLE rows_{number} (l2_id INTEGER PRIMARY KEY, written_us INTEGER NOT NULL{columns})")
-    assert number is not None  # noqa: S101  # an INSERT has a row id
-    return number
-
-
-def _put_rows(
-    connection: sqlite3.Connection, table_id: str, names: Sequence[str], rows: Iterable[tuple[int | bytes, ...]]
-) -> None:
-    """Sets the cells of those names, leaving the others of a row; `rows` are (id, microseconds, *values)."""
-    table = _rows(connection, table_id)
-    for name in sorted(set(names).difference(columns_of(connection, table))):
-        connection.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" BLOB')
-    connection.executemany(
-        f"INSERT INTO {table} (l2_id, written_us, {_listed(names)}) "  # noqa: S608  # our own names
-        f"VALUES (?, ?{', ?' * len(names)}) "
-        "ON CONFLICT (l2_id) DO UPDATE SET written_us = max(written_us, excluded.written_us), "
-        + ", ".join(f'"{name}" = excluded."{name}"' for name in names),
-        rows,
-    )
-
-
-def _cell(connection: sqlite3.Connection, number: int, row_key: bytes, family: str, qualifier: str) -> bytes | None:
-    row = connection.execute(
-        "SELECT value FROM cells WHERE table_number = ? AND row_key = ? AND family = ? AND qualifier = ?",
-        (number, row_key, family, qualifier),
-    ).fetchone()
-    return None if row is None else bytes(row[0])
-
-
-def _put_cells(
-    connection: sqlite3.Connection, number: int, cells: Iterable[tuple[bytes, str, str, int, bytes]]
-) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO cells (table_number, row_key, family, qualifier, timestamp_us, value) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        ((number, *cell) for cell in cells),
-    )
-
-
-def _node_cells(row: tuple[int, int, *tuple[bytes | None, ...]], names: Sequence[str]) -> Iterator[Cell]:
-    l2_id, written_us, *values = row
-    key = node_key(l2_id % (1 << 64))
-    for name, value in zip(names, values, strict=True):
-        if value is not None:
-            yield Cell(key, FAMILY, name, written_us, value)

@@ -1,4 +1,4 @@
-"""How ids stand, and waiting: `python -m tests.bench.bench_states [--data DIR] [--rounds N]`.
+"""How ids stand, and waiting: `python -m tests.bench.bench_states [--data DIR] [--rounds N] [--record]`.
 
 On Google's emulators, over HTTP, in turns within one run: the status of ids beside their look-up; look-ups while 50
 requests wait in the same function; and on a made brain, look-ups of nodes in chunks that nobody has asked for, which
@@ -22,6 +22,7 @@ import requests
 
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.stack import LocalStack, ServedGraph
+from infra.measurements.record import Table, measuring, record_option
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE as MADE_GRAPH
 from infra.standin.world.parameters import WorldParameters
@@ -55,12 +56,9 @@ def ask(session: requests.Session, stack: LocalStack, graph: str, kind: str, ids
     return response
 
 
-def told(goal: str, *, is_met: bool) -> None:
-    """Prints whether a goal is met."""
-    print(f"         goal: {goal}: {'met' if is_met else 'missed'}", flush=True)
-
-
-def status_beside_look_up(session: requests.Session, stack: LocalStack, ids: UInt64Array, rounds: int) -> None:
+def status_beside_look_up(
+    kept: Table, session: requests.Session, stack: LocalStack, ids: UInt64Array, rounds: int
+) -> None:
     """Times both for the same ids, all with rows and some without."""
 
     def way(kind: str) -> Callable[[UInt64Array], int]:
@@ -70,9 +68,9 @@ def status_beside_look_up(session: requests.Session, stack: LocalStack, ids: UIn
     for title, some in (("all cached", ids), (f"{N_MISSING} missing", missing)):
         ways = [way("attributes?update_cache=false"), way("status")]
         look_up_ms, status_ms = np.median(measure(ways, some, rounds), axis=0)
-        ratio = status_ms / look_up_ms
-        print(f"{len(some):,} ids, {title}: look-up {look_up_ms:.0f} ms, status {status_ms:.0f} ms, ratio {ratio:.2f}")
-        told(f"at most {GOAL_STATUS_RATIO:g} x", is_met=ratio <= GOAL_STATUS_RATIO)
+        what = f"status of {len(some):,} ids, {title}"
+        goal = f"at most {GOAL_STATUS_RATIO:g}"
+        kept.add(what=what, value=status_ms / look_up_ms, unit="of the time of their look-up", goal=goal)
 
 
 @contextmanager
@@ -101,7 +99,9 @@ def waiting_requests(stack: LocalStack, ids: UInt64Array) -> Iterator[None]:
         store.close()
 
 
-def look_ups_beside_waiting(session: requests.Session, stack: LocalStack, ids: UInt64Array, rounds: int) -> None:
+def look_ups_beside_waiting(
+    kept: Table, session: requests.Session, stack: LocalStack, ids: UInt64Array, rounds: int
+) -> None:
     """Times look-ups alone and while others wait, in turns."""
     some = ids[:N_BESIDE]
     ways = [lambda part: len(ask(session, stack, GRAPH, "attributes", part).content)]
@@ -112,15 +112,15 @@ def look_ups_beside_waiting(session: requests.Session, stack: LocalStack, ids: U
         waited = ids[first : first + N_WAITING * N_NEW] + np.uint64(2 * NEVER_GIVEN)
         with waiting_requests(stack, waited):
             beside += measure(ways, some, 20).ravel().tolist()
-    ratio = float(np.median(beside) / np.median(alone))
-    print(
-        f"look-ups of {N_BESIDE:,} ids: alone {np.median(alone):.1f} ms, beside {N_WAITING} requests that wait for "
-        f"{N_NEW} ids each {np.median(beside):.1f} ms, ratio {ratio:.2f}"
+    kept.add(
+        what=f"look-up of {N_BESIDE:,} ids while {N_WAITING} requests wait for {N_NEW} ids each",
+        value=float(np.median(beside) / np.median(alone)),
+        unit="of the time alone",
+        goal=f"at most {GOAL_BESIDE_RATIO:g}",
     )
-    told(f"at most {GOAL_BESIDE_RATIO:g} x", is_met=ratio <= GOAL_BESIDE_RATIO)
 
 
-def wait_for_new(stack: LocalStack, world: Path) -> None:
+def wait_for_new(kept: Table, stack: LocalStack, world: Path) -> None:
     """Times look-ups that wait for nodes that have no row yet."""
     start_ingest(stack.ingest_url, MADE_GRAPH, test=True)
     wait_until(lambda: status(stack.ingest_url, MADE_GRAPH)["finished"], "the test ingest, which makes the table")
@@ -143,12 +143,14 @@ def wait_for_new(stack: LocalStack, world: Path) -> None:
             if len(times_s) > N_TIMES + 3:
                 break
     warm_s = times_s[3:]  # the first ones load what the processes need
-    p50, p95 = np.percentile(warm_s, [50, 95])
-    print(
-        f"{len(warm_s)} look-ups that wait for {N_NEW} new ids in {N_CHUNKS} chunks: p50 {p50:.2f} s, p95 {p95:.2f} s, "
-        f"longest {max(warm_s):.2f} s; the first, cold, {times_s[0]:.2f} s"
-    )
-    told(f"p95 under {GOAL_P95_S:g} s", is_met=p95 < GOAL_P95_S)
+    p50_s, p95_s = np.percentile(warm_s, [50, 95]).tolist()
+    what = f"a look-up that waits for {N_NEW} new ids in {N_CHUNKS} chunks"
+    for title, value_s, goal in (
+        ("p50", p50_s, ""),
+        ("p95", p95_s, f"less than {GOAL_P95_S:g} s"),
+        ("the first, cold", times_s[0], ""),
+    ):
+        kept.add(what=f"{what}: {title}", value=value_s, unit="s", goal=goal)
 
 
 def main() -> None:
@@ -157,8 +159,9 @@ def main() -> None:
     default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
     parser.add_argument("--rounds", type=int, default=5)
+    record_option(parser)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, measuring("states", record=options.record) as kept:
         state = take_free_ports(Path(folder) / "real")
         with (
             LocalStack(state, graph=served_graph(options.data), workers=1, backing=EmulatorBacking()) as stack,
@@ -166,13 +169,13 @@ def main() -> None:
             requests.Session() as session,
         ):
             ids = np.sort(fill_table(options.data / CACHE_DUMP, N_IDS))
-            status_beside_look_up(session, stack, ids, options.rounds)
-            look_ups_beside_waiting(session, stack, ids, options.rounds)
+            status_beside_look_up(kept, session, stack, ids, options.rounds)
+            look_ups_beside_waiting(kept, session, stack, ids, options.rounds)
         world = Path(folder) / "world"
         build(world, WorldParameters())
         graph, state = ServedGraph(MADE_GRAPH, ("--world", str(world))), take_free_ports(Path(folder) / "made")
         with LocalStack(state, graph=graph, backing=EmulatorBacking()) as stack:
-            wait_for_new(stack, world)
+            wait_for_new(kept, stack, world)
 
 
 if __name__ == "__main__":

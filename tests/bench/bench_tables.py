@@ -1,8 +1,9 @@
-"""How long a DataFrame of nodes takes: `python -m tests.bench.bench_tables [--ids N] [--emulators] [--rounds N]`.
+"""How long a DataFrame of nodes takes: `python -m tests.bench.bench_tables [--emulators] [--rounds N] [--record]`.
 
 CAVEclient's `get_l2data_table` against tables in Arrow and CSV, from the same look-up function, all attributes, on the
-embedded stack or on Google's Bigtable emulator. The table has PCGL2Cache's recorded rows, and copies of them under ids
-of other segments of the same chunks. In a column of its own stands what passes until the answer is there.
+embedded stack, and on Google's Bigtable emulator if it is asked for. The table has PCGL2Cache's recorded rows, and
+copies of them under ids of other segments of the same chunks. In a column of its own stands what passes until the
+answer is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -26,6 +28,7 @@ from caveclient.l2cache import L2CacheClient
 from infra.local.backing import embedded
 from infra.local.emulator_backing import EmulatorBacking
 from infra.local.stack import LocalStack
+from infra.measurements.record import Table, measuring, record_option
 from shared.attributes import ATTRIBUTES
 from shared.features.result import Features
 from shared.store.protocol import TableMeta
@@ -36,6 +39,7 @@ from tests.support.data.real_stack import GRAPH, TABLE, served_graph
 from tests.support.data.recorded_rows import recorded_rows
 
 GOAL = 4.0
+EMBEDDED, EMULATORS = "SQLite", "Bigtable emulator"
 ENCODINGS = {"Arrow": "identity", "Arrow, lz4": "lz4", "Arrow, zstd": "zstd", "CSV, gzip": "gzip"}
 
 
@@ -84,8 +88,8 @@ def table(url: str, ids: UInt64Array, form: str, encoding: str) -> tuple[float, 
     return answered_s, pa.ipc.open_stream(response.content).read_pandas()
 
 
-def report(url: str, ids: UInt64Array, rounds: int) -> None:
-    """Measures all ways in turns and prints the fastest of each."""
+def report(kept: Table, stack: str, url: str, ids: UInt64Array, rounds: int) -> None:
+    """Measures all ways in turns; the fastest of each becomes a row."""
     ways: dict[str, Callable[[], tuple[float, pd.DataFrame]]] = {
         "get_l2data_table": lambda: caveclient_table(url, ids),
         **{
@@ -102,12 +106,26 @@ def report(url: str, ids: UInt64Array, rounds: int) -> None:
             if len(frame) != len(ids):
                 raise AssertionError(f"{name}: {len(frame)} rows of {len(ids)} ids")
     theirs = times["get_l2data_table"][:, 1].min()
-    print(f"{len(ids):,} ids{'':14}{'answer':>8}{'DataFrame':>11}{'faster':>9}   seconds, the fastest of {rounds}")
     for name, measured in times.items():
         answered_s, whole_s = measured.min(axis=0)
-        print(f"{name:24}{answered_s:8.2f}{whole_s:11.2f}{theirs / whole_s:8.1f}x", flush=True)
+        kept.add(stack=stack, way=name, answer_s=answered_s, frame_s=whole_s, faster=theirs / whole_s)
     ratio = theirs / min(times[name][:, 1].min() for name in ENCODINGS if name.startswith("Arrow"))
     print(f"goal: Arrow at least {GOAL:g} times as fast: {'met' if ratio >= GOAL else 'missed'}")
+
+
+def measure_on(kept: Table, stack_name: str, options: argparse.Namespace) -> None:
+    """Fills a stack's table and measures all ways."""
+    dump, on_emulators = options.data / CACHE_DUMP, stack_name == EMULATORS
+    backing = EmulatorBacking() if on_emulators else embedded
+    with tempfile.TemporaryDirectory() as place:
+        state = Path(place)
+        with LocalStack(state, graph=served_graph(options.data), workers=1, backing=backing) as stack:
+            if on_emulators:
+                with patch.dict(os.environ, stack.services.environment):
+                    ids = fill_table(dump, options.ids)
+            else:
+                ids = fill_file(dump, state / "cache.db", options.ids)
+            report(kept, stack_name, stack.lookup_url, np.sort(ids), options.rounds)
 
 
 def main() -> None:
@@ -116,20 +134,13 @@ def main() -> None:
     default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
     parser.add_argument("--ids", type=int, default=100_000)
-    parser.add_argument("--emulators", action="store_true", help="the Bigtable emulator in place of SQLite")
+    parser.add_argument("--emulators", action="store_true", help="on the Bigtable emulator too")
     parser.add_argument("--rounds", type=int, default=2)
+    record_option(parser)
     options = parser.parse_args()
-    dump = options.data / CACHE_DUMP
-    backing = EmulatorBacking() if options.emulators else embedded
-    with tempfile.TemporaryDirectory() as place:
-        state = Path(place)
-        with LocalStack(state, graph=served_graph(options.data), workers=1, backing=backing) as stack:
-            if options.emulators:
-                os.environ.update(stack.services.environment)
-                ids = fill_table(dump, options.ids)
-            else:
-                ids = fill_file(dump, state / "cache.db", options.ids)
-            report(stack.lookup_url, np.sort(ids), options.rounds)
+    with measuring("tables", record=options.record) as kept:
+        for stack_name in (EMBEDDED, EMULATORS) if options.emulators else (EMBEDDED,):
+            measure_on(kept, stack_name, options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Totals of whole neurons on the emulators: `python -m tests.bench.bench_totals [--roots N]`.
+"""Totals of whole neurons on the emulators: `python -m tests.bench.bench_totals [--roots N] [--record]`.
 
 Neurons with the sizes of real ones (median 18, mean 155, largest 3,146 L2 nodes) lie in the stand-in graph server, and
 the rows of their nodes in Google's Bigtable emulator. Asked are 100 that nobody has asked for, and 1,000 that are
@@ -19,6 +19,7 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from infra.local.emulators import bigtable_emulator
+from infra.measurements.record import measuring, record_option
 from infra.standin.graph.app import create_app as create_graph
 from infra.standin.graph.chunked_graph import ChunkedGraph
 from infra.standin.graph.table import Cell
@@ -125,7 +126,9 @@ def main() -> int:
     """Measures, prints, and fails if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--roots", type=int, default=1_000)
-    nodes = neurons(parser.parse_args().roots)
+    record_option(parser)
+    options = parser.parse_args()
+    nodes = neurons(options.roots)
     roots, sizes = list(nodes), [len(ids) for ids in nodes.values()]
     print(
         f"{len(roots)} neurons: median {np.median(sizes):.0f}, mean {np.mean(sizes):.0f}, largest {max(sizes)} L2 nodes"
@@ -145,8 +148,10 @@ def main() -> int:
         ask(client, roots)
         remembered_s = min(ask(client, roots)[0] for _ in range(3))
         clients.close()
-    print(f"100 new: {new_s:.2f} s (goal {GOAL_NEW_S})")
-    print(f"{len(roots)} remembered: {remembered_s:.2f} s (goal {GOAL_REMEMBERED_S})")
+    with measuring("totals", record=options.record) as kept:
+        kept.add(what="100 neurons that nobody has asked for", seconds=new_s, goal=f"at most {GOAL_NEW_S:g} s")
+        remembered = f"{len(roots):,} neurons that are remembered"
+        kept.add(what=remembered, seconds=remembered_s, goal=f"at most {GOAL_REMEMBERED_S:g} s")
     return int(new_s > GOAL_NEW_S or remembered_s > GOAL_REMEMBERED_S)
 
 

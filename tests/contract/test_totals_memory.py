@@ -90,7 +90,7 @@ def test_where_the_family_may_not_be_made_that_is_tried_once(
         tries.append(arguments)
         raise PermissionDenied("no bigtable.tables.create")
 
-    monkeypatch.setattr("shared.store.bigtable_totals.create_table", refuse)
+    monkeypatch.setattr("shared.store.bigtable_family.create_table", refuse)
     memory = open_totals(f"bigtable://{PROJECT}/fresh-{uuid.uuid4().hex[:12]}")
     for _ in range(3):
         with pytest.raises(StorageUnavailableError):

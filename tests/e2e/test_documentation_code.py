@@ -106,8 +106,16 @@ def test_the_table_recipe_has_every_node_in_three_programs(reader: Reader) -> No
     assert reader.run([OPENING, recipe, alike, whole]).endswith("True\nTrue 0\n")
 
 
+def test_the_table_of_neurons_has_the_same_volume_in_three_programs(reader: Reader) -> None:
+    volume, recipe = (next(code for code in RECIPES if mark in code) for mark in ("sizes_nm3 = [", "neurons = "))
+    by_duckdb = "neurons_with_duckdb.select('size_nm3').fetchall()[0][0]"
+    found = f"{{neurons['size_nm3'][0], neurons_with_pandas['size_nm3'][0], {by_duckdb}}}"
+    printed = reader.run([OPENING, volume, recipe, f"print({found} == {{sum(sizes_nm3)}}, len(neurons))"])
+    assert printed.endswith("True 1\n")
+
+
 def test_every_recipe_is_run() -> None:
-    marks = ("sizes_nm3 = [", "total = ", "pcg_skel", "VIEWER", "params=", "open_stream")
+    marks = ("sizes_nm3 = [", "total = ", "pcg_skel", "VIEWER", "params=", "with_polars = ", "neurons = ")
     assert len(RECIPES) == len(marks)
     assert all(any(mark in code for mark in marks) for code in RECIPES)
 
@@ -119,7 +127,8 @@ def test_the_readmes_code_runs(reader: Reader) -> None:
     opening = ["from caveclient import CAVEclient", leaves]
     alike = "print(with_pandas['size_nm3'].sum(), with_polars['size_nm3'].sum(), table['size_nm3'].sum())"
     same_length = "print(len(with_duckdb) == len(table) > 0)"
-    whole = [local(totals, reader), "print(total['size_nm3'] == table['size_nm3'].sum())"]
+    is_alike = "print(total['size_nm3'] == neurons['size_nm3'][0] == table['size_nm3'].sum())"
+    whole = [local(totals, reader), is_alike]
     printed = reader.run([*opening, local(alone, reader), local(tables, reader), alike, same_length, *whole])
     sums, same, volume, is_sum = printed.splitlines()
     assert volume.endswith("µm³, 0 L2 nodes missing")

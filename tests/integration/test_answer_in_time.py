@@ -132,3 +132,25 @@ def test_a_bigtable_that_hangs_ends_with_the_deadline(monkeypatch: pytest.Monkey
         with soon(), within(ANSWER_S), pytest.raises(StorageUnavailableError):
             store.read_states(TABLE, np.arange(1, ids + 1, dtype=np.uint64))
         clients.close()
+
+
+def test_ten_thousand_ids_are_answered_in_time_in_each_form_while_all_of_bigtable_hangs(
+    world: World, graph: SlowGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.free.set()
+    first = MISSING[0]
+    body = np.arange(first, first + 10_000, dtype="<u8").tobytes()
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        monkeypatch.setenv("BIGTABLE_EMULATOR_HOST", f"127.0.0.1:{silent.getsockname()[1]}")
+        changes = {"L2CACHE_STORE": "bigtable://project/instance", "L2CACHE_ANSWER_S": str(ANSWER_S)}
+        client = world.client(monkeypatch, **changes)
+        ask(client)  # loads libraries
+        for path in (
+            ATTRIBUTES_PATH,
+            f"{ATTRIBUTES_PATH}?format=arrow",
+            ATTRIBUTES_PATH.replace("attributes", "status"),
+        ):
+            with soon():
+                answer = client.post(path, data=body, headers={"Content-Type": "application/octet-stream"})
+            assert answer.status_code == 503
+            assert "Retry-After" in answer.headers

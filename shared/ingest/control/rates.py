@@ -39,9 +39,9 @@ ROWS_READ_PER_BIGTABLE_NODE_AND_S = 100_000
 """Of a scan, which reads rows that lie together."""
 
 AUDIT_CORE_S_PER_CHUNK = 0.002
-AUDIT_CORE_S_PER_ROW = 0.00001
-"""0.36 s for 128 chunks of 1.05 megavoxels of a real graph with 12,174 rows, 2026-11-25, one core: a graph server asked
-for each chunk, rows in SQLite. The ingest of the same chunks took 3.0 s."""
+AUDIT_CORE_S_PER_ROW = 0.000005
+"""`python -m tests.bench.bench_audit`, 2026-11-26, rows in SQLite: 0.32 s of a core for 128 chunks of a real graph with
+12,174 rows, its server asked for each chunk; 4.1 s for 8,000 chunks with 999,000 rows of a graph in memory."""
 
 STORAGE_CHUNK_VOXELS = 64**3
 ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-22; a test run of this dataset makes them its own"

@@ -21,6 +21,7 @@ from shared.ingest.control.service import IngestService
 from shared.ingest.leaf.service import LeafService
 from shared.lookup.http import create_app as create_lookup_app
 from shared.lookup.misses import MissPublisher
+from shared.lookup.pending import PendingStates
 from shared.lookup.service import LookupService
 from tests.soak.fuzz.neighbours import Authentication, Neighbours, Switch
 
@@ -69,9 +70,20 @@ class Functions:
             self._modules[name]._answer._app = lambda app=app: app
 
     def _lookup_app(self, neighbours: Neighbours) -> flask.Flask:
-        misses = MissPublisher(neighbours.bus, self.settings.miss_pause_s, self.settings.message_bytes)  # type: ignore[arg-type]
+        misses = MissPublisher(
+            neighbours.bus,
+            self.settings.miss_pause_s,
+            self.settings.message_bytes,
+            pending=PendingStates(neighbours.store),
+        )  # type: ignore[arg-type]
         service = LookupService(neighbours.store, neighbours.graphs, misses)  # type: ignore[arg-type]
-        return create_lookup_app(lambda: service, neighbours.datasets, self._authorize, self.settings)
+        return create_lookup_app(
+            lambda: service,
+            neighbours.datasets,
+            self._authorize,
+            self.settings,
+            memory=lambda: neighbours.totals,  # type: ignore[arg-type, return-value]
+        )
 
     def _compute_app(self, neighbours: Neighbours) -> flask.Flask:
         leaves = LeafService(

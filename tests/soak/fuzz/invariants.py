@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.csv
+import pyarrow.ipc
+
+from shared.web.answers import ARROW_TYPE
 from tests.soak.fuzz.case import Case
 
 RETRY_LATER = (429, 503)
 TELLTALES = (b"Traceback (most recent", b"/tests/soak/", b"/shared/", b"/site-packages/", b"werkzeug", b"sqlite3.")
 _NO_BODY = (204, 304)
+_TABLES = (ARROW_TYPE, "text/csv")
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ def _complaint_about_body(case: Case, answer: Answer) -> Complaint | None:
     if method in (b"HEAD", b"OPTIONS") or answer.status in _NO_BODY or (not answer.body and answer.status < 300):
         return None
     kind = answer.headers.get("Content-Type", "")
+    if answer.status == 200 and kind.partition(";")[0] in _TABLES:
+        return _complaint_about_table(kind, answer)
     if answer.status < 300 and kind.startswith("text/plain"):
         return None
     try:
@@ -89,6 +97,19 @@ def _complaint_about_body(case: Case, answer: Answer) -> Complaint | None:
     if not isinstance(document.get("message"), str) or not document["message"]:
         return Complaint(f"{answer.status} without a message", str(document)[:300])
     return None
+
+
+def _complaint_about_table(kind: str, answer: Answer) -> Complaint | None:
+    """What is wrong with a table: it cannot be read, or is packed although its buffers may be."""
+    packed = answer.headers.get("Content-Encoding") == "gzip"
+    try:
+        if kind == ARROW_TYPE:
+            pyarrow.ipc.open_stream(answer.body).read_all().validate(full=True)
+        else:
+            pyarrow.csv.read_csv(io.BytesIO(gzip.decompress(answer.body) if packed else answer.body))
+    except (pyarrow.ArrowException, OSError, EOFError) as error:
+        return Complaint(f"a table of {kind} that cannot be read", str(error)[:300])
+    return Complaint("a stream of Arrow that is gzipped") if packed and kind == ARROW_TYPE else None
 
 
 def place_of(error: BaseException) -> str:

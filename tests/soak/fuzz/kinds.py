@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
-from tests.soak.fuzz import ingest_requests, lookup_requests, messages, tasks
+from tests.soak.fuzz import ingest_requests, lookup_requests, messages, option_requests, tasks
 from tests.soak.fuzz.case import Case
 
 Maker: TypeAlias = Callable[[Random], Case]
@@ -30,6 +30,10 @@ def requests(recorded: Path | None) -> Mapping[str, Maker]:
         "framework-paths": lookup_requests.framework_paths,
         "lookup-away": lookup_requests.away,
         "lookup-permissions": lookup_requests.permissions,
+        "lookup-totals": option_requests.totals,
+        "lookup-states": option_requests.states,
+        "lookup-waits": option_requests.waits,
+        "lookup-forms": option_requests.forms,
         "ingest-operations": ingest_requests.operations,
         "ingest-moments": ingest_requests.moments,
         "ingest-boxes": ingest_requests.boxes,
@@ -68,4 +72,4 @@ def messages_and_tasks(recorded: Path | None, canary: Path) -> Mapping[str, Make
 
 def good_cases() -> list[Case]:
     """Cases that succeed in a new world, in this order."""
-    return [*lookup_requests.good(), *messages.good(), *tasks.good(), *ingest_requests.good()]
+    return [*lookup_requests.good(), *option_requests.good(), *messages.good(), *tasks.good(), *ingest_requests.good()]

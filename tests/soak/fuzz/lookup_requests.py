@@ -24,7 +24,8 @@ _METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNEC
 _NEIGHBOURS = ("store", "graph", "bus")
 
 
-def _fields(chance: Random) -> dict[str, bytes]:
+def id_fields(chance: Random) -> dict[str, bytes]:
+    """Of a good body: JSON by name."""
     ids = chance.choices(_KNOWN + _ODD, k=chance.randrange(1, 12))
     fields = {"l2_ids": json.dumps(ids if chance.random() < 0.7 else list(map(str, ids))).encode()}
     if chance.random() < 0.2:
@@ -32,7 +33,8 @@ def _fields(chance: Random) -> dict[str, bytes]:
     return fields
 
 
-def _authorized(*headers: tuple[str, str | bytes]) -> list[tuple[str, str | bytes]]:
+def authorized(*headers: tuple[str, str | bytes]) -> list[tuple[str, str | bytes]]:
+    """Headers with a token before them."""
     return [("Authorization", f"Bearer {TOKEN}"), *headers]
 
 
@@ -42,11 +44,11 @@ def _case(kind: str, raw: bytes, away: Sequence[str] = (), **fields: object) -> 
 
 def bodies(chance: Random) -> Case:
     """JSON of every shape."""
-    fields = _fields(chance)
+    fields = id_fields(chance)
     body = altered(chance, fields) if chance.random() < 0.6 else json_value(chance)
     if chance.random() < 0.4:
         body = mutated(chance, body)
-    return _case("bodies", http("POST", PATH, body, _authorized()))
+    return _case("bodies", http("POST", PATH, body, authorized()))
 
 
 def raw_ids(chance: Random) -> Case:
@@ -54,7 +56,7 @@ def raw_ids(chance: Random) -> Case:
     ids = b"".join(i.to_bytes(8, "little") for i in chance.choices(_KNOWN + _ODD, k=chance.randrange(20)))
     body = ids if chance.random() < 0.5 else mutated(chance, ids)
     kind = chance.choice(["application/octet-stream", "application/OCTET-stream ; x=1", "application/octet-stream,a"])
-    return _case("raw ids", http("POST", PATH, body, _authorized(("Content-Type", kind))))
+    return _case("raw ids", http("POST", PATH, body, authorized(("Content-Type", kind))))
 
 
 def many_ids(chance: Random) -> Case:
@@ -65,7 +67,7 @@ def many_ids(chance: Random) -> Case:
     first = node_id(2, (0, 0, 0), 1)
     body = b"".join((first + i % 65_000).to_bytes(8, "little") for i in range(count))
     return _case(
-        "many ids", http("POST", PATH, body, _authorized(("Content-Type", "application/octet-stream"))), ("bus",)
+        "many ids", http("POST", PATH, body, authorized(("Content-Type", "application/octet-stream"))), ("bus",)
     )
 
 
@@ -79,12 +81,12 @@ def queries(chance: Random) -> Case:
         written = quote(value) if chance.random() < 0.7 else value.decode("latin-1").translate({13: None, 10: None})
         parts.append(f"{chance.choice(names)}{chance.choice(['=', '=', '', '==', '%'])}{written}")
     query = chance.choice(["&", "&", ";", "&&", "?"]).join(parts).replace(" ", "%20").replace("\0", "%00")
-    return _case("queries", http("POST", f"{PATH}?{query}", json_object_of(chance), _authorized()))
+    return _case("queries", http("POST", f"{PATH}?{query}", json_object_of(chance), authorized()))
 
 
 def json_object_of(chance: Random) -> bytes:
     """A good body."""
-    return b'{"l2_ids": ' + _fields(chance)["l2_ids"] + b"}"
+    return b'{"l2_ids": ' + id_fields(chance)["l2_ids"] + b"}"
 
 
 def headers(chance: Random) -> Case:
@@ -112,7 +114,7 @@ def headers(chance: Random) -> Case:
         *(text for text in TEXTS if "\r" not in text and "\0" not in text and "\ud800" not in text),
     )
     chosen = [(chance.choice(names), chance.choice(values)[:7000]) for _ in range(chance.randrange(1, 5))]
-    base = _authorized() if chance.random() < 0.8 else []
+    base = authorized() if chance.random() < 0.8 else []
     method = "OPTIONS" if chance.random() < 0.1 else "POST"
     body = json_object_of(chance)
     return _case("headers", http(method, PATH, body, [*base, *chosen]))
@@ -126,7 +128,7 @@ def encodings(chance: Random) -> Case:
     name = chance.choice(
         ["gzip", "gzip", "gzip", "x-gzip", " GZip", "deflate", "br", "gzip, gzip", "identity", "", "ü"]
     )
-    return _case("encodings", http("POST", PATH, body, _authorized(("Content-Encoding", name))))
+    return _case("encodings", http("POST", PATH, body, authorized(("Content-Encoding", name))))
 
 
 def framing(chance: Random) -> Case:
@@ -134,11 +136,11 @@ def framing(chance: Random) -> Case:
     body = json_object_of(chance)
     length = chance.choice([str(len(body) + chance.choice([1, 1000, 10**9])), "0", str(max(0, len(body) - 3))])
     if chance.random() < 0.3:
-        return _case("framing", http("POST", PATH, body, _authorized(("Content-Length", length))))
+        return _case("framing", http("POST", PATH, body, authorized(("Content-Length", length))))
     framed = chunked(body, chance.choice([1, 7, 1000]))
     if chance.random() < 0.8:
         framed = mutated(chance, framed, chance.choice([1, 2]))
-    return _case("framing", http("POST", PATH, headers=_authorized(("Transfer-Encoding", "chunked")), framed=framed))
+    return _case("framing", http("POST", PATH, headers=authorized(("Transfer-Encoding", "chunked")), framed=framed))
 
 
 def paths(chance: Random) -> Case:
@@ -156,7 +158,7 @@ def paths(chance: Random) -> Case:
     if chance.random() < 0.2:
         target = mutated(chance, target.encode("utf-8"), 1).decode("latin-1").translate({13: None, 10: None, 32: None})
         target = target.replace("%0a", "")
-    return _case("paths", http(chance.choice(_METHODS), target, json_object_of(chance), _authorized()))
+    return _case("paths", http(chance.choice(_METHODS), target, json_object_of(chance), authorized()))
 
 
 def framework_paths(chance: Random) -> Case:
@@ -170,7 +172,7 @@ def framework_paths(chance: Random) -> Case:
 
 def away(chance: Random) -> Case:
     """Good requests while a neighbour is away."""
-    raw = http("POST", PATH, json_object_of(chance), _authorized())
+    raw = http("POST", PATH, json_object_of(chance), authorized())
     return _case("away", raw, chance.sample(_NEIGHBOURS, chance.randrange(1, 4)))
 
 
@@ -208,7 +210,7 @@ def permissions(chance: Random) -> Case:
 
 def good() -> list[Case]:
     """A look-up that succeeds."""
-    return [_case("good", http("POST", PATH, json_object_of(Random(0)), _authorized()))]
+    return [_case("good", http("POST", PATH, json_object_of(Random(0)), authorized()))]
 
 
 def recorded(folder: Path) -> Callable[[Random], Case]:
@@ -220,7 +222,7 @@ def recorded(folder: Path) -> Callable[[Random], Case]:
         body = request["body"] or {"text": ""}
         data = base64.b64decode(body["base64"]) if "base64" in body else body["text"].encode()
         own = [(name, value) for name, value in request["headers"].items() if name != "Content-Length"]
-        raw = http(request["method"], request["path"].replace("rig_graph", GRAPH_ID), data, _authorized(*own))
+        raw = http(request["method"], request["path"].replace("rig_graph", GRAPH_ID), data, authorized(*own))
         head, _, rest = raw.partition(b"\r\n\r\n")
         rest = mutated(chance, rest)
         head = head.replace(b"Content-Length: %d" % len(data), b"Content-Length: %d" % len(rest))

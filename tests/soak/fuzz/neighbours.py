@@ -11,6 +11,7 @@ import requests
 from shared.compute.service import ComputeService
 from shared.config.datasets import Dataset
 from shared.errors import GraphUnavailableError, L2CacheError, StorageUnavailableError, VolumeUnavailableError
+from shared.store.open import open_totals
 from shared.tasks.open import open_queue
 from tests.soak.fuzz.case import PERMITTED
 from tests.support.graph.small import SmallCache
@@ -122,6 +123,7 @@ class Neighbours:
         self.datasets = small.datasets
         self.inner_store = small.store
         self.store = Switched(small.store, "store", switch)
+        self.totals = Switched(open_totals(f"sqlite://{folder.resolve()}/cache.db"), "store", switch)
         self.bus = Switched(ListedPublisher(), "bus", switch)
         self.inner_queue = open_queue(f"sqlite://{folder.resolve()}/queue.db")
         self.queue = Switched(self.inner_queue, "queue", switch)

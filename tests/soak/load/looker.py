@@ -16,6 +16,8 @@ from tests.soak.site import Site
 PAUSE_S = (0.02, 0.4)
 MOST_IDS = 200
 BATCH_IDS = 20_000
+STATES_SHARE = 0.2
+WAITS_S = (0.0, 0.0, 0.0, 0.5)
 
 
 class Looker(threading.Thread):
@@ -36,12 +38,26 @@ class Looker(threading.Thread):
         while not self._stopping.wait(self._chance.uniform(*PAUSE_S)):
             edited = [l2_id for edit in self._site.edits[-20:] for l2_id in _ids(edit)]
             known = self._chance.choice([self._site.world.initial_ids, edited or self._site.world.initial_ids])
-            self.look_up(self._chance.choices(known, k=self._chance.randrange(1, MOST_IDS)))
+            l2_ids = self._chance.choices(known, k=self._chance.randrange(1, MOST_IDS))
+            if self._chance.random() < STATES_SHARE:
+                self.ask_for_states(l2_ids)
+            else:
+                self.look_up(l2_ids, self._chance.choice(WAITS_S))
 
-    def look_up(self, l2_ids: Sequence[int]) -> set[int]:
-        """Asks for ids; those that have a row."""
+    def ask_for_states(self, l2_ids: Sequence[int]) -> None:
+        """Asks how ids stand: each of them must be told of once."""
+        answer = ask(self._site, "POST", self._url("status?all=true"), json={"l2_ids": list(l2_ids)})
+        if not answer.ok:
+            return
+        counts, listed = answer.document["counts"], answer.document["ids"]
+        told = [int(one["id"] if isinstance(one, dict) else one) for ids in listed.values() for one in ids]
+        if sorted(told) != sorted(set(l2_ids)) or counts != {state: len(ids) for state, ids in listed.items()}:
+            self._site.complain(f"the states of {sorted(set(l2_ids))} are {answer.document}")
+
+    def look_up(self, l2_ids: Sequence[int], wait_s: float = 0.0) -> set[int]:
+        """Asks for ids, and waits for them so long; those that have a row."""
         self.asked.update(l2_ids)
-        url = f"{self._site.stack.lookup_url}/l2cache/api/v1/table/{TABLE}/attributes"
+        url = self._url(f"attributes?wait={wait_s:g}" if wait_s else "attributes")
         answer = ask(self._site, "POST", url, json={"l2_ids": list(l2_ids)})
         if not answer.ok:
             return set()
@@ -55,6 +71,9 @@ class Looker(threading.Thread):
         wanted = sorted(l2_ids)
         parts = [wanted[start : start + BATCH_IDS] for start in range(0, len(wanted), BATCH_IDS)]
         return set(wanted) - {l2_id for part in parts for l2_id in self.look_up(part)}
+
+    def _url(self, what: str) -> str:
+        return f"{self._site.stack.lookup_url}/l2cache/api/v1/table/{TABLE}/{what}"
 
     def _check(self, l2_id: int, row: dict[str, Any]) -> None:
         right = self._site.world.right_rows.get(l2_id)

@@ -15,7 +15,8 @@ from shared.config.datasets import Dataset, Datasets
 from shared.errors import L2CacheError
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import compose_ids, slices_of_chunks, supervoxel_chunks, supervoxel_chunks_of_nodes
-from shared.graph.protocol import L2Mapping
+from shared.graph.protocol import L2Mapping, RootNodes
+from shared.graph.roots import judged_roots
 from shared.store.open import open_store
 from shared.store.protocol import CacheStore, TableMeta
 from shared.types import Triple, UInt64Array
@@ -35,6 +36,7 @@ GEOMETRY = GraphGeometry.from_info(
     }
 )
 SUPERVOXELS_PER_CHUNK = 12
+_SEGMENTS = (1 << 32) - 1
 
 
 def node_id(layer: int, coordinate: Triple, segment: int) -> int:
@@ -127,6 +129,14 @@ class SmallGraph:
             self.asked.extend(ids.tolist())
         members = {l2_id: self.members.get(l2_id, []) for l2_id in l2_ids.tolist()}
         return {l2_id: np.unique(np.array(m, dtype=np.uint64)) for l2_id, m in members.items()}
+
+    def l2_ids_of_roots(self, root_ids: UInt64Array) -> RootNodes:
+        """As `Graph.l2_ids_of_roots`: a root has the nodes of its segment number, in all chunks."""
+        nodes = {
+            root: np.array(sorted(l2_id for l2_id in self.members if not (l2_id ^ root) & _SEGMENTS), dtype=np.uint64)
+            for root in root_ids.tolist()
+        }
+        return judged_roots(nodes, {}, GEOMETRY.layout)
 
     def l2_ids_at(self, chunks: Sequence[Triple], _timestamp: datetime | None) -> list[UInt64Array]:
         """As `Graph.l2_ids_at`."""

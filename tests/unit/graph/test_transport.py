@@ -61,6 +61,16 @@ def test_without_a_token_none_is_sent_even_if_netrc_has_one(
     assert "Authorization" not in rig.flaky.requests[0].headers
 
 
+def test_a_proxy_that_the_environment_names_is_asked_every_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", rig.url.rpartition("/")[0])
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    transport = GraphTransport(None, 5.0, 1)
+    for _ in range(2):
+        transport.get("http://graph.invalid/table", bytes)
+    assert len(rig.flaky.requests) == 2
+
+
 def test_small_bodies_go_plain_and_large_ones_packed(rig: Rig) -> None:
     assert rig.transport.post(rig.url, bytes, b"small", "text/plain") == b"small"
     assert "Content-Encoding" not in rig.flaky.requests[0].headers

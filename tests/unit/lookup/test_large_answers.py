@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 from werkzeug.test import TestResponse
 
+from shared.attributes import Attribute
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
+from shared.lookup.found import Found, IdState
 from shared.lookup.http import create_app
 from shared.lookup.query import Query
 from shared.lookup.service import Lookup
+from shared.store.protocol import CachedCells
+from shared.types import UInt64Array
 from shared.web.answers import MOST_ANSWER_BYTES
+from tests.support.lookup_rows import GEOMETRY
 from tests.support.lookup_setup import ATTRIBUTES_PATH, World, all_found, json_of
 
 ROW_BYTES = (300, 500)
@@ -33,15 +38,23 @@ class FakeService:
         rows = self._n_bytes if self._n_bytes is not None else sum(ROW_BYTES[i % 2] for i in range(ids))
         return Lookup(bytes(rows), all_found(query.l2_ids))
 
+    def find(
+        self, dataset: object, l2_ids: UInt64Array, attributes: tuple[Attribute, ...], *_: object, **__: object
+    ) -> Found:
+        """No node has a row."""
+        cells = CachedCells(l2_ids[:0], {attribute.name: [] for attribute in attributes})
+        return Found(l2_ids, np.full(len(l2_ids), IdState.MISSING, np.uint8), cells, {}, GEOMETRY)
 
-def ask(folder: Path, service: FakeService, ids: int, **headers: str) -> TestResponse:
-    settings = Settings.from_environment(World(folder, "http://127.0.0.1:1").environment)
+
+def ask(folder: Path, service: FakeService, ids: int, query: str = "", **headers: str) -> TestResponse:
+    environment = {**World(folder, "http://127.0.0.1:1").environment, "L2CACHE_MAX_IDS": "300000"}
+    settings = Settings.from_environment(environment)
     datasets = Datasets.from_file(settings.datasets_file)
     source: Any = lambda: service  # noqa: E731
     app = create_app(source, datasets, lambda _: None, settings)
     body = np.arange(ids, dtype="<u8").tobytes()
     kind = {"Content-Type": "application/octet-stream"}
-    return app.test_client().post(ATTRIBUTES_PATH, data=body, headers={**kind, **headers})
+    return app.test_client().post(ATTRIBUTES_PATH + query, data=body, headers={**kind, **headers})
 
 
 def test_an_answer_at_the_limit_is_sent(tmp_path: Path) -> None:
@@ -78,3 +91,17 @@ def test_a_client_without_gzip_is_told_of_it(tmp_path: Path, encoding: str) -> N
     refused = ask(tmp_path, FakeService(MOST_ANSWER_BYTES * 2), 1000, **{"Accept-Encoding": encoding})
     assert refused.status_code == 413
     assert "at most 450 ids at a time, accept gzip" in json_of(refused)["message"]
+
+
+def test_a_stream_of_arrow_that_is_too_large_fits_compressed_or_in_parts(tmp_path: Path) -> None:
+    service, many = FakeService(), 250_000
+    refused = ask(tmp_path, service, many, "?format=arrow", **{"Accept-Encoding": "gzip"})
+    assert refused.status_code == 413
+    document = json_of(refused)
+    fitting = document["max_ids"]
+    assert f"ask for at most {fitting} ids at a time, accept zstd (Accept-Encoding: zstd)" in document["message"]
+    assert many // 2 < fitting < many
+    assert ask(tmp_path, service, fitting, "?format=arrow").status_code == 200
+    packed = ask(tmp_path, service, many, "?format=arrow", **{"Accept-Encoding": "zstd"})
+    assert packed.status_code == 200
+    assert len(packed.data) * 10 < MOST_ANSWER_BYTES

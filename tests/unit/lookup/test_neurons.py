@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import flask
 import numpy as np
+import pandas as pd
+import polars
+import pyarrow as pa
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -26,7 +31,9 @@ from shared.messages.messages import MissMessage, decode
 from shared.store.sqlite_totals import SQLiteTotals
 from shared.store.table_format import Cell
 from shared.types import UInt64Array
+from shared.web.openapi import JSON
 from tests.support.lookup_setup import DATASET, TABLE, World, json_of
+from tests.support.openapi import Description
 
 GEOMETRY = GraphGeometry(
     IdLayout(8, ((1, 8), (2, 8), (3, 4))), (64,) * 3, (0,) * 3, (128,) * 3, (8.0, 8.0, 40.0), 0, ""
@@ -202,6 +209,7 @@ def test_no_more_than_a_thousand_roots_and_no_more_nodes_than_fit(rig: Rig) -> N
     refused = post(small, SMALL, ROOT, LACKING)
     assert refused.status_code == 413
     assert "ask for 2 roots at a time" in json_of(refused)["message"]
+    assert json_of(refused)["max_ids"] == 2
     assert set(totals(small, *sorted([SMALL, ROOT, LACKING])[:2])) == {ROOT, SMALL}
     tiny = rig.client(L2CACHE_MAX_TOTAL_NODES="2")
     assert "ask for parts of it by bounds" in json_of(post(tiny, LACKING))["message"]
@@ -267,3 +275,67 @@ def test_what_is_missing_is_waited_for_and_told_in_headers(rig: Rig) -> None:
 def test_names_that_mean_nothing_are_told(rig: Rig) -> None:
     response = post(rig.client(), SMALL, query="?foo=1", box=[])
     assert response.headers["X-L2Cache-Ignored"] == "foo, box"
+
+
+class TestTables:
+    ARROW = "application/vnd.apache.arrow.stream"
+
+    def test_a_table_is_answered_to_who_asks_for_it_in_the_query_or_by_accept(self, rig: Rig) -> None:
+        client = rig.client()
+        plain = totals(client, ROOT, LACKING, UNKNOWN, query="?update_cache=false&int64_as_str=true")
+        for query, accept in (("&format=arrow", "*/*"), ("", self.ARROW), ("&format=arrow", "text/csv")):
+            asked = {"node_ids": [ROOT, LACKING, UNKNOWN]}
+            answer = client.post(f"{PATH}?update_cache=false{query}", json=asked, headers={"Accept": accept})
+            assert answer.headers["Content-Type"] == self.ARROW
+            assert "Accept" in answer.headers["Vary"]
+            assert answer.headers["X-L2Cache-Missing"] == "2"
+            table = polars.read_ipc_stream(answer.data)
+            assert table["root_id"].to_list() == [ROOT, LACKING, UNKNOWN]
+            assert table["n_missing"].to_list() == [0, 2, None]
+            assert table["error"].to_list() == [None, None, "unknown"]
+            assert [None if size is None else str(size) for size in table["size_nm3"]] == [
+                total["size_nm3"] for total in plain.values()
+            ]
+        assert rig.published == []
+
+    def test_pandas_polars_and_duckdb_read_it_in_one_line_each(self, rig: Rig) -> None:
+        stream = post(rig.client(), ROOT, UNKNOWN, query="?format=arrow").data
+        sizes = [21 * VOXEL_NM3, None]
+        by_pandas = pa.ipc.open_stream(stream).read_pandas()
+        assert [None if pd.isna(size) else int(size) for size in by_pandas["size_nm3"]] == sizes
+        assert polars.read_ipc_stream(stream)["size_nm3"].to_list() == sizes
+        by_duckdb = duckdb.from_arrow(pa.ipc.open_stream(stream).read_all())
+        assert by_duckdb.select("size_nm3").fetchall() == [(size,) for size in sizes]
+
+    def test_csv_is_gzipped_and_a_stream_is_not(self, rig: Rig) -> None:
+        client = rig.client()
+        packed = {"Accept-Encoding": "gzip, zstd"}
+        csv, arrow = (
+            client.post(f"{PATH}?format={form}", json={"node_ids": [SMALL]}, headers=packed)
+            for form in ("csv", "arrow")
+        )
+        assert csv.headers["Content-Encoding"] == "gzip"
+        assert (
+            gzip.decompress(csv.data).decode().splitlines()[1].startswith(f"{SMALL},1,1,0,0,true,{5 * VOXEL_NM3},15,5,")
+        )
+        assert "Content-Encoding" not in arrow.headers
+        assert polars.read_ipc_stream(arrow.data)["complete"].to_list() == [True]
+
+    def test_another_form_is_refused(self, rig: Rig) -> None:
+        refused = post(rig.client(), SMALL, query="?format=parquet")
+        assert refused.status_code == 400
+        assert "it is one of json, arrow, csv" in json_of(refused)["message"]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?int64_as_str=1", "?format=arrow", "?format=csv&wait=0.1", "?wait=x", "?format=xml"]
+)
+@pytest.mark.parametrize("prefer", ["", "wait=1"])
+def test_answers_are_as_they_are_described(rig: Rig, query: str, prefer: str) -> None:
+    client = rig.client(L2CACHE_IDS_PER_MINUTE="20")
+    description = Description(json_of(client.get("/openapi.json")))
+    for roots, status in (([ROOT, SMALL, UNKNOWN, 77], 200), ([*range(1001)], 413), ([LACKING, *range(16)], 429)):
+        answer = client.post(PATH + query, json={"node_ids": roots}, headers={"Prefer": prefer})
+        assert answer.status_code == (400 if "=x" in query else status)
+        assert description.faults("POST", PATH + query, answer.status_code, answer.headers, answer.data) == []
+    assert description.request_faults("POST", f"{PATH}?wait=1&format=csv", JSON, b'{"node_ids": [1]}') == []

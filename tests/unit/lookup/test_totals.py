@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from shared.attributes import ATTRIBUTES, VOXELLESS_SIZE
@@ -13,6 +16,8 @@ from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import IdLayout
 from shared.lookup.answer import encode_answer
 from shared.lookup.found import Found, judge
+from shared.lookup.table.encoding import encode_arrow, encode_csv
+from shared.lookup.table.roots import root_columns
 from shared.lookup.totals import SUMMED, TOTAL, BoundsNm, NodeRows, sum_up
 from shared.lookup.totals_answer import Totals, encode_totals, from_remembered, remembered_form
 from shared.store.protocol import CachedCells
@@ -239,3 +244,72 @@ def test_errors_stand_among_the_totals_in_the_order_of_roots() -> None:
     assert {name for name, value in written["10"].items() if value is not None} == {"error"}
     assert written["10"].keys() == written["5"].keys()
     assert answered(totals, int64_as_str=True)[5]["rep_l2_id"] == str(l2_id)
+
+
+def flatly(root: int, total: dict[str, Any]) -> dict[str, Any]:
+    """A total as a line of a table."""
+    bounds, rep = (np.array(total[name] or [np.nan] * n).ravel() for name, n in (("bounds_nm", 6), ("rep_coord_nm", 3)))
+    line = {
+        "root_id": root,
+        **{name: value for name, value in total.items() if name not in ("bounds_nm", "rep_coord_nm")},
+    }
+    ends = [f"bounds_nm_{axis}_{end}" for end in ("min", "max") for axis in "xyz"]
+    numbers = zip([*ends, *(f"rep_coord_nm_{axis}" for axis in "xyz")], [*bounds, *rep], strict=True)
+    return line | {name: None if np.isnan(number) else number for name, number in numbers}
+
+
+def table_of(totals: Totals) -> pa.Table:
+    table = pa.ipc.open_stream(encode_arrow(root_columns(totals))).read_all()
+    table.validate(full=True)
+    return table
+
+
+def some_of_each_kind() -> Totals:
+    whole, large = node(1, 0, 0, 1), node(0, 1, 0, 9)
+    rows = {whole: row(5), large: row(LARGEST_CELL, LARGEST_CELL, 65535, (63, 0, 1)), node(0, 0, 0, 2): EMPTY_ROW}
+    nodes = {5: [whole, large], 7: [node(0, 0, 0, 2), node(0, 0, 0, 3)], (1 << 63) + 1: [whole]}
+    some = totals_of(nodes, rows)
+    return Totals(some.root_ids, some.totals, {6: 'the graph, "it", does not know this node', 2: "no"}, GEOMETRY)
+
+
+def test_a_table_of_totals_has_the_values_of_the_json() -> None:
+    totals = some_of_each_kind()
+    lines = [flatly(root, total) for root, total in answered(totals).items()]
+    table = table_of(totals)
+    assert table.to_pylist() == [{name: line[name] for name in table.column_names} for line in lines]
+    read = pd.read_csv(io.BytesIO(encode_csv(root_columns(totals))), dtype_backend="pyarrow").to_dict("records")
+    assert [{name: None if pd.isna(v) else v for name, v in line.items()} for line in read] == table.to_pylist()
+
+
+@pytest.mark.parametrize("totals", [some_of_each_kind(), totals_of({}, {})])
+def test_types_and_units_of_a_table_do_not_depend_on_its_rows(totals: Totals) -> None:
+    schema = table_of(totals).schema
+    types = {name: str(schema.field(name).type) for name in schema.names}
+    assert {types[name] for name in ("root_id", "size_nm3", "area_nm2", "rep_l2_id")} == {"uint64"}
+    assert {types[name] for name in ("n_l2", "n_cached", "n_empty", "n_missing")} == {"uint32"}
+    assert [types[name] for name in ("complete", "max_dt_nm", "bounds_nm_y_max", "rep_coord_nm_z", "error")] == [
+        "bool", "uint16", "double", "double", "string",
+    ]  # fmt: skip
+    assert [field.name for field in schema if not field.nullable] == ["root_id"]
+    units = json.loads(schema.metadata[b"units"])
+    assert set(units.values()) == {"nm3", "nm2", "nm"}
+    assert {name for name in schema.names if "nm" in name} == units.keys()
+
+
+def test_a_volume_that_no_column_has_room_for_is_left_out_of_a_table_and_said_to_be() -> None:
+    sizes = {node(0, 0, 0, 1): 1, node(0, 0, 0, 2): 1 << 28, node(0, 0, 0, 3): (1 << 28) - 1}
+    coarse = GraphGeometry(**{**GEOMETRY.__dict__, "resolution_nm": (4096.0, 4096.0, 4096.0)})
+    rows = {l2_id: row(voxels) for l2_id, voxels in sizes.items()}
+    table = table_of(totals_of({n: [l2_id] for n, l2_id in enumerate(sizes)}, rows, geometry=coarse))
+    assert table["size_nm3"].to_pylist() == [4096**3, None, (1 << 64) - 4096**3]
+    first, said, last = table["error"].to_pylist()
+    assert (first, last) == (None, None)
+    assert said == "size_nm3 does not fit into 64 bits: it is in the JSON answer"
+    assert table["area_nm2"].to_pylist() == [7, 7, 7]
+
+
+def test_a_table_has_doubles_where_the_json_has() -> None:
+    fine = GraphGeometry(**{**GEOMETRY.__dict__, "resolution_nm": (0.5, 1.0, 1.0)})
+    l2_id = node(0, 0, 0, 1)
+    assert table_of(totals_of({3: [l2_id]}, {l2_id: row(3)}, geometry=fine))["size_nm3"].to_pylist() == [1.5]
+    assert str(table_of(totals_of({}, {}, geometry=fine)).schema.field("size_nm3").type) == "double"

@@ -70,6 +70,7 @@ export class View {
   private readonly centre = new Vector3();
   private nodes: Nodes | null = null;
   private isDrawing = false;
+  /** Whether the reader, or the address, has placed the camera; else it shows all that has arrived. */
   private isPlaced = false;
   /** How many pictures were drawn, and how long the last took. */
   drawn = 0;
@@ -113,6 +114,7 @@ export class View {
     this.camera.up.set(0, -1, 0);
     this.camera.position.set(0, 0, -10);
     this.controls = new OrbitControls(this.camera, canvas);
+    this.controls.addEventListener("start", () => (this.isPlaced = true));
     this.controls.addEventListener("change", () => {
       this.draw();
       this.moved();
@@ -122,7 +124,7 @@ export class View {
     this.fitCanvas();
   }
 
-  /** Shows nodes; the camera stays where it is, unless there was nothing to look at before. */
+  /** Shows nodes; the camera stays where the reader has placed it. */
   show(nodes: Nodes, tints: Float32Array): void {
     const isOther = nodes !== this.nodes;
     this.nodes = nodes;
@@ -218,7 +220,6 @@ export class View {
     this.camera.near = distance / 500;
     this.camera.far = distance * 50 + size.length();
     this.camera.updateProjectionMatrix();
-    this.isPlaced = true;
     this.controls.update();
     this.draw();
   }
@@ -288,6 +289,7 @@ export class View {
       const move = moves[event.key];
       if (!move || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
+      this.isPlaced = event.key !== "0";
       move();
       this.controls.update();
       this.draw();

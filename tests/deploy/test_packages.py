@@ -166,6 +166,14 @@ def test_the_packaged_look_up_has_what_tables_need(deployment: Deployment) -> No
     assert pa.ipc.open_stream(answer.content).read_all()["l2_id"].to_pylist() == sorted(deployment.l2_ids)
 
 
+def test_the_packaged_look_up_serves_its_page(deployment: Deployment) -> None:
+    page = requests.get(f"{deployment.urls['lookup']}/", headers={"Accept": "text/html"}, timeout=60)
+    assert page.url == f"{deployment.urls['lookup']}/l2cache/"
+    files = re.findall(r'(?:src|href)="(assets/[^"]+)"', page.text)
+    assert len(files) >= 4
+    assert all(requests.get(page.url + file, timeout=60).ok for file in files)
+
+
 def test_at_its_last_delivery_a_message_that_fails_is_kept_with_its_reason(deployment: Deployment) -> None:
     message = {"attributes": {"table_id": AWAY, "l2_cache_id": AWAY}, "data": "AQAAAAAAAAI=", "messageId": "7"}
     statuses = []

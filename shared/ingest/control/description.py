@@ -29,7 +29,7 @@ from shared.web.openapi import (
     health_routes,
     reference,
 )
-from shared.web.page import ASSETS_PATH, HTML
+from shared.web.page import HTML
 
 _CALLER = ("identity",)
 _FOREIGN = replace(*errors(403), meaning="A browser sent it for a page that is not the function's own.")
@@ -71,7 +71,7 @@ def _routes(operations: Sequence[Operation]) -> tuple[Route, ...]:
         Route("/operations", "GET", "operations", "All operations and their fields.", (listed,), needs=_CALLER),
         *map(_expand_route, RunKind),
         Route("/", "GET", "page", "A page for people.", (_PAGE_SHOWN, _NO_PAGE)),
-        asset_route(ASSETS_PATH.replace("<name>", "{name}")),
+        asset_route(""),
         description_route(OPENAPI_PATH, "openapi"),
         *health_routes(HEALTH_PATHS, {}),
     )

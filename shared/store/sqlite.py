@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,9 @@ from shared.geometry.ids import node_key
 from shared.sqlite.file import SQLiteFile
 from shared.sqlite.schema import columns_of
 from shared.store.protocol import CachedCells, NodeState, TableMeta
+from shared.store.rows import StoredRows, no_rows
 from shared.store.scan import IdRange, ScannedIds, before_size, signed_ranges
+from shared.store.sqlite_scan import RowScan
 from shared.store.states import STATE_DAYS, since_ms
 from shared.store.table_format import (
     FAMILY,
@@ -140,6 +144,32 @@ class SQLiteStore:
             return [row for part in found for row in part]
 
         return ScannedIds.of((l2_id % (1 << 64), bool(empty)) for l2_id, empty in self._file.read(work))
+
+    def scan_rows(self, table_id: str, ranges: Sequence[IdRange]) -> StoredRows:
+        """As `CacheStore.scan_rows`."""
+        if not ranges:
+            return no_rows(self._attributes)
+
+        def work(connection: sqlite3.Connection) -> StoredRows:
+            number, rows = _number(connection, table_id), _rows(connection, table_id)
+            there = columns_of(connection, rows)
+            scan = RowScan(rows, self._attributes, [name for name in there if name not in _BESIDE])
+            found = scan.read(connection, signed_ranges(ranges))
+            return replace(found, others=Counter(found.others) + _count_others(connection, number, ranges))
+
+        return self._file.read(work)
+
+    def write_rows(self, table_id: str, rows: StoredRows) -> None:
+        """As `CacheStore.write_rows`; all rows or none of them."""
+        by_names: dict[tuple[str, ...], list[tuple[int | bytes, ...]]] = {}
+        for l2_id, written_us, cells in rows.rows():
+            by_names.setdefault(tuple(cells), []).append((_signed(l2_id), written_us, *cells.values()))
+
+        def work(connection: sqlite3.Connection) -> None:
+            for names, alike in by_names.items():
+                _put_rows(connection, table_id, names, alike)
+
+        self._file.write(work)
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; all rows or none of them."""
@@ -347,6 +377,19 @@ def _cell(connection: sqlite3.Connection, number: int, row_key: bytes, family: s
         (number, row_key, family, qualifier),
     ).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def _count_others(connection: sqlite3.Connection, number: int, ranges: Sequence[IdRange]) -> Counter[str]:
+    """How many cells beside those of attributes the rows of some ids have, by `family:qualifier`."""
+    counts: Counter[str] = Counter()
+    for first, last in ranges:
+        found = connection.execute(
+            "SELECT family || ':' || qualifier, count(*) FROM cells "
+            "WHERE table_number = ? AND row_key BETWEEN ? AND ? GROUP BY 1",
+            (number, node_key(first), node_key(last)),
+        )
+        counts.update(dict(found))
+    return counts
 
 
 def _put_cells(

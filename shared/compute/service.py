@@ -15,6 +15,7 @@ from shared.attributes import ATTRIBUTES, SIZE, AttributeTable
 from shared.compute.audit import Auditor
 from shared.compute.budget import Budget
 from shared.compute.chunk import FilledChunks, LoadedChunk, MappedChunk, Membership, disjoint_memberships
+from shared.compute.export import Exporter
 from shared.compute.mapping import map_chunk
 from shared.compute.outcome import ChunkOutcome, NodesOutcome
 from shared.compute.states import IdStates
@@ -103,6 +104,11 @@ class ComputeService:
     def auditor(self) -> Auditor:
         """Compares rows with the graph."""
         return Auditor(self)
+
+    @property
+    def exporter(self) -> Exporter:
+        """Makes files of rows, and rows of files."""
+        return Exporter(self)
 
     def compute_nodes(
         self, graph_id: str, l2_ids: UInt64Array, is_edit: bool = False, isolation: NodesIsolation | None = None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.errors import BrokenExportError
 from shared.geometry.ids import l2_id_range
 from shared.store.rows import StoredRows
 from shared.table.column import Column
@@ -163,16 +162,3 @@ def merged(ranges: Sequence[IdRange]) -> list[IdRange]:
         else:
             joined.append((first, last))
     return joined
-
-
-def checked_content(content: bytes | None, name: str, digest: str) -> bytes:
-    """What is in a file of an export.
-
-    Raises:
-      BrokenExportError: if there is none, or it is not the one that the manifest tells of.
-    """
-    if content is None:
-        raise BrokenExportError(f"the file {name} of the export is missing")
-    if sha256(content).hexdigest() != digest:
-        raise BrokenExportError(f"the file {name} of the export is not the one that the manifest tells of")
-    return content

@@ -23,6 +23,7 @@ from shared.config.datasets import Dataset, Datasets
 from shared.errors import DeadlineError, L2CacheError, StorageUnavailableError
 from shared.features.api import supervoxel_features
 from shared.features.result import Features
+from shared.files.open import Folders
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import is_l2
 from shared.graph.protocol import Graph, GraphSource
@@ -86,6 +87,7 @@ class ComputeService:
       now_s: Unix time.
       filled: chunks that are known not to be empty.
       attributes: what is computed.
+      folders: where exports may be.
     """
 
     datasets: Datasets
@@ -99,6 +101,7 @@ class ComputeService:
     now_s: Callable[[], float] = time.time
     filled: FilledChunks = field(default_factory=FilledChunks)
     attributes: AttributeTable = ATTRIBUTES
+    folders: Folders = Folders()  # noqa: RUF009  # it is frozen
 
     @property
     def auditor(self) -> Auditor:

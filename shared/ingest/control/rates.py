@@ -43,6 +43,11 @@ AUDIT_CORE_S_PER_ROW = 0.00001
 """0.36 s for 128 chunks of 1.05 megavoxels of a real graph with 12,174 rows, 2026-11-25, one core: a graph server asked
 for each chunk, rows in SQLite. The ingest of the same chunks took 3.0 s."""
 
+EXPORT_CORE_S_PER_ROW = 0.00002
+EXPORT_BYTES_PER_ROW = 40
+IMPORT_CORE_S_PER_ROW = 0.00007
+"""See docs/performance.md, exports: rows of a real table, from and into Bigtable's emulator."""
+
 STORAGE_CHUNK_VOXELS = 64**3
 ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-22; a test run of this dataset makes them its own"
 

@@ -132,9 +132,9 @@ class PackedRows:
         self, times_us: Mapping[CellKey, int] | None = None, others: Mapping[str, int] | None = None
     ) -> StoredRows:
         """All the rows; see `StoredRows` for the arguments."""
-        groups = self._groups.values()
-        l2_ids = np.fromiter((l2_id for ids, _, _ in groups for l2_id in ids), np.uint64)
-        written_us = np.fromiter((us for _, times, _ in groups for us in times), np.int64)
+        groups, none = self._groups.values(), np.empty(0, np.uint64)
+        l2_ids = np.concatenate([none, *(np.array(ids, np.uint64) for ids, _, _ in groups)])
+        written_us = np.concatenate([none.view(np.int64), *(np.array(times, np.int64) for _, times, _ in groups)])
         order = np.argsort(l2_ids)
         values = {a.name: np.zeros((len(l2_ids), *a.shape), a.dtype) for a in self._attributes}
         lengths = {a.name: np.full(len(l2_ids), ABSENT, np.int64) for a in self._attributes}

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from shared.attributes import Attribute, AttributeTable
 from shared.store.rows import PackedRows, StoredRows
 from shared.store.scan import IdRange
@@ -53,17 +55,22 @@ class RowScan:
         lengths = [_lengths(always, [a.n_bytes for a in always]), _lengths(masked, [a.n_bytes for a in masked])]
         either = f"({lengths[1]} OR {_lengths(masked, [0] * len(masked))})" if masked else "1"
         query = (
-            f"SELECT l2_id, written_us, CASE WHEN {lengths[0]} AND {either} THEN {joined} END "  # noqa: S608
+            f"SELECT l2_id, written_us, CASE WHEN {lengths[0]} AND {either} THEN {joined} ELSE x'' END "  # noqa: S608
             f"FROM {self.rows} WHERE l2_id BETWEEN ? AND ?"
         )
         rows = connection.execute(query, bounds).fetchall()
-        sizes = {sum(lengths): lengths for lengths in (packed.full, packed.without)}
-        for size, alike in sizes.items():
-            chosen = [row for row in rows if row[2] is not None and len(row[2]) == size]
-            if chosen:
-                ids, times_us, cells = zip(*chosen, strict=True)
-                packed.add_alike(alike, map(_unsigned, ids), times_us, cells)
-        return [(l2_id, l2_id) for l2_id, _, cells in rows if cells is None]
+        if not rows:
+            return []
+        ids, times_us, cells = zip(*rows, strict=True)
+        del rows
+        lengths_of_rows = np.fromiter(map(len, cells), np.int64, len(cells))
+        for alike in {packed.full, packed.without}:
+            places = np.flatnonzero(lengths_of_rows == sum(alike)).tolist()
+            if places:
+                chosen = [list(map(column.__getitem__, places)) for column in (ids, times_us, cells)]
+                packed.add_alike(alike, map(_unsigned, chosen[0]) if ids[0] < 0 else chosen[0], *chosen[1:])
+        unusual = [ids[place] for place in np.flatnonzero(lengths_of_rows == 0).tolist()]
+        return [(l2_id, l2_id) for l2_id in unusual]
 
     def _add_cell_by_cell(self, connection: sqlite3.Connection, bounds: IdRange, packed: PackedRows) -> None:
         columns = ", ".join(_quoted(name) if name in self.columns else "NULL" for name in self.attributes.names)

@@ -46,7 +46,7 @@ for each chunk, rows in SQLite. The ingest of the same chunks took 3.0 s."""
 EXPORT_CORE_S_PER_ROW = 0.00002
 EXPORT_BYTES_PER_ROW = 40
 IMPORT_CORE_S_PER_ROW = 0.00007
-"""See docs/performance.md, exports: rows of a real table, from and into Bigtable's emulator."""
+"""Estimates for Bigtable. From SQLite 0.000005 to 0.0000065 s were measured of a row, 2026-11-26, one core."""
 
 STORAGE_CHUNK_VOXELS = 64**3
 ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-22; a test run of this dataset makes them its own"

@@ -117,7 +117,7 @@ def _watch(terminal: Terminal, dataset: str, document: dict[str, Any], output: O
         click.echo(summary.as_json(last))
     elif last["state"] != "running":
         click.echo(f"{last['state']}: {last['rows']} rows, {last['failed_chunks']} failed chunks")
-        if "audit" in last:
+        if any(kind in last for kind in ("audit", "export", "import")):
             click.echo(summary.run_text(last))
         if last["failed_chunks"]:
             click.echo(watch.reasons(last), err=True)

@@ -65,6 +65,11 @@ def run_text(document: Document) -> str:
         lines["left out"] = f"{document['foreign_supervoxels']:,} supervoxels that the graph gives to other chunks"
     if "audit" in document:
         lines |= audit_lines(document["audit"])
+    if "export" in document:
+        lines |= export_lines(document)
+    if "import" in document:
+        found = document["import"]
+        lines["files"] = f"{found['files']:,}, {size(found['bytes'])}, from {document['source']}"
     if document.get("retrying_chunks"):
         lines["retrying"] = retrying(document)
     return _titled(f"{document['dataset']}: {document['state']}", _of_run(document) | lines)
@@ -85,6 +90,32 @@ def audit_lines(audit: Document) -> dict[str, str]:
             f" ({parts})" if parts else ""
         )
     return lines
+
+
+def export_lines(document: Document) -> dict[str, str]:
+    """What an export has written."""
+    found = document["export"]
+    lines = {"files": f"{found['files']:,}, {size(found['bytes'])}, to {document['destination']}"}
+    if document["at_moment"]:
+        lines["missing"] = f"{found['missing']:,} nodes of the moment have no row"
+    if found["other_cells"]:
+        lines["left out"] = ", ".join(f"{count:,} cells {name}" for name, count in found["other_cells"].items())
+    if document.get("manifest"):
+        lines["manifest"] = document["manifest"]
+    return lines
+
+
+def files_plan_text(document: Document) -> str:
+    """What an export or an import would take."""
+    cost = document["cost_usd"]
+    lines = {
+        "rows": f"{document['rows']:,} in {document['leaf_tasks']:,} files of {size(document['files_bytes'])} together",
+        "work": f"{document['core_hours']:,.2f} core hours, "
+        f"{duration(document['wall_hours'] * _S_PER_HOUR)} with {document['concurrency']:,} leaf tasks at a time; "
+        f"{document['table_nodes']:,} Bigtable nodes while it runs",
+        "cost": f"US$ {cost['total']:,.2f} at prices of {cost['prices_of']}",
+    }
+    return _titled(f"Plan of an {document['kind']} of table {document['table']}", _of_run(document) | lines)
 
 
 def audit_plan_text(document: Document) -> str:
@@ -236,4 +267,5 @@ _TEXTS: Mapping[str, Callable[[Document], str]] = {
     "overview": overview_text,
     "map": map_text,
     "pace": pace_text,
+    "files_plan": files_plan_text,
 }

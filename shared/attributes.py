@@ -55,6 +55,17 @@ def _voxel_in_world_nm(values: npt.NDArray[Any], l2_ids: UInt64Array, geometry: 
     return np.asarray(positions * np.array(geometry.resolution_nm))
 
 
+def _nm3_in_voxels(values: npt.NDArray[Any], _l2_ids: UInt64Array, geometry: GraphGeometry) -> npt.NDArray[Any]:
+    """The inverse of `_voxels_in_nm3`."""
+    return np.asarray(np.rint(values / float(np.prod(geometry.resolution_nm))))
+
+
+def _world_nm_in_voxel(values: npt.NDArray[Any], l2_ids: UInt64Array, geometry: GraphGeometry) -> npt.NDArray[Any]:
+    """The inverse of `_voxel_in_world_nm`."""
+    starts = geometry.voxel_positions(l2_ids, np.zeros((len(l2_ids), 3), dtype=np.int64))
+    return np.asarray(np.rint(values / np.array(geometry.resolution_nm)) - starts)
+
+
 @dataclass(frozen=True)
 class Mask:
     """Which nodes have a value of an attribute, or of several.
@@ -82,6 +93,7 @@ class Attribute:
       compute: values [n, *shape] out of what was measured of n nodes; those beyond `dtype` are stored as its largest.
         Of nodes that the mask leaves out they are zeros.
       answer: what clients get of stored values.
+      restore: its inverse: stored values out of what clients get, to be rounded to `dtype`.
       mask: which nodes have a value, if some have none: their cell has 0 bytes.
       entries: what the numbers of one value are called in columns of their own, in C order; without it by their places.
     """
@@ -94,6 +106,7 @@ class Attribute:
     answered: np.dtype[Any]
     compute: Callable[[NodeMeasures], npt.NDArray[Any]]
     answer: Answer = _as_stored
+    restore: Answer = _as_stored
     mask: Mask | None = None
     entries: tuple[str, ...] = ()
 
@@ -210,7 +223,9 @@ _DOUBLE, _UINT64 = np.dtype(np.float64), np.dtype(np.uint64)
 _AXES = ("x", "y", "z")
 _HAS_PCA = Mask("has_pca", lambda nodes: nodes.has_axes)
 
-SIZE = Attribute("size_nm3", "volume", _U4, (), "nm3", _UINT64, lambda nodes: nodes.voxels, _voxels_in_nm3)
+SIZE = Attribute(
+    "size_nm3", "volume", _U4, (), "nm3", _UINT64, lambda nodes: nodes.voxels, _voxels_in_nm3, _nm3_in_voxels
+)
 """Stored as a number of voxels, whatever its name says. Every row has it."""
 
 PCGL2CACHE_ATTRIBUTES = AttributeTable(
@@ -231,7 +246,7 @@ PCGL2CACHE_ATTRIBUTES = AttributeTable(
         Attribute(
             "rep_coord_nm", "a voxel deep inside and near the middle, stored relative to the chunk's first voxel",
             _U2, (3,), "nm", _DOUBLE, lambda nodes: nodes.inner_voxel, _voxel_in_world_nm,
-            entries=_AXES,
+            _world_nm_in_voxel, entries=_AXES,
         ),
         Attribute(
             "chunk_intersect_count", "voxels on the chunk's [low, high] faces across [x, y, z]",

@@ -96,6 +96,14 @@ class RunConflictError(PermanentError):
     """An ingest run cannot be started or changed because of the state of another, or of its own."""
 
 
+class FolderError(PermanentError):
+    """A folder for exports cannot be written or read: it is not there, or permissions are missing."""
+
+
+class BrokenExportError(PermanentError):
+    """Files of an export are missing, damaged or of another form; the message names which."""
+
+
 class RegistrationRefusedError(PermanentError):
     """CAVE's authentication does not take a graph as a table of a dataset; the message names both, and the status."""
 

@@ -23,6 +23,7 @@ from shared.config.datasets import Dataset, Datasets
 from shared.config.settings import Settings
 from shared.documents.json_object import decode_object
 from shared.errors import BadRequestError, PermanentError
+from shared.files.open import Folders
 from shared.geometry.grid import GraphGeometry
 from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
@@ -152,6 +153,7 @@ def create_service(settings: Settings) -> IngestService:
         leaf_chunks=settings.leaf_chunks,
         n_queues=len(addresses_of(settings.queue)),
         register=GraphRegistrar(settings),
+        folders=Folders.below(settings.exports),
     )
 
 

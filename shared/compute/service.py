@@ -15,10 +15,12 @@ from shared.compute.audit import Auditor
 from shared.compute.budget import Budget
 from shared.compute.chunk import FilledChunks, LoadedChunk, disjoint_memberships
 from shared.compute.computer import ChunkComputer, Source
+from shared.compute.export import Exporter
 from shared.compute.outcome import ChunkOutcome, NodesOutcome
 from shared.compute.states import IdStates
 from shared.errors import DeadlineError, L2CacheError, StorageUnavailableError
 from shared.features.result import Features
+from shared.files.open import Folders
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import is_l2
 from shared.once import Once
@@ -64,6 +66,7 @@ class ComputeService(ChunkComputer):
       steps: makes the timer of a chunk's steps.
       now_s: Unix time.
       filled: chunks that are known not to be empty.
+      folders: where exports may be.
     """
 
     budget_s: float = 480.0
@@ -71,11 +74,17 @@ class ComputeService(ChunkComputer):
     steps: Callable[[], StepTimer] = StepTimer
     now_s: Callable[[], float] = time.time
     filled: FilledChunks = field(default_factory=FilledChunks)
+    folders: Folders = Folders()  # noqa: RUF009  # it is frozen
 
     @property
     def auditor(self) -> Auditor:
         """Compares rows with the graph."""
         return Auditor(self)
+
+    @property
+    def exporter(self) -> Exporter:
+        """Makes files of rows, and rows of files."""
+        return Exporter(self)
 
     def compute_nodes(
         self, graph_id: str, l2_ids: UInt64Array, is_edit: bool = False, isolation: NodesIsolation | None = None

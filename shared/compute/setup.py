@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared.compute.service import ComputeService
 from shared.config.datasets import Datasets
 from shared.config.settings import Settings
+from shared.files.open import Folders
 from shared.graph.registry import Graphs
 from shared.store.open import open_store
 from shared.volume.cloudvolume import Volumes
@@ -19,4 +20,5 @@ def open_compute_service(settings: Settings) -> ComputeService:
         volumes=Volumes(),
         threads=settings.threads,
         budget_s=settings.budget_s,
+        folders=Folders.below(settings.exports),
     )

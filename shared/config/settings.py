@@ -225,6 +225,14 @@ class Settings:
             least=0.001,
         ),
     ] = 480.0
+    exports: Annotated[
+        str,
+        Setting(
+            "L2CACHE_EXPORTS",
+            "folders below which exports are written and read, `file:///absolute/folder` or `gs://BUCKET/FOLDER`, with "
+            "spaces between them; without it there are no exports",
+        ),
+    ] = ""
     threads: Annotated[int, Setting("L2CACHE_THREADS", "threads of the feature engine", least=1)] = 1
     log_level: Annotated[
         str,

@@ -16,6 +16,15 @@ class RunKind(StrEnum):
     """Computes all their rows."""
     AUDIT = "audit"
     """Compares the rows with the graph."""
+    EXPORT = "export"
+    """Writes the rows to files."""
+    IMPORT = "import"
+    """Reads them from files."""
+
+    @property
+    def is_by_block(self) -> bool:
+        """Whether a leaf does its block whole or not at all, rather than chunk by chunk: a file holds a block."""
+        return self in (RunKind.EXPORT, RunKind.IMPORT)
 
     @classmethod
     def of_run_id(cls, run_id: str) -> RunKind:

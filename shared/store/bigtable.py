@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +20,10 @@ from shared.google.bigtable.mutations import Entry, cell_is, mutate_rows, replac
 from shared.google.bigtable.reader import RowReader
 from shared.google.bigtable.rows import merge_rows, rows_of
 from shared.once import Once
+from shared.store.bigtable_rows import row_entry, rows_cell_for_cell
 from shared.store.bigtable_states import BigtableStates
 from shared.store.protocol import CachedCells, NodeState, TableMeta
+from shared.store.rows import StoredRows, no_rows
 from shared.store.scan import IdRange, ScannedIds, row_ranges, scanned
 from shared.store.table_format import (
     FAMILIES,
@@ -123,6 +127,20 @@ class BigtableStore:
             return scanned(())
         with storage_errors(table_id):
             return scanned(self._reader.rows(name, row_ranges(ranges), _first_cell(self._attributes), rows_of))
+
+    def scan_rows(self, table_id: str, ranges: Sequence[IdRange]) -> StoredRows:
+        """As `CacheStore.scan_rows`: a stream of all ranges, with the newest cell of each column of all families."""
+        name = self._name(table_id)
+        if not ranges:
+            return no_rows(self._attributes)
+        read = partial(rows_of, with_families=True)
+        with storage_errors(table_id):
+            found = self._reader.rows(name, row_ranges(ranges), _newest_of_all(), read)
+        return rows_cell_for_cell(found, self._attributes)
+
+    def write_rows(self, table_id: str, rows: StoredRows) -> None:
+        """As `CacheStore.write_rows`; each row is written whole or not at all, its cells with their own times."""
+        self._write(table_id, map(row_entry, rows.rows(), repeat(rows.times_us)))
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; each row is written whole or not at all."""
@@ -262,6 +280,13 @@ def _first_cell(known: AttributeTable) -> RowFilter:
 
     any_column = _columns(known.attributes[0], known.attributes[-1])
     return RowFilter(chain=RowFilter.Chain(filters=[any_column, RowFilter(cells_per_row_limit_filter=1)]))
+
+
+def _newest_of_all() -> RowFilter:
+    """Lets the newest cell of each column of all families pass."""
+    from google.cloud.bigtable_v2.types import RowFilter
+
+    return RowFilter(cells_per_column_limit_filter=1)
 
 
 def _newest_marks() -> RowFilter:

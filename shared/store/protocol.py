@@ -11,6 +11,7 @@ from shared.types import UInt64Array
 
 if TYPE_CHECKING:
     from shared.features.result import Features
+    from shared.store.rows import StoredRows
     from shared.store.scan import IdRange, ScannedIds
 
 
@@ -89,6 +90,12 @@ class CacheStore(Protocol):
 
     def scan_ids(self, table_id: str, ranges: Sequence[IdRange]) -> ScannedIds:
         """Which ids of some ranges, which do not overlap, have a row; as in `read_cells`, any attribute makes one."""
+
+    def scan_rows(self, table_id: str, ranges: Sequence[IdRange]) -> StoredRows:
+        """The rows of some ranges, which do not overlap: the newest cell of each attribute, as it is stored."""
+
+    def write_rows(self, table_id: str, rows: StoredRows) -> None:
+        """Writes rows cell for cell, as another table has them. Doing it twice changes nothing."""
 
     def write_features(self, table_id: str, features: Features) -> None:
         """Writes a row per node, a cell for each attribute. When it returns, the rows are durable."""

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,12 @@ from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, AttributeTable, 
 from shared.sqlite.file import SQLiteFile
 from shared.sqlite.schema import columns_of
 from shared.store.protocol import CachedCells, NodeState, TableMeta
+from shared.store.rows import StoredRows, no_rows
 from shared.store.scan import IdRange, ScannedIds, before_size, signed_ranges
 from shared.store.sqlite_rows import (
     ROWS_SCHEMA,
     cell_value,
+    count_others,
     find_number,
     json_ids,
     listed,
@@ -37,6 +41,7 @@ from shared.store.sqlite_rows import (
     signed,
     write_cells,
 )
+from shared.store.sqlite_scan import RowScan
 from shared.store.sqlite_states import STATES_SCHEMA, SQLiteStates
 from shared.store.table_format import (
     FAMILY,
@@ -140,6 +145,32 @@ class SQLiteStore:
 
         found = self._file.read(work)
         return ScannedIds.of(found[:, 0].astype(np.uint64), found[:, 1].astype(np.bool_))
+
+    def scan_rows(self, table_id: str, ranges: Sequence[IdRange]) -> StoredRows:
+        """As `CacheStore.scan_rows`."""
+        if not ranges:
+            return no_rows(self._attributes)
+
+        def work(connection: sqlite3.Connection) -> StoredRows:
+            number, rows = number_of(connection, table_id), rows_table(connection, table_id)
+            there = columns_of(connection, rows)
+            scan = RowScan(rows, self._attributes, [name for name in there if name not in _BESIDE])
+            found = scan.read(connection, signed_ranges(ranges))
+            return replace(found, others=Counter(found.others) + count_others(connection, number, ranges))
+
+        return self._file.read(work)
+
+    def write_rows(self, table_id: str, rows: StoredRows) -> None:
+        """As `CacheStore.write_rows`; all rows or none of them."""
+        by_names: dict[tuple[str, ...], list[tuple[int | bytes, ...]]] = {}
+        for l2_id, written_us, cells in rows.rows():
+            by_names.setdefault(tuple(cells), []).append((signed(l2_id), written_us, *cells.values()))
+
+        def work(connection: sqlite3.Connection) -> None:
+            for names, alike in by_names.items():
+                put_rows(connection, table_id, names, alike)
+
+        self._file.write(work)
 
     def write_features(self, table_id: str, features: Features) -> None:
         """As `CacheStore.write_features`; all rows or none of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from shared.errors import TableNotFoundError
 from shared.geometry.ids import node_key
 from shared.sqlite.schema import columns_of
+from shared.store.scan import IdRange
 from shared.store.table_format import FAMILY, Cell
 from shared.types import UInt64Array
 
@@ -96,6 +98,19 @@ def cell_value(
         (number, row_key, family, qualifier),
     ).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def count_others(connection: sqlite3.Connection, number: int, ranges: Sequence[IdRange]) -> Counter[str]:
+    """How many cells beside those of attributes the rows of some ids have, by `family:qualifier`."""
+    counts: Counter[str] = Counter()
+    for first, last in ranges:
+        found = connection.execute(
+            "SELECT family || ':' || qualifier, count(*) FROM cells "
+            "WHERE table_number = ? AND row_key BETWEEN ? AND ? GROUP BY 1",
+            (number, node_key(first), node_key(last)),
+        )
+        counts.update(dict(found))
+    return counts
 
 
 def write_cells(

@@ -120,6 +120,7 @@ class CacheStoreContract:
         ("read_meta", lambda store, table: store.read_meta(table)),
         ("read_cells", lambda store, table: store.read_cells(table, ids_of(FIRST_L2_ID), ALL)),
         ("scan_ids", lambda store, table: store.scan_ids(table, [(0, FIRST_L2_ID)])),
+        ("scan_rows", lambda store, table: store.scan_rows(table, [(0, FIRST_L2_ID)])),
         ("write_features", lambda store, table: store.write_features(table, random_features(ids_of(FIRST_L2_ID)))),
         ("write_voxelless", lambda store, table: store.write_voxelless(table, ids_of(FIRST_L2_ID))),
         ("write_marks", lambda store, table: store.write_marks(table, {"a": b"1"})),
@@ -252,6 +253,31 @@ class CacheStoreContract:
             expected = [one for one in there if any(first <= one <= last for first, last in ranges)]
             assert (found.l2_ids.dtype, found.l2_ids.tolist()) == (np.uint64, expected)
             assert found.l2_ids[found.empty].tolist() == [one for one in expected if one in voxelless.tolist()]
+
+    def test_rows_are_scanned_cell_for_cell_and_written_elsewhere_as_they_are(
+        self, store: CacheStore, table: str
+    ) -> None:
+        ids = ids_of(*range(FIRST_L2_ID, FIRST_L2_ID + 40))
+        features = random_features(ids)
+        store.write_features(table, features)
+        store.write_voxelless(table, ids_of(FIRST_L2_ID + 50))
+        ranges = [(FIRST_L2_ID + 50, FIRST_L2_ID + 60), (FIRST_L2_ID, FIRST_L2_ID + 29)]
+        found = store.scan_rows(table, ranges)
+        cells = {l2_id: own for l2_id, _, own in found.rows()}
+        assert list(cells) == [*range(FIRST_L2_ID, FIRST_L2_ID + 30), FIRST_L2_ID + 50]
+        expected = dict(feature_cells(features))
+        assert {l2_id: own for l2_id, own in cells.items() if l2_id in expected} == {
+            l2_id: expected[l2_id] for l2_id in cells if l2_id in expected
+        }
+        assert cells[FIRST_L2_ID + 50] == {SIZE.name: VOXELLESS_SIZE}
+        assert len(store.scan_rows(table, [])) == 0
+        other = f"{table[:40]}_copy"
+        store.create_table(other, META)
+        for _ in range(2):
+            store.write_rows(other, found)
+        copied = store.scan_rows(other, ranges)
+        assert list(copied.rows()) == list(found.rows())
+        assert copied.others == found.others == {}
 
     # attributes that were added after the table was made
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from shared.attributes import ATTRIBUTES, AttributeTable
 from shared.errors import TransientError
+from shared.files.open import Folders
 from shared.geometry.grid import Box
 from shared.ingest.control.request import StartRequest
 from shared.ingest.control.service import IngestService
@@ -47,7 +48,8 @@ class Site:
     def __init__(
         self, folder: Path, leaf_chunks: int = 4, budget_s: float = 1000.0, attributes: AttributeTable = ATTRIBUTES
     ) -> None:
-        self.cache = SmallCache(folder, table=False, attributes=attributes)
+        folders = Folders.below(f"file://{folder.resolve()}/exports")
+        self.cache = SmallCache(folder, table=False, attributes=attributes, folders=folders)
         self.folder = folder
         self.clock = Clock()
         address = f"sqlite://{folder.resolve()}/queue.db"
@@ -61,6 +63,7 @@ class Site:
             leaf_chunks=leaf_chunks,
             clock=self.clock,
             attributes=attributes,
+            folders=folders,
         )
         self.leaf = LeafService(
             datasets=self.cache.datasets,

@@ -35,8 +35,16 @@ def set_cells(row_key: bytes, family: str, cells: Mapping[str, bytes], timestamp
       timestamp_us: of the cells, in whole milliseconds; None for the present one.
     """
     entry = _entry_type()(row_key=row_key)
-    _add_cells(entry, family, cells, _now_us() if timestamp_us is None else timestamp_us)
+    add_cells(entry, family, cells, _now_us() if timestamp_us is None else timestamp_us)
     return entry
+
+
+def add_cells(entry: Entry, family: str, cells: Mapping[str, bytes], timestamp_us: int) -> None:
+    """Adds mutations to a row that set cells; see `set_cells`."""
+    for qualifier, value in cells.items():
+        cell = entry.mutations.add().set_cell
+        cell.family_name, cell.column_qualifier, cell.timestamp_micros = family, qualifier.encode(), timestamp_us
+        cell.value = value
 
 
 def replace_cell(row_key: bytes, family: str, qualifier: str, value: bytes | None) -> Entry:
@@ -48,7 +56,7 @@ def replace_cell(row_key: bytes, family: str, qualifier: str, value: bytes | Non
     deletion = entry.mutations.add().delete_from_column
     deletion.family_name, deletion.column_qualifier = family, qualifier.encode()
     if value is not None:
-        _add_cells(entry, family, {qualifier: value}, _now_us())
+        add_cells(entry, family, {qualifier: value}, _now_us())
     return entry
 
 
@@ -172,10 +180,3 @@ def _entry_type() -> Any:
 
 def _now_us() -> int:
     return time.time_ns() // 1_000_000 * 1000
-
-
-def _add_cells(entry: Entry, family: str, cells: Mapping[str, bytes], timestamp_us: int) -> None:
-    for qualifier, value in cells.items():
-        cell = entry.mutations.add().set_cell
-        cell.family_name, cell.column_qualifier, cell.timestamp_micros = family, qualifier.encode(), timestamp_us
-        cell.value = value

@@ -23,21 +23,22 @@ RowCells: TypeAlias = "list[tuple[bytes, int, bytes]]"
 """Qualifier, microseconds since 1970 and value of a row's cells; of several versions the newest comes first."""
 
 
-def rows_of(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, RowCells]]:
+def rows_of(responses: Iterable[ReadRowsResponse], with_families: bool = False) -> Iterator[tuple[bytes, RowCells]]:
     """The rows in a stream, by row key.
 
     A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
     what came of its row before. A chunk names row and column only where they change.
 
     Args:
-      responses: of a request whose filter lets one column family pass.
+      responses: of a request; its filter must let one column family pass only, unless families are asked for.
+      with_families: whether a qualifier is to have its family before it: `family:qualifier`.
 
     Raises:
       StorageUnavailableError: if the stream ends within a row.
     """
     from google.cloud.bigtable_v2.types import ReadRowsResponse
 
-    key, qualifier, timestamp_us = b"", b"", 0
+    key, family, qualifier, timestamp_us = b"", b"", b"", 0
     cells: RowCells = []
     beginning: list[bytes] = []
     for response in responses:
@@ -47,8 +48,10 @@ def rows_of(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, RowC
                 key, cells, beginning = b"", [], []
                 continue
             key = chunk.row_key or key
+            if with_families and chunk.HasField("family_name"):
+                family = f"{chunk.family_name.value}:".encode()
             if chunk.HasField("qualifier"):
-                qualifier = chunk.qualifier.value
+                qualifier = family + chunk.qualifier.value
             if not beginning:
                 timestamp_us = chunk.timestamp_micros
             if chunk.value_size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +11,15 @@ from shared.documents.timestamp import format_utc
 from shared.ingest.audit import COUNTED, DIFFERING_IN, AuditOptions
 from shared.ingest.control.audits import AuditPlan, Coverage
 from shared.ingest.control.chunk_map import SEEN, ChunkMap, Projection
+from shared.ingest.control.exports import others_of
 from shared.ingest.control.failures import FailedPage
+from shared.ingest.control.files_plan import FilesPlan
 from shared.ingest.control.overview import DatasetRuns
 from shared.ingest.control.pace import Pace
 from shared.ingest.control.plan import Plan
 from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.service import UnreadableRun
+from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES, ExportOptions, ImportOptions
 from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunStatus
 from shared.ingest.run import Run
@@ -44,7 +47,7 @@ def status(status: RunStatus) -> dict[str, Any]:
         "foreign_supervoxels": status.foreign_supervoxels,
         "chunks_per_s": round(status.chunks_per_s, 3),
         "time_left_s": None if left_s is None else round(left_s),
-        **(_audit(status) if status.run.kind is RunKind.AUDIT else {}),
+        **_OF_KIND[status.run.kind](status),
     }
 
 
@@ -113,6 +116,27 @@ def audit_plan(plan: AuditPlan) -> dict[str, Any]:
         "core_hours": round(plan.core_hours, 3),
         "wall_hours": round(plan.wall_hours, 3),
         "rows": plan.rows,
+        "cost_usd": {**cost, "total": round(sum(plan.cost_usd.values()), 2), "prices_of": LIST_PRICES.valid},
+    }
+
+
+def files_plan(plan: FilesPlan) -> dict[str, Any]:
+    """What an export or an import will take."""
+    cost = {name: round(value, 2) for name, value in plan.cost_usd.items()}
+    return {
+        **_run(plan.run),
+        "kind": plan.run.kind.value,
+        "total_chunks": plan.run.block.volume,
+        "leaf_tasks": plan.tasks.leaves,
+        "expand_tasks": list(plan.tasks.expand),
+        "chunks_per_leaf_at_most": plan.run.leaf_chunks,
+        "queues": plan.queues,
+        "concurrency": plan.concurrency,
+        "core_hours": round(plan.core_hours, 3),
+        "wall_hours": round(plan.wall_hours, 3),
+        "rows": plan.rows,
+        "files_bytes": plan.n_bytes,
+        "table_nodes": plan.bigtable_nodes,
         "cost_usd": {**cost, "total": round(sum(plan.cost_usd.values()), 2), "prices_of": LIST_PRICES.valid},
     }
 
@@ -191,6 +215,31 @@ def _audit(status: RunStatus) -> dict[str, Any]:
             "differing_rows": list(status.notes[:SHOWN_ROWS]),
         },
     }
+
+
+def _export(status: RunStatus) -> dict[str, Any]:
+    options, counts = ExportOptions.of(status.run), status.counts
+    return {
+        "kind": status.run.kind.value,
+        **options.document(),
+        "export": {
+            **{name: counts.get(name, 0) for name in EXPORT_COUNTS},
+            "other_cells": others_of(counts),
+        },
+    }
+
+
+def _import(status: RunStatus) -> dict[str, Any]:
+    counts = {name: status.counts.get(name, 0) for name in (FILES, BYTES)}
+    return {"kind": status.run.kind.value, "source": ImportOptions.of(status.run).source, "import": counts}
+
+
+_OF_KIND: Mapping[RunKind, Callable[[RunStatus], dict[str, Any]]] = {
+    RunKind.INGEST: lambda _: {},
+    RunKind.AUDIT: _audit,
+    RunKind.EXPORT: _export,
+    RunKind.IMPORT: _import,
+}
 
 
 def _run(run: Run) -> dict[str, Any]:

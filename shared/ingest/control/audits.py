@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from shared.errors import RunConflictError, UnknownRunError
 from shared.geometry.grid import Box
-from shared.geometry.ids import l2_id_range
 from shared.ingest.audit import AuditOptions
-from shared.ingest.blocks import chunk_at, leaf_size, parse_block
+from shared.ingest.blocks import leaf_size, parse_block
+from shared.ingest.control.counting import count_rows
 from shared.ingest.control.fields import Field, Kind, Values
 from shared.ingest.control.plan import DISPATCHES_PER_S, TaskCounts, task_counts
 from shared.ingest.control.prices import LIST_PRICES
@@ -44,9 +42,6 @@ AUDIT_FIELDS = (
 
 BATCH_CHUNKS = 16
 """Chunks whose ids are asked for together: no voxels come with them."""
-
-COUNTED_CHUNKS = 64
-"""In so many chunks rows are counted before an audit that verifies some: it takes a share of all."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ def start_audit(service: IngestService, request: AuditRequest) -> RunStatus:
     geometry = service.geometry(dataset)
     run = _new_run(service, request, dataset, geometry)
     if request.verify:
-        rows = _count_rows(service, run, geometry)
+        rows = count_rows(service, run, geometry)
         run = replace(run, options=AuditOptions(request.repair, request.verify, rows).document())
     return service.begin(run)
 
@@ -202,12 +197,3 @@ def _new_run(service: IngestService, request: AuditRequest, dataset: Dataset, ge
 def _chunk_s(geometry: GraphGeometry) -> float:
     rows = default_rates(prod(geometry.chunk_size_voxels)).rows_per_chunk
     return AUDIT_CORE_S_PER_CHUNK + AUDIT_CORE_S_PER_ROW * rows
-
-
-def _count_rows(service: IngestService, run: Run, geometry: GraphGeometry) -> int:
-    """How many rows the chunks of a run have: exact for few chunks, else by as many at random."""
-    volume = run.block.volume
-    random = np.random.default_rng(int(run.started_s * 1000))
-    numbers = np.sort(random.choice(volume, min(volume, COUNTED_CHUNKS), replace=False))
-    ranges = [l2_id_range(chunk_at(run.block, number), geometry.layout) for number in numbers.tolist()]
-    return round(len(service.store.scan_ids(run.table_id, ranges).l2_ids) * volume / len(numbers))

@@ -11,6 +11,7 @@ from shared.ingest.audit import COUNTED
 from shared.ingest.control.chunk_map import AXES
 from shared.ingest.control.fields import Field, Kind
 from shared.ingest.control.operations import AnswerKind, Operation
+from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES
 from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunState
 from shared.ingest.task import EXPAND_PATH, path_of
@@ -219,6 +220,26 @@ _AUDIT_STATUS = {
         }
     ),
 }
+_EXPORT_STATUS = {
+    **_RUN_STATUS,
+    "kind": {"const": RunKind.EXPORT.value},
+    "destination": _TEXT,
+    "attributes": {**_list(_TEXT), "description": "only these; all if there is none"},
+    "at_moment": {"type": "boolean", "description": "whether only nodes of the moment are exported"},
+    "export": _object(
+        {
+            **dict.fromkeys(EXPORT_COUNTS, _COUNT),
+            "other_cells": {"type": "object", "additionalProperties": _COUNT},
+        }
+    ),
+}
+_MANIFEST = {"manifest": {"type": ["string", "null"], "description": "its address, when the export has ended"}}
+_IMPORT_STATUS = {
+    **_RUN_STATUS,
+    "kind": {"const": RunKind.IMPORT.value},
+    "source": _TEXT,
+    "import": _object({FILES: _COUNT, BYTES: _COUNT}),
+}
 _BLOCK = _object({"start": _CHUNK, "stop": _CHUNK, "chunks": _COUNT, **_AUDITED})
 _PLANNED = {
     **_RUN,
@@ -290,12 +311,19 @@ _OPERATION = _object(
     }
 )
 _SCHEMAS: Mapping[str, Schema] = {
-    "Status": {"anyOf": [reference("IngestStatus"), reference("AuditStatus")]},
+    "Status": {
+        "anyOf": [reference(f"{kind}Status") for kind in ("Ingest", "Audit", "Export", "Import")],
+    },
     "IngestStatus": _object(_RUN_STATUS, _RETRYING),
     "AuditStatus": _object(_AUDIT_STATUS, _RETRYING),
+    "ExportStatus": _object(_EXPORT_STATUS, {**_RETRYING, **_MANIFEST}),
+    "ImportStatus": _object(_IMPORT_STATUS, _RETRYING),
     "Coverage": _object({**_AUDIT_STATUS, "blocks": _list(_BLOCK)}),
     "Plan": _PLAN,
     "AuditPlan": _object({**_PLANNED, "kind": {"const": RunKind.AUDIT.value}}),
+    "FilesPlan": _object(
+        {**_PLANNED, "kind": {"enum": ["export", "import"]}, "files_bytes": _COUNT, "table_nodes": _COUNT}
+    ),
     "UnreadableRun": _UNREADABLE,
     "FailedChunks": _FAILED_PAGE,
     "Runs": _object({"runs": _list(reference("Status")), "unreadable": _list(reference("UnreadableRun"))}),
@@ -320,4 +348,5 @@ _ANSWERS: Mapping[AnswerKind, Schema] = {
     AnswerKind.OVERVIEW: reference("Overview"),
     AnswerKind.MAP: reference("Map"),
     AnswerKind.PACE: reference("Pace"),
+    AnswerKind.FILES_PLAN: reference("FilesPlan"),
 }

@@ -16,11 +16,14 @@ from shared.errors import BadRequestError, UnknownDatasetError
 from shared.ingest.control import answers
 from shared.ingest.control.audits import AUDIT_FIELDS, AuditRequest, coverage, plan_audit, start_audit
 from shared.ingest.control.chunk_map import MOST_CELLS, map_chunks
+from shared.ingest.control.exports import EXPORT_FIELDS, ExportRequest, plan_export, put_manifest, start_export
 from shared.ingest.control.fields import FORMS, Field, Kind, Values, read_fields
+from shared.ingest.control.imports import IMPORT_FIELDS, ImportRequest, plan_import, start_import
 from shared.ingest.control.overview import MOST_RUNS, overview
 from shared.ingest.control.pace import MOST_STEPS, pace_of
 from shared.ingest.control.request import CREATE, DATASET, REQUEST_FIELDS, StartRequest
 from shared.ingest.control.service import IngestService
+from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunStatus
 
 Answer: TypeAlias = dict[str, Any]
@@ -53,6 +56,8 @@ class AnswerKind(StrEnum):
     """A run's chunks, seen along each axis."""
     PACE = "pace"
     """How fast a run was over time."""
+    FILES_PLAN = "files_plan"
+    """What an export or an import will take."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ def _start(service: IngestService, values: Values) -> Answer:
 
 def _status(service: IngestService, values: Values) -> Answer:
     status = service.status(values["dataset"], values["run"])
-    return answers.status(status) | (answers.retrying(status) if values["retrying"] else {})
+    answer = answers.status(status) | (answers.retrying(status) if values["retrying"] else {})
+    return answer | ({"manifest": put_manifest(service, status)} if status.run.kind is RunKind.EXPORT else {})
 
 
 def _failed(service: IngestService, values: Values) -> Answer:
@@ -171,7 +177,31 @@ def _pace(service: IngestService, values: Values) -> Answer:
     return answers.pace(pace_of(run, pieces, state, now_s, values["generation"], values["steps"]))
 
 
+def _export(service: IngestService, values: Values) -> Answer:
+    return answers.status(start_export(service, ExportRequest.from_values(values)))
+
+
+def _plan_export(service: IngestService, values: Values) -> Answer:
+    return answers.files_plan(plan_export(service, ExportRequest.from_values(values), values["concurrency"]))
+
+
+def _import(service: IngestService, values: Values) -> Answer:
+    return answers.status(start_import(service, ImportRequest.from_values(values)))
+
+
+def _plan_import(service: IngestService, values: Values) -> Answer:
+    return answers.files_plan(plan_import(service, ImportRequest.from_values(values), values["concurrency"]))
+
+
 _CONCURRENCY = Field("concurrency", Kind.WHOLE, "Leaf tasks at a time.", default=1000, least=1, most=1_000_000)
+EXPORTED_FIELDS = tuple(
+    replace(field, help="Only rows of nodes that the graph has at it, UTC; all rows if left out.")
+    if field.name == "timestamp"
+    else field
+    for field in REQUEST_FIELDS
+)
+"""What says which rows are exported."""
+
 _RUN = Field("run", Kind.TEXT, "The run's id; the newest ingest if left out.")
 
 OPERATIONS = (
@@ -301,6 +331,36 @@ OPERATIONS = (
         _pace,
         reads_only=True,
         answer=AnswerKind.PACE,
+    ),
+    Operation(
+        "export",
+        "Writes the rows of a table to Parquet files: all of them, or those of the nodes at a moment.",
+        (*EXPORTED_FIELDS, *EXPORT_FIELDS),
+        _export,
+        answer=AnswerKind.STARTED,
+    ),
+    Operation(
+        "plan_export",
+        "What an export would take and cost; nothing is started.",
+        (*EXPORTED_FIELDS, *EXPORT_FIELDS, _CONCURRENCY),
+        _plan_export,
+        reads_only=True,
+        answer=AnswerKind.FILES_PLAN,
+    ),
+    Operation(
+        "import",
+        "Writes the rows of an export into a table, byte for byte.",
+        (DATASET, *IMPORT_FIELDS, CREATE),
+        _import,
+        answer=AnswerKind.STARTED,
+    ),
+    Operation(
+        "plan_import",
+        "What an import would take and cost; nothing is started.",
+        (DATASET, *IMPORT_FIELDS, replace(CREATE, help="As for import; a plan makes no table."), _CONCURRENCY),
+        _plan_import,
+        reads_only=True,
+        answer=AnswerKind.FILES_PLAN,
     ),
 )
 """All operations, in the order in which they are listed."""

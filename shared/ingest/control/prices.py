@@ -18,6 +18,8 @@ class Prices:
       table_gib_month: a GiB of SSD storage in Bigtable for a month.
       table_node_hour: a Bigtable node for an hour.
       million_file_reads: a million reads of files in Cloud Storage (class B operations, standard storage).
+      million_file_writes: a million writes of files there (class A operations).
+      files_gib_month: a GiB of files there for a month.
       log_gib: a GiB of records in Cloud Logging.
       region_gib: a GiB read from Cloud Storage out of another region of the same continent.
       alert_month: a condition of an alert for a month.
@@ -31,6 +33,8 @@ class Prices:
     table_gib_month: float
     table_node_hour: float
     million_file_reads: float
+    million_file_writes: float
+    files_gib_month: float
     log_gib: float
     region_gib: float
     alert_month: float
@@ -45,6 +49,8 @@ LIST_PRICES = Prices(
     table_gib_month=0.17,
     table_node_hour=0.65,
     million_file_reads=0.40,
+    million_file_writes=5.00,
+    files_gib_month=0.020,
     log_gib=0.50,
     region_gib=0.02,
     alert_month=1.50,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from shared.attributes import ATTRIBUTES, AttributeTable, further_names
 from shared.errors import BadRequestError, RunConflictError
+from shared.files.open import Folders
 from shared.ingest.blocks import block_name, children
 from shared.ingest.control.failures import FailedPage, failed_page
 from shared.ingest.control.new_run import new_run, provide_table
@@ -54,6 +55,8 @@ class IngestService:
       n_queues: how many queues the tasks are spread over, for plans.
       register: makes a dataset's graph known to CAVE's authentication, where the dataset asks for it.
       attributes: what the rows of new runs have.
+      folders: where exports may be.
+      rows_per_file: about how many rows a file of an export has at most.
     """
 
     datasets: Datasets
@@ -65,6 +68,8 @@ class IngestService:
     n_queues: int = 1
     register: Callable[[Dataset], None] = lambda _: None
     attributes: AttributeTable = ATTRIBUTES
+    folders: Folders = Folders()  # noqa: RUF009  # it is frozen
+    rows_per_file: int = 500_000
 
     def plan(self, request: StartRequest, concurrency: int) -> Plan:
         """What a start would do, take and cost; nothing is written.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,10 +13,18 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from shared.attributes import further_names
-from shared.errors import BadRequestError, L2CacheError, OutOfMemoryError, StorageUnavailableError, TransientError
+from shared.errors import (
+    BadRequestError,
+    ChunkFaultError,
+    L2CacheError,
+    OutOfMemoryError,
+    StorageUnavailableError,
+    TransientError,
+)
 from shared.ingest.blocks import block_name, chunk_at
 from shared.ingest.kind import RunKind
-from shared.ingest.leaf.kinds import Computer, work_on_chunks
+from shared.ingest.leaf.files import failed_results
+from shared.ingest.leaf.kinds import BLOCK_WORK, Computer, work_on_chunks
 from shared.ingest.leaf.pipeline import ChunkResult
 from shared.ingest.leaf.progress import LeafProgress
 from shared.ingest.ledger import Ledger
@@ -39,6 +48,9 @@ BATCHES_IN_LEAF = 4
 """So many batches at least, that their steps overlap."""
 
 CANCEL_CHECK_INTERVAL_S = 15.0
+DEATHS_BEFORE_GIVING_UP = 5
+"""After so many deliveries without an answer, a block that is done whole has failed."""
+
 
 Compute: TypeAlias = "Callable[[Iterable[Triple]], Iterable[ChunkResult]]"
 
@@ -122,6 +134,8 @@ class LeafService:
             return LeafOutcome()
         pieces = ledger.block_pieces(run, task.block)
         numbers = open_numbers(pieces.all, task.block.volume, run.retry_from)
+        if run.kind.is_by_block and numbers:
+            numbers = list(range(task.block.volume))
         attributes = further_names(self.computer.attributes) if run.kind is RunKind.INGEST else ()
         progress = LeafProgress(ledger, task, numbers, pieces.doing, self.clock, self.elapsed, attributes)
         steps, deliveries = StepTimer(), DeliveryCounts(self.store, run.table_id, task.name)
@@ -148,6 +162,10 @@ class LeafService:
         attempt: int,
         deaths: int,
     ) -> None:
+        if task.run.kind.is_by_block:
+            progress.results.extend(self._work_on_block(task, ledger, steps, deaths) if numbers else ())
+            _raise_if_retryable(progress, attempt)
+            return
         end_s = self.elapsed() + self.budget_s
         chunks = [chunk_at(task.block, number) for number in numbers]
         isolated = self.isolation if deaths >= DEATHS_BEFORE_ISOLATION else None
@@ -161,6 +179,17 @@ class LeafService:
                 progress.add(result)
             self._try_again(singly, progress, end_s)
         _raise_if_retryable(progress, attempt)
+
+    def _work_on_block(self, task: BlockTask, ledger: Ledger, steps: StepTimer, deaths: int) -> list[ChunkResult]:
+        """Does a block whole, whatever time it takes: leaves of such runs are small enough."""
+        if deaths >= DEATHS_BEFORE_GIVING_UP:
+            return failed_results(task, ChunkFaultError(f"{deaths} processes died at the block"))
+        chunks = [chunk_at(task.block, number) for number in range(task.block.volume)]
+        going = self._until_deadline_or_cancelled(chunks, math.inf, task, ledger)
+        try:
+            return BLOCK_WORK[task.run.kind](self.computer, task, going, steps)
+        except L2CacheError as error:
+            return failed_results(task, error)
 
     def _until_deadline_or_cancelled(
         self, chunks: Sequence[Triple], end_s: float, task: BlockTask, ledger: Ledger
@@ -195,7 +224,7 @@ class LeafService:
         """Marks what is done, then hands on what is left: a leaf that dies in between finds the marks next time."""
         left = wanted - len(progress.results)
         pieces = progress.finish()
-        if left:
+        if left and progress.results:
             self.queue.enqueue([replace(task, part=task.block.volume - left).to_task()])
         failed = sum(len(piece.failed) for piece in pieces)
         outcome = LeafOutcome(len(progress.results), failed, sum(piece.rows for piece in pieces), left)

@@ -11,12 +11,10 @@ from shared.attributes import Attribute
 from shared.geometry.grid import GraphGeometry
 from shared.lookup.answer import decode_column
 from shared.lookup.found import STATE_NAMES
-from shared.lookup.table.column import Column, flattened
 from shared.store.protocol import CachedCells
+from shared.table.attribute_columns import attribute_columns, in_table_order
+from shared.table.column import Column
 from shared.types import UInt64Array
-
-_ARRAYS_IN_ORDER = ("rep_coord_nm", "pca", "pca_val", "chunk_intersect_count")
-"""CAVEclient puts single numbers first, and then the numbers of these."""
 
 
 def node_columns(
@@ -43,16 +41,9 @@ def node_columns(
         Column("state", states, meaning="how the id stands", categories=STATE_NAMES),
     ]
     rows = np.searchsorted(l2_ids, cells.l2_ids)
-    for attribute in sorted(attributes, key=_place):
+    for attribute in in_table_order(attributes):
         has_value, stored = decode_column(attribute, cells.columns[attribute.name])
-        answered = attribute.answer(stored, cells.l2_ids[has_value], geometry)
         there = np.zeros(len(l2_ids), dtype=np.bool_)
         there[rows[has_value]] = True
-        columns += flattened(attribute.column_names, answered, there, attribute.unit, attribute.meaning)
+        columns += attribute_columns(attribute, stored, cells.l2_ids[has_value], there, geometry)
     return columns
-
-
-def _place(attribute: Attribute) -> tuple[bool, int, str]:
-    known = attribute.name in _ARRAYS_IN_ORDER
-    number = _ARRAYS_IN_ORDER.index(attribute.name) if known else len(_ARRAYS_IN_ORDER)
-    return bool(attribute.shape), number, attribute.name

@@ -11,10 +11,10 @@ from shared.config.datasets import Dataset
 from shared.lookup.found import Found
 from shared.lookup.query import Query
 from shared.lookup.service import LookupService
-from shared.lookup.table.column import Column
 from shared.lookup.table.encoding import encode_arrow, encode_csv
 from shared.lookup.table.negotiation import Form, buffer_compression
 from shared.lookup.table.nodes import node_columns
+from shared.table.column import Column
 from shared.telemetry.log import StepTimer
 
 

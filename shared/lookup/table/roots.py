@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.lookup.table.column import Column, flattened
 from shared.lookup.totals_answer import FIELDS, LARGEST_UINT64, Totals
+from shared.table.column import Column, flattened
 from shared.types import BoolArray
 
 _COUNTS = ("n_l2", "n_cached", "n_empty")

@@ -21,9 +21,9 @@ from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute
 from shared.geometry.grid import GraphGeometry
 from shared.lookup.answer import encode_answer
 from shared.lookup.found import STATE_NAMES, IdState
-from shared.lookup.table.column import Column, flattened
 from shared.lookup.table.encoding import BufferCompression, encode_arrow, encode_csv
 from shared.lookup.table.nodes import node_columns
+from shared.table.column import Column, flattened
 from tests.support.features.further import BOX, NINE
 from tests.support.lookup_rows import GEOMETRY, LAYOUT, ROW, Row, cells_of, ids_in_chunk, plainly
 

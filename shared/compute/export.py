@@ -1,0 +1,164 @@
+"""Rows of chunks as a file that others can read, and the rows in such a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shared.geometry.ids import l2_id_range
+from shared.store.rows import StoredRows
+from shared.table.column import Column
+from shared.table.parquet import decode_parquet, encode_parquet
+from shared.table.row_columns import row_columns, rows_of_columns
+from shared.telemetry.log import StepTimer
+from shared.types import Triple
+
+if TYPE_CHECKING:
+    from shared.compute.service import ComputeService
+    from shared.store.scan import IdRange
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file of rows.
+
+    Attributes:
+      content: its bytes.
+      rows: how many there are in it.
+      chunks: of how many chunks.
+      missing: nodes of the graph at the moment that was asked for which have no row.
+      as_stored: rows that have their cells beside the columns, since they do not follow from these.
+      others: cells of these rows that are left out, by `family:qualifier`: they are of no attribute.
+    """
+
+    content: bytes = field(repr=False)
+    rows: int
+    chunks: int
+    missing: int
+    as_stored: int
+    others: dict[str, int]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, in hexadecimal digits."""
+        return sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """Makes files of rows, and rows of files.
+
+    Attributes:
+      service: has stores and graphs.
+    """
+
+    service: ComputeService
+
+    def export(
+        self,
+        graph_id: str,
+        chunks: Iterable[Triple],
+        moment: datetime | None,
+        attributes: Sequence[str] | None,
+        batch_chunks: int,
+        steps: StepTimer,
+    ) -> Exported:
+        """The rows of chunks as a Parquet file, sorted by id.
+
+        Args:
+          graph_id: the dataset.
+          chunks: coordinates in the chunk grid, ascending.
+          moment: the rows of nodes that the graph has at that moment; all rows if None.
+          attributes: names of those that are wanted; all if None.
+          batch_chunks: chunks that are read together.
+          steps: the time is added there, as `scan`, `map`, `encode`.
+
+        Raises:
+          L2CacheError: what keeps rows from being read.
+        """
+        waiting, parts, done = iter(chunks), [], 0
+        missing = as_stored = rows = 0
+        others: Counter[str] = Counter()
+        while batch := list(islice(waiting, batch_chunks)):
+            found, absent = self._rows(graph_id, batch, moment, steps)
+            with steps.step("encode"):
+                parts.append(self._columns(graph_id, found, attributes))
+            done, rows, missing = done + len(batch), rows + len(found), missing + absent
+            others.update(found.others)
+            as_stored += sum(len(column.values) for column in parts[-1] if column.name == "cells_as_stored")
+        with steps.step("encode"):
+            content = encode_parquet(parts) if parts else b""
+        return Exported(content, rows, done, missing, as_stored, dict(sorted(others.items())))
+
+    def read(self, graph_id: str, content: bytes, steps: StepTimer) -> Iterator[StoredRows]:
+        """The rows in a file, in parts.
+
+        Args:
+          graph_id: the dataset.
+          content: of the file.
+          steps: the time is added there, as `decode`.
+
+        Raises:
+          BrokenExportError: if it is no such file.
+          L2CacheError: what keeps the graph from being known.
+        """
+        geometry = self.service.graphs.get(self.service.datasets.get(graph_id)).geometry()
+        parts = decode_parquet(content)
+        while True:
+            with steps.step("decode"):
+                columns = next(parts, None)
+                rows = [] if columns is None else rows_of_columns(columns, self.service.attributes, geometry)
+            if columns is None:
+                return
+            yield from rows
+
+    def write(self, graph_id: str, rows: StoredRows, steps: StepTimer) -> None:
+        """Writes rows as they are (the step `write`).
+
+        Raises:
+          L2CacheError: what keeps them from being written.
+        """
+        with steps.step("write"):
+            self.service.store.write_rows(self.service.datasets.get(graph_id).l2cache_id, rows)
+
+    def _rows(
+        self, graph_id: str, chunks: Sequence[Triple], moment: datetime | None, steps: StepTimer
+    ) -> tuple[StoredRows, int]:
+        """The rows of chunks, and how many are missing."""
+        dataset = self.service.datasets.get(graph_id)
+        graph = self.service.graphs.get(dataset)
+        layout = graph.geometry().layout
+        nodes = None
+        if moment is not None:
+            with steps.step("map"):
+                nodes = np.concatenate(graph.l2_ids_at(chunks, moment))
+        with steps.step("scan"):
+            ranges = merged([l2_id_range(chunk, layout) for chunk in chunks])
+            rows = self.service.store.scan_rows(dataset.l2cache_id, ranges)
+        if nodes is None:
+            return rows, 0
+        rows = rows.take(np.isin(rows.l2_ids, nodes))
+        return rows, len(nodes) - len(rows)
+
+    def _columns(self, graph_id: str, rows: StoredRows, attributes: Sequence[str] | None) -> list[Column]:
+        wanted = self.service.attributes.select(attributes)
+        geometry = self.service.graphs.get(self.service.datasets.get(graph_id)).geometry()
+        return row_columns(rows, wanted, geometry, is_whole=len(wanted) == len(self.service.attributes))
+
+
+def merged(ranges: Sequence[IdRange]) -> list[IdRange]:
+    """Ranges of ids, ascending, as few as possible."""
+    joined: list[IdRange] = []
+    for first, last in ranges:
+        if joined and joined[-1][1] + 1 == first:
+            joined[-1] = joined[-1][0], last
+        else:
+            joined.append((first, last))
+    return joined

@@ -1,0 +1,74 @@
+"""A folder of this machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.errors import FolderError, StorageUnavailableError
+
+_UNFINISHED = ".unfinished-"
+_REFUSED = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
+
+
+class LocalFolder:
+    """The `Folder` at a path; made by the first write.
+
+    Args:
+      path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, name: str, content: bytes) -> None:
+        """As `Folder.write`: under another name first, then renamed. When it returns, the file is on the disk."""
+        unfinished = self._path / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        with _errors():
+            self._path.mkdir(parents=True, exist_ok=True)
+            try:
+                with unfinished.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(self._path / name)
+            finally:
+                unfinished.unlink(missing_ok=True)
+            self._flush()
+
+    def read(self, name: str) -> bytes | None:
+        """As `Folder.read`."""
+        with _errors():
+            try:
+                return (self._path / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def names(self) -> list[str]:
+        """As `Folder.names`."""
+        with _errors():
+            if not self._path.exists():
+                return []
+            found = (path.name for path in self._path.iterdir() if path.is_file())
+            return sorted(name for name in found if not name.startswith(_UNFINISHED))
+
+    def _flush(self) -> None:
+        """Puts the names on the disk, too."""
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except _REFUSED as error:
+        raise FolderError(f"the folder cannot be used: {error.strerror}") from error
+    except OSError as error:
+        raise StorageUnavailableError(f"a file cannot be read or written: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Columns of tables for clients, and tables as Arrow and Parquet."""

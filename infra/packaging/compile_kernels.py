@@ -10,19 +10,17 @@ from numba.core.annotations.type_annotations import TypeAnnotation
 
 from shared.features.api import chunk_features, supervoxel_features, supervoxel_runs
 
-RESOLUTIONS_NM = ((16.0, 16.0, 40.0), (8.5, 8.5, 33.3))
-"""A whole and a broken one: distances are integers in the one, floats in the other."""
+RESOLUTION_NM = (16.0, 16.0, 40.0)
 
 
 def compile_all() -> None:
     """Runs the engine on chunks of the forms that functions meet."""
     blocks = np.arange(16**3).reshape(16, 16, 16) // 512
-    for resolution_nm in RESOLUTIONS_NM:
-        for dtype in (np.uint32, np.uint64):
-            chunk_features(np.asfortranarray(blocks, dtype=dtype), resolution_nm)
-        runs = supervoxel_runs(np.asfortranarray(blocks, dtype=np.uint64))
-        supervoxels = runs.labels()
-        supervoxel_features(runs, supervoxels, supervoxels, np.array(resolution_nm))
+    for dtype in (np.uint32, np.uint64):
+        chunk_features(np.asfortranarray(blocks, dtype=dtype), RESOLUTION_NM)
+    runs = supervoxel_runs(np.asfortranarray(blocks, dtype=np.uint64))
+    supervoxels = runs.labels()
+    supervoxel_features(runs, supervoxels, supervoxels, np.array(RESOLUTION_NM))
 
 
 def _say_nothing(_annotation: object) -> str:

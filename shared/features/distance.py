@@ -1,13 +1,15 @@
-"""Kernels of the distance transform: squared distances in whole nm2, one axis after the other.
+"""Kernels of the distance transform: squared distances in nm2, one axis after the other.
 
 The squared distance to the nearest voxel of another label is separable (Felzenszwalb & Huttenlocher 2012, "Distance
 transforms of sampled functions"). Along one axis, with f the result of the axes before:
 
     result[r] = min over r' of  weight * (r - r')^2 + (f[r'] if label[r'] == label[r] else 0)
 
-A voxel of another label counts as f = 0. The minimum needs no stop there: beyond the nearest such voxel every term is
-larger than its own. Terms with weight * k^2 >= the best so far cannot win, which bounds the search.
-Each axis' result is rounded to float32 as the `edt` wheel stores it, so that the whole is identical to it bit by bit.
+Only the nearest voxel of another label on either side can win among those, so that the labels are needed once, for its
+distance. Beyond it terms with f are larger than its own: the search for the others needs no labels.
+
+Float32 throughout: each axis' result is the smallest term, rounded once, which is what the `edt` wheel stores. So the
+whole is identical to it bit by bit, whatever the voxel size.
 """
 
 # mypy: allow-untyped-defs, no-check-untyped-defs
@@ -17,11 +19,29 @@ from __future__ import annotations
 import numpy as np
 
 from shared.features.compiled import part
-from shared.features.lanes import LANES, as_float32, largest, load, lower, plus, store, upper, where_any, where_same
+from shared.features.lanes import (
+    LANES,
+    any_below,
+    any_set,
+    either,
+    everywhere,
+    load,
+    lower,
+    lowest_bit,
+    plus,
+    store,
+    times,
+    times_plus,
+    where_any,
+    where_same,
+)
 
-UNBOUNDED = 2**30  # squared distance of a voxel that has seen no boundary yet
-PATIENCE = 24  # steps of the search before its cost is weighed against the envelope's
-ENVELOPE_COST = 80  # of sixteen columns, per row, in steps of the search
+LONGEST_SEARCH = 256  # steps; also rows of nothing on either side of a tile
+ENVELOPE_COST = 60  # of sixteen columns, per row, in steps of the search
+LONGEST_COLUMN = 4096  # rows whose number squared float32 can hold
+SLACK = np.float32(1 + 2**-20)  # more than rounding can make of two terms
+ONE = np.float32(1)
+NOTHING = np.float32(np.inf)  # squared distance of a voxel that has seen no boundary yet
 
 
 @part
@@ -39,8 +59,8 @@ def write_labels(runs, row, labels, at):
 
 
 @part
-def write_along_x(runs, row, width, weight, squared, at):
-    """Write the squared distances along x in one row of runs from position `at`.
+def write_along_x(runs, row, width, squares, squared, at):
+    """Write the squared distances along x in one row of runs from position `at`; of n steps that is squares[n].
 
     A run that ends at the chunk's end has no boundary there.
     """
@@ -49,46 +69,19 @@ def write_along_x(runs, row, width, weight, squared, at):
     for run in range(ranges[0, row], ranges[1, row]):
         end = np.int64(run_end[run])
         to_squared = squared[at + start : at + end]
-        low = start if start > 0 else -width
-        high = end if end < width else 2 * width
-        if run_label[run] == 0 or end - start == width:
-            value = np.int32(0) if run_label[run] == 0 else np.int32(UNBOUNDED)
-            for i in range(end - start):
-                to_squared[i] = value
+        count = end - start
+        if run_label[run] == 0 or count == width:
+            for i in range(count):
+                to_squared[i] = NOTHING
         else:
-            for i in range(end - start):
-                x = np.int32(start + i)
-                steps = min(x - np.int32(low) + np.int32(1), np.int32(high) - x)
-                to_squared[i] = np.int32(np.float32(steps * steps * np.int32(weight)))
+            rising = np.int64(0)
+            if start > 0:
+                rising = count if end == width else count - count // 2
+            for i in range(rising):
+                to_squared[i] = squares[i + 1]
+            for i in range(rising, count):
+                to_squared[i] = squares[count - i]
         start = end
-
-
-@part
-def _search(labels, squared, rows, row, own, low, step, last, weight):
-    """Lower `low` by the terms of steps [step, last] around a row of a tile, as far as they can win.
-
-    Returns:
-      the lowered lanes, the largest of them, and the next step.
-    """
-    top = largest(low)
-    both = min(row, rows - 1 - row)
-    while step <= last and step * step * weight < top:
-        term = np.int32(step * step * weight)
-        if step <= both:
-            up = (row - step) * LANES
-            down = (row + step) * LANES
-            near = lower(
-                where_same(own, load(labels, up), load(squared, up)),
-                where_same(own, load(labels, down), load(squared, down)),
-            )
-        else:
-            there = (row - step if row > both else row + step) * LANES
-            near = where_same(own, load(labels, there), load(squared, there))
-        low = lower(low, plus(near, term))
-        step += 1
-        if step & 1:
-            top = largest(low)
-    return low, largest(low), step
 
 
 @part
@@ -107,8 +100,8 @@ def envelope(labels, squared, first, stride, rows, weight, out, out_first, out_s
             end += 1
         top = -1
         for site in range(max(begin - 1, 0), min(end + 1, rows)):
-            here = squared[first + site * stride] if begin <= site < end else 0
-            if here >= UNBOUNDED or label == 0:
+            here = np.float64(squared[first + site * stride]) if begin <= site < end else 0.0
+            if here == np.inf or label == 0:
                 continue
             cross = -np.inf
             while top >= 0:
@@ -125,64 +118,142 @@ def envelope(labels, squared, first, stride, rows, weight, out, out_first, out_s
         for row in range(begin, end):
             while at < top and lowest_from[at + 1] < row:
                 at += 1
-            value = float(UNBOUNDED)
+            value = np.inf
             if top >= 0:
                 value = weight * (row - place[at]) * (row - place[at]) + height[at]
-            out[out_first + row * out_stride] = np.int32(np.float32(value))
+            out[out_first + row * out_stride] = np.float32(value)
         begin = end
 
 
 @part
-def _lower_tile(labels, squared, waiting, rows, weight, out, first, stride, parabolas):
-    """One tile: sixteen columns, packed row by row. Writes row r to out[first + r * stride:][:16].
-
-    Rows whose search is not over after `PATIENCE` steps wait; if what is left of them costs more than the envelope of
-    the sixteen columns, that does the tile.
-    """
-    count = 0
-    left = 0.0
+def _write_outside(labels, outside, rows, weight):
+    """Write each row's squared distance to the nearest row of another label; 0 where there is no label."""
+    one, nothing, zero = everywhere(ONE), everywhere(NOTHING), everywhere(np.float32(0))
+    steps = nothing
+    above = load(labels, 0)
     for row in range(rows):
         own = load(labels, row * LANES)
-        last = max(row, rows - 1 - row)
-        low = load(squared, row * LANES)
-        low, top, step = _search(labels, squared, rows, row, own, low, np.int64(1), min(last, PATIENCE), weight)
-        store(out, first + row * stride, as_float32(low))
-        if step <= last and step * step * weight < top:
-            waiting[count] = row
-            count += 1
-            left += min(np.sqrt(top / weight), float(last)) - step
-    if left > ENVELOPE_COST * rows:
-        for lane in range(LANES):
-            envelope(labels, squared, lane, np.int64(LANES), rows, weight, out, first + lane, stride, parabolas)
-        return
-    for i in range(count):
-        row = np.int64(waiting[i])
+        steps = where_same(own, above, plus(steps, one), one)
+        store(outside, row * LANES, steps)
+        above = own
+    steps = nothing
+    below = above
+    for row in range(rows - 1, -1, -1):
         own = load(labels, row * LANES)
-        low = load(out, first + row * stride)
-        start = np.int64(PATIENCE + 1)
-        low, _, _ = _search(labels, squared, rows, row, own, low, start, max(row, rows - 1 - row), weight)
-        store(out, first + row * stride, as_float32(low))
+        steps = where_same(own, below, plus(steps, one), one)
+        nearest = lower(steps, load(outside, row * LANES))
+        square = times(times(nearest, nearest), everywhere(weight))
+        store(outside, row * LANES, where_any(own, square, zero))
+        below = own
 
 
 @part
-def lower_rows(labels, squared, rows, width, weight, out, first, stride, tiles, parabolas):
-    """Take one axis into a plane of rows: labels, squared: int32[rows * width]; row r goes to out[first + r * stride:].
+def _search(sites, outside, low, active, rows, weight):
+    """Find the lowest of each row's own term and those of the rows around it, a step further at a time.
 
-    Where a tile has no label at all nothing is written. Scratch: tiles int32[3, rows * LANES], parabolas
-    float64[3, rows + 2].
+    Parabolas of one weight cross once: a term that n steps away is not the lowest of those no more steps away is not
+    the lowest anywhere beyond. So a row has to be looked at in a step only if in the one before a term won, or came as
+    close as rounding can matter, in a row beside it. A voxel of another label is no more steps away if its term is not
+    larger than that of f = 0.
+
+    Args:
+      sites: float32[(rows + 2 * LONGEST_SEARCH) * LANES], the terms' f, from row LONGEST_SEARCH on; inf around them.
+      outside: float32[rows * LANES], terms of voxels of other labels.
+      low: float32[rows * LANES], receives the lowest of the terms without `outside`, where that is larger.
+      active: uint64[2, m], scratch: a bit for each row.
+      rows: their number.
+      weight: float32.
+
+    Returns:
+      whether `low` is that; if not, the search was too long.
     """
-    if width < LANES:
+    words = (rows + 63) >> 6
+    now, won = active[0], active[1]
+    for word in range(words):
+        now[word] = np.uint64(0xFFFFFFFFFFFFFFFF)
+    last = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 * words - rows)
+    weights, slack = everywhere(weight), everywhere(SLACK)
+    left = ENVELOPE_COST * rows
+    for row in range(rows):
+        store(low, row * LANES, load(sites, (row + LONGEST_SEARCH) * LANES))
+    for step in range(1, LONGEST_SEARCH + 1):
+        now[words - 1] &= last
+        square = everywhere(np.float32(step * step))
+        reach = everywhere(np.float32(step * step) * weight / SLACK)
+        up, down = (LONGEST_SEARCH - step) * LANES, (LONGEST_SEARCH + step) * LANES
+        any_won = np.uint64(0)
+        for word in range(words):
+            bits, hits = now[word], np.uint64(0)
+            while bits != np.uint64(0):
+                bit = lowest_bit(bits)
+                bits &= bits - np.uint64(1)
+                at = (word * 64 + np.int64(bit)) * LANES
+                term = times_plus(square, weights, lower(load(sites, at + up), load(sites, at + down)))
+                own = load(low, at)
+                hits |= any_below(term, times(own, slack), reach, load(outside, at)) << bit
+                store(low, at, lower(own, term))
+                left -= 1
+            won[word] = hits
+            any_won |= hits
+        if any_won == np.uint64(0):
+            return True
+        if left < 0:
+            return False
+        for word in range(words):
+            here = won[word]
+            near = (here << np.uint64(1)) | (here >> np.uint64(1))
+            if word > 0:
+                near |= won[word - 1] >> np.uint64(63)
+            if word + 1 < words:
+                near |= won[word + 1] << np.uint64(63)
+            now[word] = near
+    return False
+
+
+@part
+def lower_rows(labels, squared, rows, width, weight, out, first, stride, scratch):
+    """Take one axis into a plane of rows: row r goes to out[first + r * stride:].
+
+    Where a tile has no label at all nothing is written.
+
+    Args:
+      labels: int32[rows * width].
+      squared: float32[rows * width].
+      rows: their number.
+      width: of a row.
+      weight: float32, squared voxel size.
+      out: float32, receives the result.
+      first: where row 0 goes.
+      stride: of rows there.
+      scratch: labels, sites, outside, low and active as the search takes them; parabolas float64[3, rows + 2].
+    """
+    tile_labels, sites, outside, low, active, parabolas = scratch
+    if width < LANES or rows > LONGEST_COLUMN:
         for x in range(width):
-            envelope(labels, squared, x, width, rows, weight, out, first + x, stride, parabolas)
+            envelope(labels, squared, x, width, rows, np.float64(weight), out, first + x, stride, parabolas)
         return
-    tile_labels, tile_squared, waiting = tiles[0], tiles[1], tiles[2]
+    nothing = everywhere(NOTHING)
+    for row in range(rows, rows + LONGEST_SEARCH):
+        store(sites, (row + LONGEST_SEARCH) * LANES, nothing)
     for tile in range((width + LANES - 1) // LANES):
         x = min(tile * LANES, width - LANES)  # the last tile may overlap the one before
         seen = load(labels, x)
         for row in range(rows):
             own = load(labels, row * width + x)
-            seen = upper(seen, own)
+            seen = either(seen, own)
             store(tile_labels, row * LANES, own)
-            store(tile_squared, row * LANES, where_any(own, load(squared, row * width + x)))
-        if largest(seen) > 0:
-            _lower_tile(tile_labels, tile_squared, waiting, rows, weight, out, first + x, stride, parabolas)
+            here = where_any(own, load(squared, row * width + x), nothing)
+            store(sites, (row + LONGEST_SEARCH) * LANES, here)
+        if not any_set(seen):
+            continue
+        _write_outside(tile_labels, outside, rows, weight)
+        if _search(sites, outside, low, active, rows, weight):
+            for row in range(rows):
+                at = row * LANES
+                store(out, first + row * stride + x, lower(load(outside, at), load(low, at)))
+            continue
+        for lane in range(LANES):
+            envelope(
+                tile_labels, sites[LONGEST_SEARCH * LANES :], lane, np.int64(LANES), rows, np.float64(weight),
+                out, first + x + lane, stride, parabolas,
+            )  # fmt: skip

@@ -38,7 +38,7 @@ def chunk_memory_bytes(
         runs = voxels // VOXELS_PER_RUN + rows
     if labels is None:
         labels = voxels // VOXELS_PER_LABEL + 1
-    volumes = voxels * (label_bytes + 8)  # the array; squared distances, or the wheel's distances and its input
+    volumes = voxels * (label_bytes + 4)  # the array; squared distances
     growing = 4 * runs * _RUN_BYTES  # while run lists grow threefold the old ones are there too, or a mapped copy
     numbering = 16 * (4 * labels + 1024 + width)  # ids and the table by their hashes
     per_label = (threads + 2) * labels * _LABEL_BYTES

@@ -33,77 +33,64 @@ def _labelled(runs, row, rows, step):
 
 
 @kernel
-def transform_planes(runs, shape, z_from, z_to, weights, volume, scratch):
-    """Squared distances in the planes z_from <= z < z_to, into `volume`, int32[ny * nz * nx] in order [y][z][x].
+def transform_planes(runs, shape, z_from, z_to, squares, weight, volume, scratch):
+    """Squared distances in the planes z_from <= z < z_to, into `volume`, float32[ny * nz * nx] in order [y][z][x].
 
-    Weights: int64[3], squared voxel size. Scratch: int32[2, n], and that of `lower_rows`.
+    Args:
+      runs: ranges, run_end, run_label.
+      shape: int64[3].
+      z_from: first plane.
+      z_to: plane after the last.
+      squares: float32[nx + 1], squared distances along x by steps.
+      weight: float32, squared voxel size along y.
+      volume: receives them.
+      scratch: labels int32[n] and distances float32[n] of a plane, and that of `lower_rows`.
     """
     width, height, depth = shape[0], shape[1], shape[2]
-    planes, tiles, parabolas = scratch
-    labels, squared = planes[0], planes[1]
+    labels, squared, tile = scratch
     for z in range(z_from, z_to):
         low, high = _labelled(runs, height * z, height, np.int64(1))
         for y in range(low, high):
             write_labels(runs, y + height * z, labels, (y - low) * width)
-            write_along_x(runs, y + height * z, width, weights[0], squared, (y - low) * width)
+            write_along_x(runs, y + height * z, width, squares, squared, (y - low) * width)
         first = (low * depth + z) * width
-        lower_rows(
-            labels, squared, high - low, width, weights[1], volume, first, depth * width, tiles, parabolas
-        )  # fmt: skip
+        lower_rows(labels, squared, high - low, width, weight, volume, first, depth * width, tile)
 
 
 @part
-def _finish_plane(runs, shape, y, weight, unit, volume, scratch):
-    """Whole distances in the labelled rows of a plane of y, in the plane that is returned with the range of z.
-
-    Squared distances are in units of `unit` nm2, a power of 4, so that the scaling is exact in floating point.
-    """
+def _finish_plane(runs, shape, y, weight, volume, scratch):
+    """Whole distances in the labelled rows of a plane of y, in the plane that is returned with the range of z."""
     width, height, depth = shape[0], shape[1], shape[2]
-    planes, tiles, parabolas = scratch
-    labels, distances = planes[0], planes[1]
-    unit_nm2 = np.float32(unit)
+    labels, distances, tile = scratch
     low, high = _labelled(runs, y, depth, height)
     for z in range(low, high):
         write_labels(runs, y + height * z, labels, (z - low) * width)
     squared = volume[(y * depth + low) * width : (y * depth + high) * width]
-    lower_rows(labels, squared, high - low, width, weight, distances, np.int64(0), width, tiles, parabolas)
+    lower_rows(labels, squared, high - low, width, weight, distances, np.int64(0), width, tile)
     for i in range((high - low) * width):
-        distances[i] = np.int32(np.sqrt(np.float32(distances[i]) * unit_nm2))
-    return distances, low, high
+        labels[i] = np.int32(np.sqrt(distances[i]))
+    return labels, low, high
 
 
 @kernel
-def measure_planes(runs, shape, y_from, y_to, weight, unit, volume, scratch, place, sums, best):
+def measure_planes(runs, shape, y_from, y_to, weight, volume, scratch, place, sums, best):
     """Finish the transform in the planes y_from <= y < y_to, and measure the whole distances there."""
     width, height = shape[0], shape[1]
     for y in range(y_from, y_to):
-        distances, low, high = _finish_plane(runs, shape, y, weight, unit, volume, scratch)
+        distances, low, high = _finish_plane(runs, shape, y, weight, volume, scratch)
         for z in range(low, high):
             measure_row(distances, (z - low) * width, runs, y + height * z, y, z, place, sums, best)
 
 
 @kernel
-def store_planes(runs, shape, y_from, y_to, weight, unit, volume, scratch):
-    """Finish the transform in the planes y_from <= y < y_to: whole distances take the place of squares in `volume`."""
+def store_planes(runs, shape, y_from, y_to, weight, volume, scratch, whole):
+    """Finish the transform in the planes y_from <= y < y_to: whole distances go to `whole`, int32, as in `volume`.
+
+    Both may be the same memory.
+    """
     width, depth = shape[0], shape[2]
     for y in range(y_from, y_to):
-        distances, low, high = _finish_plane(runs, shape, y, weight, unit, volume, scratch)
+        distances, low, high = _finish_plane(runs, shape, y, weight, volume, scratch)
         at = (y * depth + low) * width
         for i in range((high - low) * width):
-            volume[at + i] = distances[i]
-
-
-@kernel
-def measure_given(runs, shape, y_from, y_to, given, distances, place, sums, best):
-    """Measure given distances, float32[nx * ny * nz] in order [z][y][x], in the planes y_from <= y < y_to.
-
-    Scratch: distances, int32[nx].
-    """
-    width, height, depth = shape[0], shape[1], shape[2]
-    for y in range(y_from, y_to):
-        for z in range(depth):
-            row = y + height * z
-            begin = row * width
-            for x in range(width):
-                distances[x] = np.int32(given[begin + x])
-            measure_row(distances, np.int64(0), runs, row, y, z, place, sums, best)
+            whole[at + i] = distances[i]

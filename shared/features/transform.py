@@ -1,4 +1,4 @@
-"""The distance transform of a chunk of runs: our own kernels, or the `edt` wheel where those do not reach."""
+"""The distance transform of a chunk of runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.features.distance import LONGEST_COLUMN, LONGEST_SEARCH
 from shared.features.lanes import LANES
-from shared.features.passes import measure_given, measure_planes, store_planes, transform_planes
+from shared.features.passes import measure_planes, store_planes, transform_planes
 from shared.features.runs import LabelRuns, in_ranges
-
-LARGEST_SQUARE = 10**9  # of a chunk's diagonal in the transform's unit, so that no intermediate result leaves int32
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,87 +50,63 @@ class Chunk:
         return in_ranges(task, int(self.shape[1]), self.threads)
 
 
-@dataclass(frozen=True, eq=False)
-class _Begun:
-    """A transform that has gone along x and y.
-
-    Attributes:
-      volume: int32[ny * nz * nx] in order [y][z][x], squares in units of step ** 2 nm2.
-      weights: int64[3], squared voxel size in those.
-      step: a power of two, in nm.
-    """
-
-    volume: npt.NDArray[np.int32]
-    weights: npt.NDArray[np.int64]
-    step: int
-
-
 def plane_measurer(chunk: Chunk) -> Callable[..., None]:
     """What measures the distances in the planes y_from <= y < y_to: called with those, place, sums, best."""
-    begun = _begun(chunk)
-    if begun is None:
-        given = _wheel_distances(chunk).ravel(order="F")
-
-        def measure_wheel(y_from: int, y_to: int, *into: Any) -> None:
-            measure_given(chunk.runs, chunk.shape, y_from, y_to, given, np.empty(chunk.shape[0], np.int32), *into)
-
-        return measure_wheel
+    volume = _along_x_and_y(chunk)
+    weight = _weights(chunk)[2]
 
     def measure(y_from: int, y_to: int, *into: Any) -> None:
-        scratch = _scratch(chunk.shape, 2)
-        measure_planes(
-            chunk.runs, chunk.shape, y_from, y_to, begun.weights[2], begun.step**2, begun.volume, scratch, *into
-        )  # fmt: skip
+        measure_planes(chunk.runs, chunk.shape, y_from, y_to, weight, volume, _scratch(chunk.shape, 2), *into)
 
     return measure
 
 
 def whole_distances(chunk: Chunk) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """All distances in whole nm, int32; that of voxel (x, y, z) at x + strides[0] * y + strides[1] * z."""
-    width, height, depth = chunk.shape
-    begun = _begun(chunk)
-    if begun is None:
-        whole = _wheel_distances(chunk).ravel(order="F").astype(np.int32)
-        return whole, np.array([width, width * height])
+    width, _, depth = chunk.shape
+    volume = _along_x_and_y(chunk)
+    weight, whole = _weights(chunk)[2], volume.view(np.int32)
     chunk.by_y(
         lambda y_from, y_to: store_planes(
-            chunk.runs, chunk.shape, y_from, y_to, begun.weights[2], begun.step**2, begun.volume,
-            _scratch(chunk.shape, 2),
-        )
-    )  # fmt: skip
-    return begun.volume, np.array([depth * width, width])
-
-
-def _begun(chunk: Chunk) -> _Begun | None:
-    """Our own transform along x and y; None if it cannot be done in int32.
-
-    It counts in the largest power of two that divides the voxel size, by which rounding to float32 scales exactly.
-    """
-    size = chunk.resolution_nm.astype(np.int64)
-    step = int(np.bitwise_or.reduce(size))
-    step &= -step
-    if np.any(chunk.resolution_nm != size) or np.sum((chunk.resolution_nm * chunk.shape / step) ** 2) > LARGEST_SQUARE:
-        return None
-    weights = (size // step) ** 2
-    volume = np.empty(int(np.prod(chunk.shape)), np.int32)
-    chunk.by_z(
-        lambda z_from, z_to: transform_planes(
-            chunk.runs, chunk.shape, z_from, z_to, weights, volume, _scratch(chunk.shape, 1)
+            chunk.runs, chunk.shape, y_from, y_to, weight, volume, _scratch(chunk.shape, 2), whole
         )
     )
-    return _Begun(volume, weights, step)
+    return whole, np.array([depth * width, width])
 
 
-def _wheel_distances(chunk: Chunk) -> npt.NDArray[np.float32]:
-    import edt
+def _along_x_and_y(chunk: Chunk) -> npt.NDArray[np.float32]:
+    """float32[ny * nz * nx] in order [y][z][x]: squared distances in nm2 within planes of z.
 
-    labels = chunk.labels.dense()
-    resolution_nm = tuple(chunk.resolution_nm)
-    return np.asarray(edt.edt(labels, anisotropy=resolution_nm, black_border=False, parallel=chunk.threads))
+    Along x the wheel adds up voxel sizes before it squares.
+    """
+    size = np.full(int(chunk.shape[0]) + 1, chunk.resolution_nm[0], np.float32)
+    size[0] = 0
+    squares = np.cumsum(size, dtype=np.float32) ** 2
+    weight = _weights(chunk)[1]
+    volume = np.empty(int(np.prod(chunk.shape)), np.float32)
+    chunk.by_z(
+        lambda z_from, z_to: transform_planes(
+            chunk.runs, chunk.shape, z_from, z_to, squares, weight, volume, _scratch(chunk.shape, 1)
+        )
+    )
+    return volume
 
 
-def _scratch(shape: npt.NDArray[np.int64], axis: int) -> tuple[npt.NDArray[Any], ...]:
+def _weights(chunk: Chunk) -> npt.NDArray[np.float32]:
+    """Squared voxel size, float32[3], with the wheel's rounding."""
+    return chunk.resolution_nm.astype(np.float32) ** 2
+
+
+def _scratch(shape: npt.NDArray[np.int64], axis: int) -> tuple[Any, ...]:
     """What the transform of a plane of x and `axis` works in."""
-    rows = int(shape[axis])
-    planes = np.empty((2, rows * int(shape[0])), np.int32)
-    return planes, np.empty((3, rows * LANES), np.int32), np.empty((3, rows + 2))
+    rows, voxels = int(shape[axis]), int(shape[axis] * shape[0])
+    tile_rows = min(rows, LONGEST_COLUMN)
+    tile = (
+        np.empty(tile_rows * LANES, np.int32),
+        np.full((tile_rows + 2 * LONGEST_SEARCH) * LANES, np.inf, np.float32),
+        np.empty(tile_rows * LANES, np.float32),
+        np.empty(tile_rows * LANES, np.float32),
+        np.empty((2, tile_rows // 64 + 1), np.uint64),
+        np.empty((3, rows + 2)),
+    )
+    return np.empty(voxels, np.int32), np.empty(voxels, np.float32), tile

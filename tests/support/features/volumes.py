@@ -20,6 +20,8 @@ RESOLUTIONS_NM: list[tuple[float, float, float]] = [
     (300, 250, 400),
     (7.5, 3.25, 40.1),
     (0.5, 0.5, 0.5),
+    (4.3, 4.3, 45),
+    (3.58, 3.58, 40),
     (333, 2999, 3001),  # squares beyond what float32 resolves
     (9000, 9000, 17000),  # beyond 16 bits
 ]

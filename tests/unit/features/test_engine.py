@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.features.api import chunk_features
+from shared.features.distance import LONGEST_SEARCH
 from shared.features.result import Features
 from tests.support.features.agreement import differing_columns, disagreements
 from tests.support.features.volumes import LAYOUTS, resolutions_nm, volume, volumes
@@ -67,12 +68,12 @@ def test_chunks_one_voxel_thick(shape: tuple[int, int, int], resolution_nm: tupl
     assert disagreements(chunk_features(labels, resolution_nm), labels, resolution_nm) == []
 
 
-@pytest.mark.parametrize("resolution_nm", [(16, 16, 40), (16, 16, 16), (1, 1, 33)])
+@pytest.mark.parametrize("resolution_nm", [(16, 16, 40), (4.3, 4.3, 45), (1, 1, 33)])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_distances_across_a_whole_chunk(axis: int, resolution_nm: tuple[float, float, float]) -> None:
-    """Longer than the search is patient, so that the envelope takes over."""
+    """Longer than the search goes, so that the envelope takes over."""
     shape = [20, 20, 20]
-    shape[axis] = 200
+    shape[axis] = 2 * LONGEST_SEARCH + 100
     labels = np.ones(shape, np.uint32, order="F")
     labels[0, 0, 0] = 0
     labels[-1, 10, -1] = 2

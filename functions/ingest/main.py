@@ -13,6 +13,7 @@ GET  /health
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -27,8 +28,8 @@ from shared.files.open import Folders
 from shared.geometry.grid import GraphGeometry
 from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
+from shared.ingest.control import page as built_page
 from shared.ingest.control.operations import OPERATIONS, Operation, Operations, describe
-from shared.ingest.control.page import FOLDER
 from shared.ingest.control.service import IngestService
 from shared.ingest.kind import RunKind
 from shared.ingest.task import EXPAND_PATH, path_of
@@ -100,7 +101,7 @@ def _describe(app: flask.Flask, known: tuple[Operation, ...]) -> None:
 
 def _add_page(app: flask.Flask) -> None:
     """Shows browsers the page; to others there is nothing to be read at `/`."""
-    page = Page(FOLDER)
+    page = Page(Path(built_page.__path__[0]))
     page.add_assets(app, "")
 
     @app.get("/", endpoint=PAGE_ENDPOINT)

@@ -199,3 +199,15 @@ resource "google_storage_bucket_iam_member" "segmentation" {
   role   = "roles/storage.objectViewer"
   member = local.members[each.value.who]
 }
+
+# Computing writes and reads an export's files, the ingest function its manifest.
+resource "google_storage_bucket_iam_member" "exports" {
+  for_each = {
+    for pair in setproduct(["compute", "ingest"], distinct([for folder in var.export_folders : split("/", folder)[2]])) :
+    "${pair[0]} ${pair[1]}" => { who = pair[0], bucket = pair[1] }
+  }
+
+  bucket = each.value.bucket
+  role   = "roles/storage.objectUser"
+  member = local.members[each.value.who]
+}

@@ -28,7 +28,7 @@ locals {
       description = "L2 cache: computes the nodes of messages and the chunks of ingests"
       package     = "compute"
       ingress     = var.compute_ingress
-      environment = local.compute_environment.compute
+      environment = merge(local.compute_environment.compute, local.exports_environment)
     })
     edits = merge(var.edits, {
       description = "L2 cache: computes the nodes of edits, and nothing else"
@@ -40,9 +40,7 @@ locals {
       description = "L2 cache: plans, starts and watches ingests"
       package     = "ingest"
       ingress     = var.ingest_ingress
-      environment = {
-        THREADS = tostring(local.threads.ingest)
-      }
+      environment = merge(local.exports_environment, { THREADS = tostring(local.threads.ingest) })
     })
   }
 
@@ -71,6 +69,8 @@ locals {
       L2CACHE_DELIVERY_ATTEMPTS    = tostring(var.push.attempts)
     }
   }
+
+  exports_environment = length(var.export_folders) == 0 ? {} : { L2CACHE_EXPORTS = join(" ", var.export_folders) }
 
   urls = {
     for name in keys(local.functions) :

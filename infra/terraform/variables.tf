@@ -47,6 +47,17 @@ variable "segmentation_buckets" {
   default     = []
 }
 
+variable "export_folders" {
+  description = "Folders of Cloud Storage, gs://BUCKET/FOLDER, below which exports may be written and read. The buckets exist; the compute and ingest functions become users of their objects."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for folder in var.export_folders : can(regex("^gs://[^/\\s]+(/[^\\s]+)?$", folder))])
+    error_message = "export_folders are written gs://BUCKET/FOLDER, without spaces."
+  }
+}
+
 # --- secrets and authentication --------------------------------------------------------------------------------------
 
 variable "graph_token_secret" {

@@ -65,6 +65,19 @@ def test_each_sender_may_call_exactly_one_function(plans: dict[str, str]) -> Non
 
 
 @needs_check
+def test_who_writes_exports_is_told_where_and_may_write_there(plans: dict[str, str]) -> None:
+    grants = [
+        name for name in resources(plans["petascale.tfvars"], "google_storage_bucket_iam_member") if ".exports[" in name
+    ]
+    assert sorted(name.partition('["')[2].rstrip('"]') for name in grants) == [
+        "compute my-lab-exports",
+        "ingest my-lab-exports",
+    ]
+    assert plans["petascale.tfvars"].count('"gs://my-lab-exports/l2cache"') == 2
+    assert "L2CACHE_EXPORTS" not in plans["small-lab.tfvars"]
+
+
+@needs_check
 def test_roles_are_the_small_ones(plans: dict[str, str]) -> None:
     allowed = {
         "roles/artifactregistry.writer",
@@ -78,6 +91,7 @@ def test_roles_are_the_small_ones(plans: dict[str, str]) -> None:
         "roles/pubsub.publisher",
         "roles/pubsub.subscriber",
         "roles/run.invoker",
+        "roles/storage.objectUser",
         "roles/secretmanager.secretAccessor",
         "roles/storage.objectViewer",
     }

@@ -13,6 +13,7 @@ bigtable_instance    = "pychunkedgraph"
 edits_topic          = "pychunkedgraph"
 edits_filter         = "hasPrefix(attributes.table_id, \"minnie\")"
 segmentation_buckets = ["my-em-segmentation"]
+export_folders       = ["gs://my-lab-exports/l2cache"]
 
 # To be asked for before (console: IAM & Admin, Quotas, Cloud Run Admin API, "Total CPU allocation" and "Total memory
 # allocation, per project per region"); a new project has 20 vCPUs and 40 GiB.

@@ -174,6 +174,15 @@ LAYOUTS: Mapping[str, Layout] = {
         time="{seconds:.1f} s",
         chunks_per_second="{chunks_per_s:.0f}",
     ),
+    "exports": _layout(
+        "make bench ARGS=exports",
+        store="{store}",
+        rows="{rows:,}",
+        finding_ids="{scan_per_s:,.0f} rows/s",
+        export="{export_per_s:,.0f} rows/s",
+        goal="{goal}",
+        import_="{import_per_s:,.0f} rows/s",
+    ),
     "audit": _layout(
         "make bench ARGS=audit",
         audit="{audit}",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from shared.attributes import ATTRIBUTES
@@ -25,6 +28,7 @@ from shared.store.table_format import Cell
 from shared.table.parquet import ROWS_PER_GROUP, decode_parquet, encode_parquet
 from shared.table.row_columns import row_columns, rows_of_columns
 from tests.support.data.cache_dumps import restore
+from tests.support.documentation import blocks, pages
 
 N_ROWS = 12_181
 COPY = "l2cache_rig_graph_copy"
@@ -75,6 +79,36 @@ def test_an_import_of_the_export_leaves_every_cell_equal(
     path.write_bytes(content)
     (texts,) = duckdb.read_parquet(str(path)).aggregate("count(cells_as_stored)").fetchall()
     assert texts == (0,), "all rows of PCGL2Cache follow from the columns"
+
+
+def test_the_documentation_reads_an_export_by_duckdb_polars_and_pandas(
+    written: tuple[SQLiteStore, str], geometry: GraphGeometry, tmp_path: Path
+) -> None:
+    rows = all_rows(*written, geometry)
+    (tmp_path / "rows.parquet").write_bytes(exported(rows, geometry))
+    (code,) = blocks(pages()["docs/exports.md"], "python")
+    names: dict[str, Any] = {"folder": str(tmp_path), "name": "rows.parquet"}
+    exec(code, names)  # noqa: S102  # our own page
+    table = pyarrow.parquet.read_table(tmp_path / "rows.parquet").to_pandas()
+    x, y = table["rep_coord_nm_x"], table["rep_coord_nm_y"]
+    assert 0 < len(names["in_a_box"]) == (x.between(18000, 20000) & y.between(33000, 34000)).sum()
+    assert 0 < len(names["with_polars"]) == (table["size_nm3"] > 10**9).sum()
+    assert len(names["with_pandas"]) == len(rows)
+
+
+# What BigQuery makes of these types of Parquet: INTEGER, FLOAT, STRING. An id is below 2^63, as its layer is.
+OF_BIGQUERY = {"uint64", "uint32", "uint16", "uint8", "int64", "int32", "float", "double", "string"}
+
+
+def test_columns_have_types_and_names_that_bigquery_takes(
+    written: tuple[SQLiteStore, str], geometry: GraphGeometry, tmp_path: Path
+) -> None:
+    rows = all_rows(*written, geometry)
+    (tmp_path / "rows.parquet").write_bytes(exported(rows, geometry))
+    schema = pyarrow.parquet.read_schema(tmp_path / "rows.parquet")
+    assert {str(field.type) for field in schema} <= OF_BIGQUERY
+    assert [name for name in schema.names if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,127}", name)] == []
+    assert int(rows.l2_ids.max()) < 2**63
 
 
 def test_bigtable_gives_the_same_file_and_gets_the_same_cells(

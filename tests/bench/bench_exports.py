@@ -1,9 +1,9 @@
 """How fast exports and imports are: `python -m tests.bench.bench_exports [--data DIR] [--copies N] [--rounds N]`.
 
 The rows of the table that PCGL2Cache wrote are multiplied (further nodes in the same chunks), written to a SQLite file
-and to Google's Bigtable emulator, exported to Parquet and imported again. From SQLite the seconds are the processor's of
-this process. The emulator works in a process of its own, so there they are those of the clock, beside a scan that finds
-no more than the ids.
+and to Google's Bigtable emulator, exported to Parquet and imported again. From SQLite the seconds are the processor's
+of this process. The emulator works in a process of its own, so there they are those of the clock, beside a scan that
+finds no more than the ids.
 """
 
 from __future__ import annotations

@@ -228,18 +228,18 @@ def test_what_an_audit_misses_is_shown_and_repaired(site: Site, url: str, page: 
 def test_an_operation_that_is_new_in_the_table_can_be_done_on_the_page(site: Site, tmp_path: Path, page: Page) -> None:
     asked: list[Any] = []
 
-    def export(_: Any, values: Any) -> dict[str, Any]:
+    def archive(_: Any, values: Any) -> dict[str, Any]:
         asked.append(values["into"])
         return {}
 
     into = Field("into", Kind.TEXT, "Where to.", is_required=True)
-    new = Operation("export", "Writes rows into files.", (DATASET, into), export, answer=AnswerKind.DOCUMENT)
+    new = Operation("archive", "Puts rows away.", (DATASET, into), archive, answer=AnswerKind.DOCUMENT)
     with serve(site.ingest, tmp_path, known=(*OPERATIONS, new)) as url:
         page.goto(url)
-        button(page, "Export…").click()
+        button(page, "Archive…").click()
         page.get_by_label("Into").fill("gs://a b/c")
-        expect(page.locator(".command")).to_have_text(f"l2cache --url {url} export {GRAPH_ID} 'gs://a b/c'")
-        button(page, "Export").click()
+        expect(page.locator(".command")).to_have_text(f"l2cache --url {url} archive {GRAPH_ID} 'gs://a b/c'")
+        button(page, "Archive").click()
         expect(page.get_by_role("dialog")).to_have_count(0)
     assert asked == ["gs://a b/c"]
 

@@ -23,6 +23,7 @@ from infra.local import kernels
 from infra.local.processes import ChildFailedError
 from infra.local.snippet import root_to_table
 from infra.local.stack import LocalStack, ServedGraph, StackInUseError, wait_for_interrupt
+from infra.standin.graph.volume_files import VOLUME_PATH
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
 
@@ -176,6 +177,7 @@ def _finish(stack: LocalStack, world: dict[str, Any], seconds: dict[str, float],
     click.echo(f"look-up:       {stack.lookup_url}/l2cache/api/v1/")
     click.echo(f"ingest:        {stack.ingest_url}  (python -m l2cache --url {stack.ingest_url} runs {TABLE})")
     click.echo(f"graph server:  {stack.graph_url}/segmentation/table/{TABLE}")
+    click.echo(f"supervoxels:   precomputed://{stack.graph_url}{VOLUME_PATH} (a layer of neuroglancer)")
     click.echo(f"tables, logs:  {stack.state}")
     root = world["roots"][0]["root_id"]
     click.secho("\nFrom a root id to a DataFrame, to be copied into Python", bold=True)

@@ -49,6 +49,15 @@ def world(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "world"))
 
 
+def test_the_volume_is_served_beside_the_graph(world: Path) -> None:
+    with serving(world) as server:
+        answer = requests.get(f"{server}/watershed/info", timeout=10)
+        missing = requests.get(f"{server}/watershed/nothing", timeout=10)
+    assert answer.json() == orjson.loads((world / "watershed" / "info").read_bytes())
+    assert missing.status_code == 404
+    assert {one.headers["Access-Control-Allow-Origin"] for one in (answer, missing)} == {"*"}
+
+
 def description(world: Path) -> dict[str, Any]:
     content: dict[str, Any] = orjson.loads((world / "world.json").read_bytes())
     return content

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import orjson
@@ -21,6 +22,7 @@ from infra.standin.graph.chunked_graph import ChunkedGraph
 from infra.standin.graph.editor import GraphEditor
 from infra.standin.graph.journal import Journal
 from infra.standin.graph.table import read_dump
+from infra.standin.graph.volume_files import add_volume
 from shared.bus.protocol import Publisher
 from shared.errors import ConfigurationError
 
@@ -113,7 +115,11 @@ def make_graph_server(files: GraphFiles, host: str, port: int, publisher: Publis
       port: 0 for any free one.
       publisher: where edits are announced.
     """
-    return make_server(host, port, create_app(*load(files, publisher)), threaded=True, request_handler=QuietHandler)
+    app = create_app(*load(files, publisher))
+    folder = None if files.watershed is None else urlsplit(address_of(files.watershed))
+    if folder is not None and folder.scheme == "file":
+        add_volume(app, Path(unquote(folder.path)))
+    return make_server(host, port, app, threaded=True, request_handler=QuietHandler)
 
 
 def open_publisher(bus: str | None) -> Publisher | None:

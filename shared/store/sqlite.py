@@ -11,6 +11,7 @@ as empty before.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -80,6 +81,7 @@ class SQLiteStore:
         self._file = SQLiteFile(path, ROWS_SCHEMA + STATES_SCHEMA, deadline_s)
         self._states = SQLiteStates(self._file)
         self._attributes = attributes
+        self._scanning = threading.Lock()
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:
         """As `CacheStore.create_table`.
@@ -143,7 +145,9 @@ class SQLiteStore:
             parts = [connection.execute(query, (VOXELLESS_SIZE, first, last)).fetchall() for first, last in wanted]
             return np.array([row for part in parts for row in part], dtype=np.int64).reshape(-1, 2)
 
-        found = self._file.read(work)
+        # SQLite gives Python's lock away at every row: threads that fetch at the same time take three times as long.
+        with self._scanning:
+            found = self._file.read(work)
         return ScannedIds.of(found[:, 0].astype(np.uint64), found[:, 1].astype(np.bool_))
 
     def scan_rows(self, table_id: str, ranges: Sequence[IdRange]) -> StoredRows:

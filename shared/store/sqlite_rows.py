@@ -30,6 +30,11 @@ def signed(l2_id: int) -> int:
     return l2_id - (1 << 64) if l2_id >> 63 else l2_id
 
 
+def unsigned(number: int) -> int:
+    """The inverse of `signed`."""
+    return number % (1 << 64)
+
+
 def json_ids(l2_ids: UInt64Array) -> str:
     """The distinct ids, ascending, as JSON of SQLite's signed integers."""
     wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)
@@ -127,7 +132,7 @@ def write_cells(
 def node_cells(row: tuple[int, int, *tuple[bytes | None, ...]], names: Sequence[str]) -> Iterator[Cell]:
     """The cells in a node's row: (id, microseconds, *values), None for a cell that is not there."""
     l2_id, written_us, *values = row
-    key = node_key(l2_id % (1 << 64))
+    key = node_key(unsigned(l2_id))
     for name, value in zip(names, values, strict=True):
         if value is not None:
             yield Cell(key, FAMILY, name, written_us, value)

@@ -17,9 +17,8 @@ import numpy as np
 from shared.attributes import Attribute, AttributeTable
 from shared.store.rows import PackedRows, StoredRows
 from shared.store.scan import IdRange
+from shared.store.sqlite_rows import unsigned
 from shared.store.table_format import FAMILY
-
-_ONE_TURN = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class RowScan:
             places = np.flatnonzero(lengths_of_rows == sum(alike)).tolist()
             if places:
                 chosen = [list(map(column.__getitem__, places)) for column in (ids, times_us, cells)]
-                packed.add_alike(alike, map(_unsigned, chosen[0]) if ids[0] < 0 else chosen[0], *chosen[1:])
+                packed.add_alike(alike, map(unsigned, chosen[0]) if ids[0] < 0 else chosen[0], *chosen[1:])
         unusual = [ids[place] for place in np.flatnonzero(lengths_of_rows == 0).tolist()]
         return [(l2_id, l2_id) for l2_id in unusual]
 
@@ -76,7 +75,7 @@ class RowScan:
         columns = ", ".join(_quoted(name) if name in self.columns else "NULL" for name in self.attributes.names)
         query = f"SELECT l2_id, written_us, {columns} FROM {self.rows} WHERE l2_id BETWEEN ? AND ?"  # noqa: S608
         for l2_id, written_us, *cells in connection.execute(query, bounds):
-            packed.add(_unsigned(l2_id), written_us, cells)
+            packed.add(unsigned(l2_id), written_us, cells)
 
     def _count_others(self, connection: sqlite3.Connection, bounds: IdRange) -> Counter[str]:
         """How many cells there are in columns of attributes that are not known here."""
@@ -96,7 +95,3 @@ def _lengths(attributes: Sequence[Attribute], sizes: Sequence[int]) -> str:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
-
-
-def _unsigned(l2_id: int) -> int:
-    return l2_id % _ONE_TURN

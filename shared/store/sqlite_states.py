@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from shared.sqlite.file import SQLiteFile
 from shared.store.protocol import NodeState
-from shared.store.sqlite_rows import json_ids, signed
+from shared.store.sqlite_rows import json_ids, signed, unsigned
 from shared.store.states import STATE_DAYS, since_ms
 from shared.store.table_format import check_known
 from shared.types import UInt64Array
@@ -63,4 +63,4 @@ class SQLiteStates:
             ).fetchall()
 
         rows = self._file.read(work)
-        return {l2_id % (1 << 64): NodeState(name, ms / 1000, reason) for l2_id, ms, name, reason in rows}
+        return {unsigned(l2_id): NodeState(name, ms / 1000, reason) for l2_id, ms, name, reason in rows}

@@ -33,7 +33,7 @@ from shared.graph.server import GraphServer
 from shared.graph.transport import GraphTransport
 from shared.ingest.audit import AuditOptions
 from shared.ingest.blocks import chunks
-from shared.ingest.control.audits import BATCH_CHUNKS
+from shared.ingest.control.audits import AUDITED_TOGETHER
 from shared.ingest.kind import RunKind
 from shared.ingest.leaf.kinds import work_on_chunks
 from shared.ingest.run import Run
@@ -132,7 +132,7 @@ def timed(service: ComputeService, kind: RunKind, block: Box) -> Timed:
     run = Run(GRAPH_ID, TABLE_ID, MOMENT, block, block.volume, 1.0, kind=kind, options=options)
     counts: dict[str, int] = {}
     wall_s, cpu_s = time.perf_counter(), time.process_time()
-    for result in work_on_chunks(service, run, chunks(block), StepTimer(), BATCH_CHUNKS):
+    for result in work_on_chunks(service, run, chunks(block), StepTimer(), AUDITED_TOGETHER):
         if result.error is not None:
             raise result.error
         for name, count in result.counts.items():

@@ -80,15 +80,7 @@ def plan(plan: Plan) -> dict[str, Any]:
     cost = {name: round(value, 2) for name, value in asdict(plan.cost).items()}
     return {
         **_run(plan.run),
-        "total_chunks": plan.run.block.volume,
-        "leaf_tasks": plan.tasks.leaves,
-        "expand_tasks": list(plan.tasks.expand),
-        "chunks_per_leaf_at_most": plan.run.leaf_chunks,
-        "queues": plan.queues,
-        "concurrency": plan.concurrency,
-        "core_hours": round(plan.core_hours, 3),
-        "wall_hours": round(plan.wall_hours, 3),
-        "rows": plan.rows,
+        **_work(plan),
         "table_bytes": plan.table_bytes,
         "table_nodes": plan.bigtable_nodes,
         "rates": {
@@ -107,15 +99,7 @@ def audit_plan(plan: AuditPlan) -> dict[str, Any]:
     return {
         **_run(plan.run),
         "kind": plan.run.kind.value,
-        "total_chunks": plan.run.block.volume,
-        "leaf_tasks": plan.tasks.leaves,
-        "expand_tasks": list(plan.tasks.expand),
-        "chunks_per_leaf_at_most": plan.run.leaf_chunks,
-        "queues": plan.queues,
-        "concurrency": plan.concurrency,
-        "core_hours": round(plan.core_hours, 3),
-        "wall_hours": round(plan.wall_hours, 3),
-        "rows": plan.rows,
+        **_work(plan),
         "cost_usd": {**cost, "total": round(sum(plan.cost_usd.values()), 2), "prices_of": LIST_PRICES.valid},
     }
 
@@ -126,6 +110,16 @@ def files_plan(plan: FilesPlan) -> dict[str, Any]:
     return {
         **_run(plan.run),
         "kind": plan.run.kind.value,
+        **_work(plan),
+        "files_bytes": plan.n_bytes,
+        "table_nodes": plan.bigtable_nodes,
+        "cost_usd": {**cost, "total": round(sum(plan.cost_usd.values()), 2), "prices_of": LIST_PRICES.valid},
+    }
+
+
+def _work(plan: Plan | AuditPlan | FilesPlan) -> dict[str, Any]:
+    """Tasks, time and rows of a run that is planned, of whatever kind."""
+    return {
         "total_chunks": plan.run.block.volume,
         "leaf_tasks": plan.tasks.leaves,
         "expand_tasks": list(plan.tasks.expand),
@@ -135,9 +129,6 @@ def files_plan(plan: FilesPlan) -> dict[str, Any]:
         "core_hours": round(plan.core_hours, 3),
         "wall_hours": round(plan.wall_hours, 3),
         "rows": plan.rows,
-        "files_bytes": plan.n_bytes,
-        "table_nodes": plan.bigtable_nodes,
-        "cost_usd": {**cost, "total": round(sum(plan.cost_usd.values()), 2), "prices_of": LIST_PRICES.valid},
     }
 
 

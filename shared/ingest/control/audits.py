@@ -14,13 +14,11 @@ from shared.ingest.audit import AuditOptions
 from shared.ingest.blocks import leaf_size, parse_block
 from shared.ingest.control.counting import count_rows
 from shared.ingest.control.fields import Field, Kind, Values
-from shared.ingest.control.plan import DISPATCHES_PER_S, TaskCounts, task_counts
+from shared.ingest.control.plan import LeafWork, TaskCounts
 from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.rates import (
     AUDIT_CORE_S_PER_CHUNK,
     AUDIT_CORE_S_PER_ROW,
-    LEAF_MEMORY_GIB,
-    LOG_BYTES_PER_TASK,
     ROWS_READ_PER_BIGTABLE_NODE_AND_S,
     default_rates,
 )
@@ -40,7 +38,7 @@ AUDIT_FIELDS = (
     Field("verify", Kind.WHOLE, "Compute about so many rows anew, and compare.", default=0, least=0, most=10**9),
 )
 
-BATCH_CHUNKS = 16
+AUDITED_TOGETHER = 16
 """Chunks whose ids are asked for together: no voxels come with them."""
 
 
@@ -136,26 +134,23 @@ def plan_audit(service: IngestService, request: AuditRequest, concurrency: int) 
     dataset = service.datasets.get(request.scope.dataset)
     geometry = service.geometry(dataset)
     run = _new_run(service, request, dataset, geometry)
-    tasks, chunks, prices = task_counts(run), run.block.volume, LIST_PRICES
+    chunks, prices = run.block.volume, LIST_PRICES
     rates = default_rates(prod(geometry.chunk_size_voxels))
     # Several of the rows may be in one chunk, which is read once for them.
     computed = chunks * -math.expm1(-request.verify / chunks)
     worker_s = chunks * _chunk_s(geometry) + computed * rates.core_s_per_chunk
-    wall_s = max(
-        worker_s / min(concurrency, tasks.leaves) + worker_s / tasks.leaves,
-        tasks.leaves / (DISPATCHES_PER_S * service.n_queues),
-    )
+    work = LeafWork.of(run, worker_s, service.n_queues, concurrency)
     rows = round(chunks * rates.rows_per_chunk)
-    bigtable_nodes = math.ceil(rows / wall_s / ROWS_READ_PER_BIGTABLE_NODE_AND_S)
-    all_tasks = sum(tasks.expand) + tasks.leaves
+    bigtable_nodes = math.ceil(rows / work.wall_s / ROWS_READ_PER_BIGTABLE_NODE_AND_S)
     cost_usd = {
-        "compute": worker_s * (prices.vcpu_s + LEAF_MEMORY_GIB * prices.memory_gib_s),
-        "requests": all_tasks * (2 * prices.million_tasks + prices.million_requests) / 1e6,
+        "compute": work.compute_usd(prices),
+        "requests": work.requests_usd(prices),
         "reads": computed * rates.files_per_chunk(geometry.chunk_size_voxels) * prices.million_file_reads / 1e6,
-        "table_nodes": bigtable_nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
-        "logging": all_tasks * LOG_BYTES_PER_TASK / 2**30 * prices.log_gib,
+        "table_nodes": work.table_nodes_usd(bigtable_nodes, prices),
+        "logging": work.logging_usd(prices),
     }
-    return AuditPlan(run, tasks, service.n_queues, concurrency, worker_s / 3600, wall_s / 3600, rows, cost_usd)
+    core_hours, wall_hours = worker_s / 3600, work.wall_s / 3600
+    return AuditPlan(run, work.tasks, service.n_queues, concurrency, core_hours, wall_hours, rows, cost_usd)
 
 
 def coverage(service: IngestService, dataset: str) -> Coverage:
@@ -188,7 +183,7 @@ def _new_run(service: IngestService, request: AuditRequest, dataset: Dataset, ge
         leaf_chunks=leaf_size(block.volume, min(service.leaf_chunks, MOST_LEAF_CHUNKS), _chunk_s(geometry)),
         started_s=service.clock(),
         chunks_per_file=geometry.chunks_per_file,
-        batch_chunks=BATCH_CHUNKS,
+        batch_chunks=AUDITED_TOGETHER,
         kind=RunKind.AUDIT,
         options=AuditOptions(request.repair, request.verify).document(),
     )

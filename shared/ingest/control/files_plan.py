@@ -6,14 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.ingest.control.plan import DISPATCHES_PER_S, TaskCounts, task_counts
+from shared.ingest.control.plan import LeafWork, TaskCounts
 from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.rates import (
     EXPORT_BYTES_PER_ROW,
     EXPORT_CORE_S_PER_ROW,
     IMPORT_CORE_S_PER_ROW,
-    LEAF_MEMORY_GIB,
-    LOG_BYTES_PER_TASK,
     ROW_BYTES,
     ROWS_READ_PER_BIGTABLE_NODE_AND_S,
     ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S,
@@ -61,16 +59,12 @@ def make_files_plan(run: Run, rows: int, queues: int, concurrency: int, n_bytes:
       concurrency: leaf tasks at a time.
       n_bytes: of the files, if they are there.
     """
-    is_export, tasks, prices = run.kind is RunKind.EXPORT, task_counts(run), LIST_PRICES
+    is_export, prices = run.kind is RunKind.EXPORT, LIST_PRICES
     worker_s = rows * (EXPORT_CORE_S_PER_ROW if is_export else IMPORT_CORE_S_PER_ROW)
-    wall_s = max(
-        worker_s / min(concurrency, tasks.leaves) + worker_s / tasks.leaves,
-        tasks.leaves / (DISPATCHES_PER_S * queues),
-    )
+    work = LeafWork.of(run, worker_s, queues, concurrency)
     n_bytes = rows * EXPORT_BYTES_PER_ROW if n_bytes is None else n_bytes
     per_node = ROWS_READ_PER_BIGTABLE_NODE_AND_S if is_export else ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S
-    bigtable_nodes = max(1, math.ceil(rows / wall_s / per_node))
-    all_tasks = sum(tasks.expand) + tasks.leaves
+    bigtable_nodes = max(1, math.ceil(rows / work.wall_s / per_node))
     file_price = prices.million_file_writes if is_export else prices.million_file_reads
     kept = (
         {"files_month": n_bytes / 2**30 * prices.files_gib_month}
@@ -78,13 +72,14 @@ def make_files_plan(run: Run, rows: int, queues: int, concurrency: int, n_bytes:
         else {"table_month": rows * ROW_BYTES / 2**30 * prices.table_gib_month}
     )
     cost_usd = {
-        "compute": worker_s * (prices.vcpu_s + LEAF_MEMORY_GIB * prices.memory_gib_s),
-        "requests": all_tasks * (2 * prices.million_tasks + prices.million_requests) / 1e6,
-        "files": tasks.leaves * file_price / 1e6,
-        "table_nodes": bigtable_nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
+        "compute": work.compute_usd(prices),
+        "requests": work.requests_usd(prices),
+        "files": work.tasks.leaves * file_price / 1e6,
+        "table_nodes": work.table_nodes_usd(bigtable_nodes, prices),
         **kept,
-        "logging": all_tasks * LOG_BYTES_PER_TASK / 2**30 * prices.log_gib,
+        "logging": work.logging_usd(prices),
     }
+    core_hours, wall_hours = worker_s / 3600, work.wall_s / 3600
     return FilesPlan(
-        run, tasks, queues, concurrency, worker_s / 3600, wall_s / 3600, rows, n_bytes, bigtable_nodes, cost_usd
+        run, work.tasks, queues, concurrency, core_hours, wall_hours, rows, n_bytes, bigtable_nodes, cost_usd
     )

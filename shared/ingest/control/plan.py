@@ -49,6 +49,53 @@ class TaskCounts:
     expand: tuple[int, ...]
     leaves: int
 
+    @property
+    def all(self) -> int:
+        """How many there are."""
+        return sum(self.expand) + self.leaves
+
+
+@dataclass(frozen=True)
+class LeafWork:
+    """What the leaves of a run take, whatever they do with their chunks.
+
+    Attributes:
+      tasks: of the run.
+      worker_s: seconds of all leaves.
+      wall_s: from start to end.
+    """
+
+    tasks: TaskCounts
+    worker_s: float
+    wall_s: float
+
+    @classmethod
+    def of(cls, run: Run, worker_s: float, queues: int, concurrency: int) -> LeafWork:
+        """The work of a run whose tasks are spread over some queues, so many leaves at a time."""
+        tasks = task_counts(run)
+        # The last leaf to start begins when the others of its round end.
+        wall_s = max(
+            worker_s / min(concurrency, tasks.leaves) + worker_s / tasks.leaves,
+            tasks.leaves / (DISPATCHES_PER_S * queues),
+        )
+        return cls(tasks, worker_s, wall_s)
+
+    def compute_usd(self, prices: Prices) -> float:
+        """VCPU and memory of the leaves."""
+        return self.worker_s * (prices.vcpu_s + LEAF_MEMORY_GIB * prices.memory_gib_s)
+
+    def requests_usd(self, prices: Prices) -> float:
+        """Tasks and calls of functions."""
+        return self.tasks.all * (2 * prices.million_tasks + prices.million_requests) / 1e6
+
+    def table_nodes_usd(self, bigtable_nodes: int, prices: Prices) -> float:
+        """Bigtable nodes for as long as the run lasts, at least an hour."""
+        return bigtable_nodes * max(1.0, self.wall_s / 3600) * prices.table_node_hour
+
+    def logging_usd(self, prices: Prices) -> float:
+        """Records of the run."""
+        return self.tasks.all * LOG_BYTES_PER_TASK / 2**30 * prices.log_gib
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -133,32 +180,27 @@ def make_plan(
       prices: what things cost.
     """
     rates = rates_of_earlier_runs(ledger) or default_rates(prod(chunk_size_voxels))
-    tasks = task_counts(run)
     chunks = run.block.volume
-    worker_s = chunks * rates.core_s_per_chunk
-    at_once = min(concurrency, tasks.leaves)
-    # The last leaf to start begins when the others of its round end.
-    wall_s = max(worker_s / at_once + worker_s / tasks.leaves, tasks.leaves / (DISPATCHES_PER_S * queues))
+    work = LeafWork.of(run, chunks * rates.core_s_per_chunk, queues, concurrency)
     rows = round(chunks * rates.rows_per_chunk)
-    bigtable_nodes = max(1, round(rows / wall_s / ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S + 0.5))
-    all_tasks = sum(tasks.expand) + tasks.leaves
+    bigtable_nodes = max(1, round(rows / work.wall_s / ROWS_WRITTEN_PER_BIGTABLE_NODE_AND_S + 0.5))
     cost = Cost(
-        compute=worker_s * (prices.vcpu_s + LEAF_MEMORY_GIB * prices.memory_gib_s),
-        requests=all_tasks * (2 * prices.million_tasks + prices.million_requests) / 1e6,
+        compute=work.compute_usd(prices),
+        requests=work.requests_usd(prices),
         reads=chunks * rates.files_per_chunk(chunk_size_voxels) * prices.million_file_reads / 1e6,
-        table_nodes=bigtable_nodes * max(1.0, wall_s / 3600) * prices.table_node_hour,
+        table_nodes=work.table_nodes_usd(bigtable_nodes, prices),
         table_month=rows * ROW_BYTES / 2**30 * prices.table_gib_month,
-        logging=all_tasks * LOG_BYTES_PER_TASK / 2**30 * prices.log_gib,
+        logging=work.logging_usd(prices),
     )
     read_gib = chunks * prod(chunk_size_voxels) * READ_BYTES_PER_VOXEL / 2**30
     return Plan(
         run=run,
-        tasks=tasks,
+        tasks=work.tasks,
         queues=queues,
         concurrency=concurrency,
         rates=rates,
-        core_hours=worker_s / 3600,
-        wall_hours=wall_s / 3600,
+        core_hours=work.worker_s / 3600,
+        wall_hours=work.wall_s / 3600,
         rows=rows,
         table_bytes=rows * ROW_BYTES,
         bigtable_nodes=bigtable_nodes,

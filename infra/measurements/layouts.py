@@ -70,6 +70,16 @@ def _layout(command: str, **columns: str) -> Layout:
 
 
 LAYOUTS: Mapping[str, Layout] = {
+    "goals": _layout(
+        "make bench",
+        benchmark="`{benchmark}`",
+        what="{what}",
+        goal="{goal}",
+        measured="{measured}",
+        of_the_goal="{ratio:.2f}",
+        outcome="{outcome}",
+        date="{date}",
+    ),
     "features": _layout(
         "make bench ARGS=features",
         chunk="{chunk}",
@@ -141,6 +151,15 @@ LAYOUTS: Mapping[str, Layout] = {
         of_it_reading="{read_s:.3f} s",
         rows="{rows:,}",
     ),
+    "leaves": _layout(
+        "make bench ARGS=leaves",
+        workers="{workers}",
+        cores="{cores}",
+        chunks="{chunks}",
+        time="{seconds:.2f} s",
+        chunks_per_second="{chunks_per_s:.2f}",
+        times_one_worker_on_one_core="{ratio:.2f}",
+    ),
     "simulation": _layout(
         "python -m infra.simulation",
         chunks="{chunks:,}",
@@ -173,6 +192,15 @@ LAYOUTS: Mapping[str, Layout] = {
         processes_killed="{kills}",
         time="{seconds:.1f} s",
         chunks_per_second="{chunks_per_s:.0f}",
+    ),
+    "quota": _layout(
+        "make bench ARGS=quota",
+        counter="{counter}",
+        callers="{callers}",
+        mean="{mean_ms:.1f} ms",
+        p99="{p99_ms:.0f} ms",
+        requests_that_ask_the_counter="{asked:.0%}",
+        most_that_a_caller_gets_of_its_limit="{most:.0%}",
     ),
     "exports": _layout(
         "make bench ARGS=exports",

@@ -76,7 +76,7 @@ def measuring(name: str, *, record: bool, file: Path = FILE) -> Iterator[Table]:
     yield table
     if record:
         arguments = " ".join(word for word in sys.argv[1:] if word != OPTION)
-        measured = Measurement(f"{datetime.now(UTC):%Y-%m-%d}", _machine(), arguments, table.rows)
+        measured = Measurement(f"{datetime.now(UTC):%Y-%m-%d}", machine(), arguments, table.rows)
         write({**read(file), name: measured}, file)
 
 
@@ -101,5 +101,6 @@ def _short(value: Any) -> Any:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What is measured on, and how busy it is."""
     return f"{os.cpu_count()} cores ({platform.machine()}), load average {os.getloadavg()[0]:.1f}"

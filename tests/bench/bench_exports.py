@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from infra.local.emulators import bigtable_emulator
+from infra.measurements.goals import at_least
 from infra.measurements.record import measuring, record_option
 from shared.attributes import ATTRIBUTES
 from shared.geometry.grid import Box, GraphGeometry
@@ -104,6 +105,7 @@ def main() -> None:
             with closing(SQLiteStore(Path(name) / "many.db")) as store:
                 line = measure(store, rows, meta, ranges, geometry, options.rounds, time.process_time)
             measured.add(store="SQLite file", rows=len(rows), goal=f"{GOAL_ROWS_PER_S:,}/s", **line)
+            at_least("export from SQLite into a file", line["export_per_s"], GOAL_ROWS_PER_S, "rows/s")
             with bigtable_emulator() as emulator:
                 os.environ.update(emulator.environment)
                 with closing(BigtableStore("bench", "bench", DataClients())) as cloud:

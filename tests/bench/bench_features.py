@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from infra.measurements.goals import at_most
 from infra.measurements.record import measuring, record_option
 from tests.bench.chunks import Case, tissue_cases, worst_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKED_NODES = 8
+GOAL_PEAK_MB = 450.0
 CHECKED_VOXELS = 2_000_000
 
 
@@ -135,6 +137,15 @@ def in_own_process(case: Case, what: str) -> dict[str, Any]:
         return dict(json.loads(subprocess.check_output(command, cwd=ROOT, text=True).splitlines()[-1]))
 
 
+def tell_goals(case: Case, row: dict[str, Any]) -> None:
+    """Tells what came of a chunk's goals, if it has some."""
+    for threads, goal in enumerate(case.goals, start=1):
+        taken_s = row["one" if threads == 1 else "two"]
+        at_most(f"engine on {case.name}, threads: {threads}, of the transform", taken_s / row["wheel"], goal)
+    if case.goals:
+        at_most(f"engine on {case.name}, peak memory", row["peak_mb"], GOAL_PEAK_MB, "MB")
+
+
 def report(data: Path, record: bool) -> int:
     """Prints all tables; 1 if a node is not what the oracle says, else 0."""
     with measuring("features_start", record=record) as table:
@@ -154,6 +165,7 @@ def report(data: Path, record: bool) -> int:
                 two_s=row["two"],
                 peak_mb=row["peak_mb"],
             )
+            tell_goals(case, row)
             differing += [f"{case.name}: {row['differs']}"] if row["differs"] else []
     assert first is not None
     times = in_own_process(first, "more")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infra.measurements.goals import at_most
 from infra.measurements.record import measuring, record_option
 from shared.features.api import supervoxel_features
 from shared.geometry.grid import GraphGeometry
@@ -30,6 +31,8 @@ from shared.volume.cloudvolume import CloudVolumeReader
 ROOT = Path(__file__).resolve().parents[2]
 SIZES: tuple[Triple, ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256), (256, 256, 512))
 RESOLUTION_NM = (16, 16, 40)
+MINNIE65_CHUNKS, MINNIE65_CHUNK = 752 * 512 * 26, (256, 256, 512)
+GOAL_CORE_HOURS = 1_500.0
 
 
 def write(labels: UInt64Array, folder: Path) -> dict[str, object]:
@@ -90,6 +93,11 @@ def main() -> None:
                 seconds, read_s, rows = measure(info, folder, size, start, options.rounds)
                 name, megavoxels = "x".join(map(str, size)) + label, prod(size) / 1e6
                 table.add(chunk=name, megavoxels=megavoxels, seconds=seconds, read_s=read_s, rows=rows)
+                if size == MINNIE65_CHUNK and rows:
+                    core_hours = MINNIE65_CHUNKS * seconds / 3600
+                    at_most(
+                        f"{MINNIE65_CHUNKS:,} such chunks as minnie65 has", core_hours, GOAL_CORE_HOURS, "core-hours"
+                    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from infra.local.emulators import bigtable_emulator
+from infra.measurements.goals import at_most
 from infra.measurements.record import measuring, record_option
 from infra.simulation.ingest import DATASET, MOMENT, TABLE, SimulatedIngest, simulated_service
 from infra.simulation.world import Cloud, RecordedQueue
@@ -26,6 +27,7 @@ from shared.store.open import open_store
 from shared.store.protocol import CacheStore, TableMeta
 
 GRID = (752, 512, 26)
+GOAL_MAP_S = 1.0
 
 
 def all_marks() -> dict[str, bytes]:
@@ -83,6 +85,7 @@ def main() -> None:
             map_s = median_s(lambda ingest=ingest: Operations(ingest).run("map", {"dataset": DATASET}), options.rounds)
             measured = {"status_s": whole_s, "map_s": map_s, "read_s": read_s}
             table.add(store=name, chunks=status.total_chunks, marks=len(marks), **measured)
+            at_most(f"map of {status.total_chunks:,} chunks, {name}", map_s, GOAL_MAP_S, "s")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from infra.local.emulators import bigtable_emulator
+from infra.measurements.goals import at_most
+from infra.measurements.record import Table, measuring, record_option
 from shared.google.bigtable.clients import DataClients
 from shared.lookup.quota import LeasedQuota, SharedCounters
 from shared.store.open import open_counters
@@ -90,39 +92,43 @@ def measure(counters: Counting, case: Case) -> tuple[np.ndarray, float]:
     return np.array(times), max(granted.values()) / LIMIT
 
 
-def report(name: str, counters: Counting, cases: Iterable[Case], rounds: int) -> None:
-    """Measures the cases and prints a table."""
+def report(table: Table, name: str, counters: Counting, cases: Iterable[Case], rounds: int) -> None:
+    """Measures the cases with one store of counters."""
     counters.add("first", 0, 1)
-    print(f"\n{name:<48}{'mean':>8}{'p50':>8}{'p99':>8}{'asked':>9}{'granted':>9}   ms")
+    waits_ms, shares = list[float](), list[float]()
     for case in cases:
         calls = counters.calls
         measured = [measure(counters, case) for _ in range(rounds)]
         times = np.concatenate([times for times, _ in measured])
         most = max(share for _, share in measured)
-        mean_ms, asked = times.mean(), (counters.calls - calls) / len(times)
-        p50_ms, p99_ms = np.percentile(times, [50, 99])
-        print(f"{case.name:<48}{mean_ms:8.3f}{p50_ms:8.3f}{p99_ms:8.2f}{asked:9.1%}{most:9.1%}", flush=True)
-        if mean_ms > GOAL_MEAN_MS or most > GOAL_SHARE:
-            print(f"         goal: mean of {GOAL_MEAN_MS:g} ms, {GOAL_SHARE:.0%} of the limit: missed")
+        mean_ms, asked = float(times.mean()), (counters.calls - calls) / len(times)
+        p99_ms = float(np.percentile(times, 99))
+        table.add(counter=name, callers=case.name, mean_ms=mean_ms, p99_ms=p99_ms, asked=asked, most=most)
+        waits_ms.append(mean_ms)
+        shares.append(most)
+    at_most(f"a request's mean wait for its quota, {name}", max(waits_ms), GOAL_MEAN_MS, "ms")
+    at_most(f"the most that a caller gets of its limit, {name}", max(shares), GOAL_SHARE)
 
 
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    record_option(parser)
     options = parser.parse_args()
     with ExitStack() as stack:
         emulator = stack.enter_context(bigtable_emulator())
         os.environ.update(emulator.environment)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         clients = DataClients()
+        table = stack.enter_context(measuring("quota", record=options.record))
         for name, address in (
             ("Bigtable emulator", "bigtable://local/local"),
             ("SQLite file", f"sqlite://{folder}/quota.db"),
         ):
             counters = Counting(open_counters(address, clients))
             stack.callback(counters.close)
-            report(name, counters, CASES, options.rounds)
+            report(table, name, counters, CASES, options.rounds)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from infra.local.emulators import bigtable_emulator
+from infra.measurements.goals import at_most
 from infra.measurements.record import measuring, record_option
 from infra.standin.graph.app import create_app as create_graph
 from infra.standin.graph.chunked_graph import ChunkedGraph
@@ -122,8 +123,8 @@ def ask(client: FlaskClient, roots: list[int]) -> tuple[float, dict[str, Any]]:
     return elapsed_s, json.loads(answer.data)
 
 
-def main() -> int:
-    """Measures, prints, and fails if a goal is missed."""
+def main() -> None:
+    """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--roots", type=int, default=1_000)
     record_option(parser)
@@ -152,8 +153,9 @@ def main() -> int:
         kept.add(what="100 neurons that nobody has asked for", seconds=new_s, goal=f"at most {GOAL_NEW_S:g} s")
         remembered = f"{len(roots):,} neurons that are remembered"
         kept.add(what=remembered, seconds=remembered_s, goal=f"at most {GOAL_REMEMBERED_S:g} s")
-    return int(new_s > GOAL_NEW_S or remembered_s > GOAL_REMEMBERED_S)
+    at_most("100 neurons that nobody has asked for", new_s, GOAL_NEW_S, "s")
+    at_most(remembered, remembered_s, GOAL_REMEMBERED_S, "s")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -17,11 +17,19 @@ TISSUE_NM = (16, 16, 40)
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A named chunk: how to make its labels (in Fortran order), and the resolution."""
+    """A named chunk.
+
+    Attributes:
+      name: what it is.
+      make: its labels (in Fortran order).
+      resolution_nm: size of a voxel.
+      goals: of the engine's time with 1, 2, ... threads, as shares of the wheel's transform.
+    """
 
     name: str
     make: Callable[[], Labels]
     resolution_nm: tuple[float, float, float]
+    goals: tuple[float, ...] = ()
 
 
 def tissue(data: Path, size: int = 512) -> Labels:
@@ -63,15 +71,15 @@ def tissue_cases(data: Path) -> Iterator[Case]:
     """Blocks of tissue in several sizes, and with many labels."""
     whole = tissue(data)
     block = np.asfortranarray(whole[:256, :256, :512])
-    yield Case("tissue 256x256x512 at 16,16,40", lambda: block, TISSUE_NM)
-    yield Case("tissue 256x256x512 at 8,8,33", lambda: block, (8, 8, 33))
+    yield Case("tissue 256x256x512 at 16,16,40", lambda: block, TISSUE_NM, (0.20, 0.12))
+    yield Case("tissue 256x256x512 at 8,8,33", lambda: block, (8, 8, 33), (0.20, 0.12))
     yield Case("the same in C order", lambda: np.ascontiguousarray(block), TISSUE_NM)
     yield Case("split by a 64^3 grid", lambda: split_by_grid(block, 64), TISSUE_NM)
     yield Case("split by a 32^3 grid", lambda: split_by_grid(block, 32), TISSUE_NM)
     yield Case("tissue 512x512x128", lambda: np.asfortranarray(whole[:, :, :128]), TISSUE_NM)
     yield Case("tissue 128x128x64", lambda: np.asfortranarray(block[:128, 128:, 200:264]), TISSUE_NM)
     yield Case("tissue 64x64x64", lambda: np.asfortranarray(block[128:192, 128:192, 200:264]), TISSUE_NM)
-    yield Case("fractional 7.5,7.5,33.3", lambda: block, (7.5, 7.5, 33.3))
+    yield Case("fractional 7.5,7.5,33.3", lambda: block, (7.5, 7.5, 33.3), (0.40,))
 
 
 def _filled(shape: tuple[int, ...], change: Callable[[Any], None]) -> Labels:

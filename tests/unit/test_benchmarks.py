@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, datetime
+from math import prod
 from pathlib import Path
 
 import pytest
 
+from infra.measurements.goals import Outcome, keep
 from infra.measurements.layouts import LAYOUTS
 from infra.measurements.page import PAGE, places, with_tables
 from infra.measurements.record import OPTION, Measurement, measuring, read, write
+from shared.ingest.control.rates import default_rates
 from tests.bench.__main__ import main
+
+GOALS = {
+    "first": "from infra.measurements.goals import at_most\nat_most('time of one id', 12.5, 10, 'ms')\n",
+    "second": "from infra.measurements.goals import at_least\nat_least('times as fast', 4.5, 4)\n",
+}
+"""What the pretended benchmarks tell of their goals: one that is missed, and one that is met."""
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     folder = tmp_path / "pretended" / "bench"
     folder.mkdir(parents=True)
     for name, status in (("first", 3), ("second", 0), ("third", 0)):
         text = f"import pathlib, sys\npathlib.Path({str(tmp_path)!r}, '{name}').write_text(' '.join(sys.argv[1:]))\n"
-        text += f"sys.exit({status})\n"
+        text += GOALS.get(name, "") + f"sys.exit({status})\n"
         (folder / f"bench_{name}.py").write_text(text)
     return folder
 
@@ -41,7 +52,10 @@ def test_those_that_are_chosen_run(folder: Path) -> None:
 
 
 def test_all_are_told_to_record(folder: Path, tmp_path: Path) -> None:
-    assert main(["second", "third", "--record"], folder) == 0
+    kept = tmp_path / "performance.json"
+    write({}, kept)
+    assert main(["second", "third", "--record"], folder, kept) == 0
+    assert [(row["benchmark"], row["outcome"]) for row in read(kept)["goals"].rows] == [("second", "met")]
     assert [(tmp_path / name).read_text() for name in ("second", "third")] == ["--record"] * 2
     assert main(["second"], folder) == 0
     assert (tmp_path / "second").read_text() == ""
@@ -104,3 +118,69 @@ def test_an_unknown_one_is_named_before_anything_runs(folder: Path, capfd: pytes
     assert main(["second", "fourth"], folder) == 2
     assert ran(folder) == set()
     assert "'fourth'" in capfd.readouterr().err
+
+
+def test_a_table_at_the_end_shows_all_goals(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["first", "second", "third"], folder) == 1
+    told = capfd.readouterr()
+    heads, *lines = told.out.split("=== third")[1].strip().splitlines()
+    assert heads.split() == ["benchmark", "what", "goal", "measured", "of", "the", "goal", "outcome"]
+    assert [re.split(r" {2,}", line) for line in lines] == [
+        ["`first`", "time of one id", "at most 10 ms", "12.5 ms", "1.25", "missed"],
+        ["`second`", "times as fast", "at least 4", "4.5", "1.12", "met"],
+    ]
+    assert told.err.splitlines()[-2:] == ["failed: first (status 3)", "missed: 1 of 2 goals"]
+
+
+def test_a_missed_goal_is_no_success(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    second = folder / "bench_second.py"
+    assert main(["second"], folder) == 0
+    second.write_text(second.read_text().replace("4.5", "3.5"))
+    assert main(["second"], folder) == 1
+    assert "missed: 1 of 1 goals" in capfd.readouterr().err
+
+
+def test_help_says_what_there_is_and_runs_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = folder / "bench_first.py"
+    first.write_text(f'"""What a first thing costs: `python -m bench_first`.\n\nMore of it.\n"""\n{first.read_text()}')
+    assert main(["--help"], folder) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^  first +What a first thing costs$", shown, re.M)
+    assert "second" in shown
+    assert "More of it" not in shown
+    assert ran(folder) == set()
+
+
+def test_one_alone_can_be_given_options_of_its_own(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "performance.json"
+    write({}, kept)
+    assert main(["third", "--rounds=9", OPTION], folder, kept) == 0
+    assert (tmp_path / "third").read_text() == f"--rounds=9 {OPTION}"
+    assert main(["third", "--help"], folder) == 0
+    assert (tmp_path / "third").read_text() == "--help"
+    assert main(["second", "third", "--rounds=9"], folder) == 2
+    assert "--rounds=9" in capfd.readouterr().err
+
+
+def test_recorded_goals_take_the_place_of_those_of_the_same_benchmark(tmp_path: Path) -> None:
+    file = tmp_path / "performance.json"
+    write({}, file)
+    fast, slow = Outcome("time", 1, 2, "s"), Outcome("time", 3, 2, "s")
+    keep([slow.row("lookup"), fast.row("audit")], ["lookup", "audit"], file)
+    keep([fast.row("lookup")], ["lookup"], file)
+    rows = read(file)["goals"].rows
+    assert [(row["benchmark"], row["measured"], row["outcome"]) for row in rows] == [
+        ("audit", "1 s", "met"),
+        ("lookup", "1 s", "met"),
+    ]
+    page = with_tables("<!-- measured: goals -->\n<!-- end of measured -->\n", read(file))
+    assert "| `lookup` | time | at most 2 s | 1 s | 0.50 | met |" in page
+
+
+def test_plans_rest_on_what_was_measured() -> None:
+    measured = {row["chunk"]: row for row in read()["ingest_rates"].rows}
+    for chunk in ("128x128x128", "256x256x512"):
+        planned_s = default_rates(prod(map(int, chunk.split("x")))).core_s_per_chunk
+        assert planned_s == pytest.approx(measured[chunk]["seconds"], rel=0.1)

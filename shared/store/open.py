@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.attributes import ATTRIBUTES, AttributeTable
@@ -12,6 +13,7 @@ from shared.store.quota import QuotaCounters
 from shared.store.totals import TotalsMemory
 
 if TYPE_CHECKING:
+    from shared.google.bigtable.address import InstanceAddress
     from shared.google.bigtable.clients import DataClients
 
 __all__ = [
@@ -39,19 +41,14 @@ def open_store(address: str, attributes: AttributeTable = ATTRIBUTES, clients: D
     Raises:
       ConfigurationError: if there is no such kind of store, or the address is malformed.
     """
-    scheme = address.partition("://")[0]
-    if scheme == "sqlite":
-        from shared.sqlite.file import sqlite_path
+    place = _place(address)
+    if isinstance(place, Path):
         from shared.store.sqlite import SQLiteStore
 
-        return SQLiteStore(sqlite_path(address), attributes=attributes)
-    if scheme == "bigtable":
-        from shared.google.bigtable.address import InstanceAddress
-        from shared.store.bigtable import BigtableStore
+        return SQLiteStore(place, attributes=attributes)
+    from shared.store.bigtable import BigtableStore
 
-        place = InstanceAddress.parse(address)
-        return BigtableStore(place.project, place.instance, clients, attributes=attributes)
-    raise _wrong(address)
+    return BigtableStore(place.project, place.instance, clients, attributes=attributes)
 
 
 def open_counters(address: str, clients: DataClients | None = None) -> QuotaCounters:
@@ -64,20 +61,15 @@ def open_counters(address: str, clients: DataClients | None = None) -> QuotaCoun
     Raises:
       ConfigurationError: if there is no such kind of store, or the address is malformed.
     """
-    scheme = address.partition("://")[0]
-    if scheme == "sqlite":
-        from shared.sqlite.file import sqlite_path
+    place = _place(address)
+    if isinstance(place, Path):
         from shared.store.sqlite_quota import SQLiteCounters
 
-        return SQLiteCounters(sqlite_path(address))
-    if scheme == "bigtable":
-        from shared.google.bigtable.address import InstanceAddress
-        from shared.google.bigtable.clients import DataClients
-        from shared.store.bigtable_quota import BigtableCounters
+        return SQLiteCounters(place)
+    from shared.google.bigtable.clients import DataClients
+    from shared.store.bigtable_quota import BigtableCounters
 
-        place = InstanceAddress.parse(address)
-        return BigtableCounters(place.project, place.instance, clients or DataClients())
-    raise _wrong(address)
+    return BigtableCounters(place.project, place.instance, clients or DataClients())
 
 
 def open_totals(address: str, clients: DataClients | None = None) -> TotalsMemory:
@@ -90,24 +82,29 @@ def open_totals(address: str, clients: DataClients | None = None) -> TotalsMemor
     Raises:
       ConfigurationError: if there is no such kind of store, or the address is malformed.
     """
+    place = _place(address)
+    if isinstance(place, Path):
+        from shared.store.sqlite_totals import SQLiteTotals
+
+        return SQLiteTotals(place)
+    from shared.google.bigtable.clients import DataClients
+    from shared.store.bigtable_totals import BigtableTotals
+
+    return BigtableTotals(place.project, place.instance, clients or DataClients())
+
+
+def _place(address: str) -> Path | InstanceAddress:
+    """Where a store is: its file, or its instance of Bigtable."""
     scheme = address.partition("://")[0]
     if scheme == "sqlite":
         from shared.sqlite.file import sqlite_path
-        from shared.store.sqlite_totals import SQLiteTotals
 
-        return SQLiteTotals(sqlite_path(address))
+        return sqlite_path(address)
     if scheme == "bigtable":
         from shared.google.bigtable.address import InstanceAddress
-        from shared.google.bigtable.clients import DataClients
-        from shared.store.bigtable_totals import BigtableTotals
 
-        place = InstanceAddress.parse(address)
-        return BigtableTotals(place.project, place.instance, clients or DataClients())
-    raise _wrong(address)
-
-
-def _wrong(address: str) -> ConfigurationError:
+        return InstanceAddress.parse(address)
     # no more of the address is repeated: it may hold a password
-    return ConfigurationError(
+    raise ConfigurationError(
         f"L2CACHE_STORE must be sqlite:///ABSOLUTE/FILE or bigtable://PROJECT/INSTANCE; {unknown_scheme(address)}"
     )

@@ -220,7 +220,7 @@ def test_where_too_many_wait_a_request_is_answered_at_once(deployment: Deploymen
 def test_nothing_is_waited_for_where_nothing_is_under_way(deployment: Deployment) -> None:
     response = post(deployment.instance(), "status", [deployment.graph.add(A, 1, {1})], "?wait=20&update_cache=false")
     assert headers(response)["Missing"] == "1"
-    assert response.headers["X-L2Cache-Waited"] == "0.000"
+    assert float(response.headers["X-L2Cache-Waited"]) < 1
 
 
 @pytest.mark.parametrize("deployment", ["sqlite"], indirect=True)

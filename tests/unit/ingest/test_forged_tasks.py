@@ -95,6 +95,23 @@ def test_a_leaf_is_not_expanded_and_a_large_block_not_computed(tmp_path: Path) -
         site.ingest.expand(forged())
 
 
+BEYOND_IDS = "300_0_0-301_1_1"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "ingest": {},
+    "audit": {"repair": True, "verify": 2**53, "rows": 1},
+    "export": {"at_moment": True},
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_a_chunk_that_no_id_can_name_fails_with_its_reason(tmp_path: Path, kind: str) -> None:
+    site = Site(tmp_path)
+    site.cache.store.create_table(TABLE_ID, META)
+    options = {"destination": f"file://{tmp_path.resolve()}/exports/one", **OPTIONS[kind]}
+    body = forged(block=BEYOND_IDS, task_block=BEYOND_IDS, kind=kind, options=options)
+    assert site.leaf.compute_block(body).failed == 1
+
+
 def test_the_largest_block_is_expanded_at_once(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.cache.store.create_table(TABLE_ID, META)

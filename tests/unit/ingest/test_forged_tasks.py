@@ -71,6 +71,8 @@ def forged(**fields: Any) -> bytes:
         (forged(task_part="0"), "part"),
         (forged(task_run=None), "run"),
         (forged(task_run=[]), "run"),
+        (forged(kind="audit", options={"repair": "x" * 90_000}), "at most 16384 bytes"),
+        (forged(attributes=["x" * 90_000]), "at most 16384 bytes"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"run": ' * 50_000, "nested too deeply"),
         (b"", "JSON"),

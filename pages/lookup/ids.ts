@@ -1,5 +1,7 @@
 /** What a reader types or pastes: ids, or a neuroglancer link or state, from which the segments are taken. */
 
+import { isState, type Layer, layersOf, NotUnderstood } from "./state";
+
 export interface Asked {
   ids: bigint[];
   /** The dataset that a neuroglancer state names; null if it names none of ours, or there is no state. */
@@ -13,16 +15,13 @@ const L2_LAYER = 2;
 const LAYER_SHIFT = 56n;
 const END = 1n << 64n;
 
-/** Text that holds no ids; the message says what is wrong. */
-export class NotUnderstood extends Error {}
-
 /** The ids in a text, distinct, in their order.
  *
  * @throws NotUnderstood if there is something in it that is none.
  */
 export function readIds(text: string, datasets: Datasets): Asked {
   const trimmed = text.trim();
-  if (trimmed.includes("#!") || trimmed.startsWith("{")) return readState(trimmed, datasets);
+  if (isState(trimmed)) return readState(trimmed, datasets);
   const words = trimmed.split(/[\s,;[\]()"']+/).filter((word) => word);
   return { ids: distinct(words.map(readId)), dataset: null };
 }
@@ -42,15 +41,8 @@ function distinct(ids: bigint[]): bigint[] {
   return [...new Set(ids)];
 }
 
-interface Layer {
-  type?: string;
-  source?: unknown;
-  segments?: unknown;
-}
-
 function readState(text: string, datasets: Datasets): Asked {
-  const layers = stateOf(text).layers ?? [];
-  const found = layers.filter((layer) => layer.type?.startsWith("segmentation") && Array.isArray(layer.segments));
+  const found = layersOf(text).filter((layer) => layer.type?.startsWith("segmentation") && Array.isArray(layer.segments));
   const ours = found.filter((layer) => datasetOf(layer, datasets) !== null);
   const chosen = ours.length ? ours : found;
   const segments = chosen.flatMap((layer) => layer.segments as unknown[]).map(String);
@@ -58,29 +50,6 @@ function readState(text: string, datasets: Datasets): Asked {
   const ids = distinct(segments.filter((segment) => /^\d+$/.test(segment)).map(readId));
   if (!ids.length) throw new NotUnderstood("No segment is selected in this neuroglancer state.");
   return { ids, dataset: chosen[0] ? datasetOf(chosen[0], datasets) : null };
-}
-
-function stateOf(text: string): { layers?: Layer[] } {
-  const written = text.startsWith("{") ? text : text.slice(text.indexOf("#!") + 2);
-  const plain = written.startsWith("{") ? written : decoded(written);
-  if (/^(\w+\+)?https?:/.test(plain)) {
-    throw new NotUnderstood(
-      "This link names a state that lies on a server. Open it in neuroglancer, and paste the state itself: its {} button shows it.",
-    );
-  }
-  try {
-    return JSON.parse(plain) as { layers?: Layer[] };
-  } catch {
-    throw new NotUnderstood("This is no neuroglancer state: it cannot be read as JSON.");
-  }
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new NotUnderstood("This link is cut off or damaged.");
-  }
 }
 
 function datasetOf(layer: Layer, datasets: Datasets): string | null {

@@ -9,11 +9,12 @@ import { RequestError } from "../common/request";
 import { type Column, VirtualTable } from "../common/table";
 import { followTheme } from "../common/theme";
 import { cards } from "./cards";
-import { type Datasets, NotUnderstood, readIds } from "./ids";
+import { type Datasets, readIds } from "./ids";
 import { Loading } from "./loading";
 import { MEASURES, type Measure, Nodes, SAID } from "./nodes";
 import * as service from "./service";
 import { countsLine, measured, Stage } from "./stage";
+import { NotUnderstood } from "./state";
 import { takeaway } from "./takeaway";
 
 const REFRESH_MS = 200;

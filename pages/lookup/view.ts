@@ -19,6 +19,7 @@ import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
 
 import { isDark, type Rgb } from "../common/palette";
 import type { Nodes } from "./nodes";
+import { Portion, spreadOrder } from "./portion";
 
 const NM_PER_UNIT = 1000;
 const VIEW_ANGLE = 40;
@@ -69,12 +70,12 @@ export class View {
   private readonly frame = new Box3Helper(this.bounds, new Color(0x888888));
   private readonly centre = new Vector3();
   private nodes: Nodes | null = null;
+  /** The nodes that are drawn, in an order whose beginning is spread over all. */
+  private rows = new Uint32Array(0);
   private isDrawing = false;
   /** Whether the reader, or the address, has placed the camera; else it shows all that has arrived. */
   private isPlaced = false;
-  /** How many pictures were drawn, and how long the last took. */
-  drawn = 0;
-  drawMs = 0;
+  private readonly portion = new Portion(() => this.draw());
 
   /**
    * @param holder gets the canvas.
@@ -116,6 +117,7 @@ export class View {
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.addEventListener("start", () => (this.isPlaced = true));
     this.controls.addEventListener("change", () => {
+      this.portion.moved();
       this.draw();
       this.moved();
     });
@@ -129,23 +131,23 @@ export class View {
     const isOther = nodes !== this.nodes;
     this.nodes = nodes;
     if (isOther) this.isPlaced = false;
-    const drawnRows: number[] = [];
+    const found: number[] = [];
     this.bounds.makeEmpty();
     const at = new Vector3();
     for (let row = 0; row < nodes.count; row++) {
       if (Number.isNaN(nodes.pointsNm[3 * row]!)) continue;
-      drawnRows.push(row);
+      found.push(row);
       this.bounds.expandByPoint(this.placeNm(nodes, row, at));
     }
-    if (!this.isPlaced && drawnRows.length) this.bounds.getCenter(this.centre);
-    const count = drawnRows.length;
+    if (!this.isPlaced && found.length) this.bounds.getCenter(this.centre);
+    const count = found.length;
+    this.rows = spreadOrder(count).map((i) => found[i]!);
     const [places, radii, colours] = [new Float32Array(3 * count), new Float32Array(count), new Float32Array(3 * count)];
-    drawnRows.forEach((row, i) => {
+    this.rows.forEach((row, i) => {
       this.placeNm(nodes, row, at).sub(this.centre).toArray(places, 3 * i);
       radii[i] = (nodes.measures.max_dt_nm[row] || 1) / NM_PER_UNIT;
       colours.set(tints.subarray(3 * row, 3 * row + 3), 3 * i);
     });
-    this.rows = Uint32Array.from(drawnRows);
     this.points.geometry.dispose();
     this.points.geometry = new BufferGeometry();
     this.points.geometry.setAttribute("position", new BufferAttribute(places, 3));
@@ -157,8 +159,6 @@ export class View {
     if (!this.isPlaced && count) this.fit();
     this.draw();
   }
-
-  private rows: Uint32Array = new Uint32Array(0);
 
   private placeNm(nodes: Nodes, row: number, into: Vector3): Vector3 {
     return into.fromArray(nodes.pointsNm, 3 * row).divideScalar(NM_PER_UNIT);
@@ -249,11 +249,11 @@ export class View {
     this.isDrawing = true;
     requestAnimationFrame(() => {
       this.isDrawing = false;
-      const start = performance.now();
+      const count = this.portion.of(this.rows.length);
+      this.points.geometry.setDrawRange(0, count);
+      this.renderer.domElement.dataset["nodes"] = String(count);
       this.axes.material.color.set(isDark() ? 0xd6dde3 : 0x3a4650);
       this.renderer.render(this.scene, this.camera);
-      this.drawMs = performance.now() - start;
-      this.drawn += 1;
     });
   }
 
@@ -291,6 +291,7 @@ export class View {
       event.preventDefault();
       this.isPlaced = event.key !== "0";
       move();
+      this.portion.moved();
       this.controls.update();
       this.draw();
       this.moved();

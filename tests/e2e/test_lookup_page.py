@@ -7,11 +7,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import requests
@@ -20,10 +23,12 @@ from playwright.sync_api import Browser, Page, expect
 from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.build import build
 from infra.standin.world.parameters import TABLE, WorldParameters
+from shared.store.open import open_store
 from tests.support.browser.chromium import accessibility_faults, browsing, browsing_without_webgl, open_page
 from tests.support.stack.client import answer, start_ingest
 from tests.support.stack.ports import take_free_ports
 
+CACHE_TABLE = f"l2cache_{TABLE}_v1"
 WORLD = WorldParameters(size_voxels=(150, 140, 130), chunk_size_voxels=(32, 32, 32))
 
 
@@ -40,6 +45,7 @@ class Site:
         self.api = f"{self.url}api/v1/table/{TABLE}"
         self.cv_path = f"graphene://{stack.graph_url}/segmentation/table/{TABLE}"
         self.first, self.second, self.absent = roots[:3]
+        self._store = stack.services.store
 
     def post(self, path: str, **document: Any) -> Any:
         return answer(requests.post(f"{self.api}/{path}", json=document, timeout=60))
@@ -50,6 +56,23 @@ class Site:
 
     def total(self, root: int) -> dict[str, Any]:
         found: dict[str, Any] = self.post("totals?update_cache=false", node_ids=[root])[str(root)]
+        return found
+
+    def add_rows(self, count: int) -> list[int]:
+        """Adds that many rows like those of the first neuron's first node, at places of their own; gives their ids."""
+        random = np.random.default_rng(1)
+        with closing(open_store(self._store)) as store:
+            node = store.scan_rows(CACHE_TABLE, [(self.l2_ids(self.first)[0],) * 2])
+            rows = replace(
+                node,
+                l2_ids=node.l2_ids + np.arange(1_000, 1_000 + count, dtype=np.uint64),
+                written_us=np.repeat(node.written_us, count),
+                values={name: np.repeat(values, count, axis=0) for name, values in node.values.items()},
+                lengths={name: np.repeat(lengths, count) for name, lengths in node.lengths.items()},
+            )
+            rows.values["rep_coord_nm"][:] = random.integers(0, 30, rows.values["rep_coord_nm"].shape)
+            store.write_rows(CACHE_TABLE, rows)
+        found: list[int] = rows.l2_ids.tolist()
         return found
 
     def fragment(self, *ids: int, **parts: str) -> str:
@@ -197,12 +220,33 @@ def test_the_python_that_is_copied_runs(site: Site, page: Page) -> None:
     assert done.stdout.startswith(f"{total['n_l2']} nodes, {total['size_nm3'] / 1e9:.3f}"[:-2])
 
 
-def test_a_neuroglancer_state_is_understood_and_given(site: Site, page: Page) -> None:
+def written_as_links_once_were(state: str) -> str:
+    return state.replace("'", "\\'").replace('"', "'").replace(", ", "_")
+
+
+@pytest.mark.parametrize(
+    ("as_layers", "as_text"),
+    [
+        pytest.param(lambda layers: layers, lambda state: f"https://ngl.example/#!{quote(state)}", id="link"),
+        pytest.param(lambda layers: layers, str, id="state"),
+        pytest.param(
+            lambda layers: {f"its, _ 'layer' {i}": layer for i, layer in enumerate(layers)}, str, id="layers by name"
+        ),
+        pytest.param(
+            lambda layers: layers,
+            lambda state: f"https://ngl.example/#!{written_as_links_once_were(state)}",
+            id="link of old",
+        ),
+    ],
+)
+def test_a_neuroglancer_state_is_understood_and_given(
+    site: Site, page: Page, as_layers: Callable[[Any], Any], as_text: Callable[[str], str]
+) -> None:
     page.goto(site.url)
     layer = {"type": "segmentation", "source": site.cv_path, "segments": [str(site.first), f"!{site.second}"]}
-    link = f"https://ngl.example/#!{quote(json.dumps({'layers': [{'type': 'image'}, layer]}))}"
+    image = {"type": "image", "source": "precomputed://gs://a_b/c'd"}
     field = page.get_by_label("Root ids, L2 ids")
-    field.fill(link)
+    field.fill(as_text(json.dumps({"layers": as_layers([image, layer])})))
     field.press("Enter")
     wait_until_complete(page)
     assert field.input_value() == str(site.first)
@@ -222,11 +266,39 @@ def test_what_is_no_id_is_said(site: Site, page: Page) -> None:
         ("12x", "“12x” is no id"),
         ("99999999999999999999", "no id"),
         ("https://n/#!https://s/1", "lies on a server"),
+        ("https://n/#!middleauth+https://s/nglstate/api/v1/1", "lies on a server"),
+        ("https://n/?json_url=https://s/nglstate/1", "lies on a server"),
         ("https://n/#!%7B%22layers%22:[]%7D", "No segment is selected"),
+        ("https://n/#!%7B%22layers%22:[3,null]%7D", "No segment is selected"),
+        ("https://n/#!%7B%22lay", "cannot be read as JSON"),
+        ("https://n/#!%E0%A4", "cut off or damaged"),
     ):
         page.get_by_label("Root ids, L2 ids").fill(text)
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text(said)
+
+
+def test_a_view_that_is_slow_draws_fewer_nodes_while_it_turns_and_all_at_rest(site: Site, page: Page) -> None:
+    l2_ids = site.add_rows(3_000)
+    page.add_init_script("window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 100)")
+    page.goto(site.url)
+    page.get_by_label("Root ids, L2 ids").fill(" ".join(map(str, l2_ids)))
+    page.keyboard.press("Enter")
+    view = page.locator("canvas")
+    expect(view).to_have_attribute("data-nodes", "3000")
+    drawn = view.evaluate(
+        """async (canvas) => {
+            const drawn = [];
+            for (let i = 0; i < 20; i++) {
+                canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
+                await new Promise((resolve) => setTimeout(resolve, 50));
+                drawn.push(Number(canvas.dataset.nodes));
+            }
+            return drawn;
+        }"""
+    )
+    assert min(drawn) == 2_000, drawn
+    expect(view).to_have_attribute("data-nodes", "3000")
 
 
 def test_all_of_it_goes_by_keyboard(site: Site, page: Page) -> None:

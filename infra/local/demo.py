@@ -178,6 +178,8 @@ def _finish(stack: LocalStack, world: dict[str, Any], seconds: dict[str, float],
     click.echo(f"ingest:        {stack.ingest_url}  (python -m l2cache --url {stack.ingest_url} runs {TABLE})")
     click.echo(f"graph server:  {stack.graph_url}/segmentation/table/{TABLE}")
     click.echo(f"supervoxels:   precomputed://{stack.graph_url}{VOLUME_PATH} (a layer of neuroglancer)")
+    if stack.exports:
+        click.echo(f"exports:       to folders below {stack.exports}")
     click.echo(f"tables, logs:  {stack.state}")
     root = world["roots"][0]["root_id"]
     click.secho("\nFrom a root id to a DataFrame, to be copied into Python", bold=True)

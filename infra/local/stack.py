@@ -124,6 +124,15 @@ class LocalStack:
         """Base address of the stand-in graph server."""
         return f"http://127.0.0.1:{self.ports['graph']}"
 
+    @property
+    def exports(self) -> str:
+        """`L2CACHE_EXPORTS`: what the environment says, else a folder beside the tables.
+
+        Empty if that folder's path has a space, which would be the end of an address.
+        """
+        beside = f"file://{self.state}/exports"
+        return os.environ.get("L2CACHE_EXPORTS", "" if len(beside.split()) > 1 else beside)
+
     def __enter__(self) -> LocalStack:
         logs = self.state / "logs"
         logs.mkdir(exist_ok=True)
@@ -192,6 +201,7 @@ class LocalStack:
             "L2CACHE_STORE": services.store,
             "L2CACHE_BUS": services.bus,
             "L2CACHE_QUEUE": services.queue,
+            "L2CACHE_EXPORTS": self.exports,
             **services.environment,
         }
         return [replace(child, environment={**environment, **child.environment}) for child in children]
@@ -282,6 +292,8 @@ def _announce(stack: LocalStack, *, is_kept: bool) -> None:
         click.echo(stack.ports_notice, err=True)
     click.echo(f"look-up:  {stack.lookup_url}/l2cache/api/v1/  (in a browser: {stack.lookup_url}/)")
     click.echo(f"ingest:   {stack.ingest_url}  (python -m l2cache --url {stack.ingest_url} start DATASET --watch)")
+    if stack.exports:
+        click.echo(f"exports:  to folders below {stack.exports}")
     if is_kept:
         click.echo(f"tables and logs: {stack.state}; Ctrl-C stops, starting again goes on where it was")
         return

@@ -21,7 +21,7 @@ from shared.ingest.control.request import StartRequest
 from shared.ingest.control.service import IngestService
 from shared.ingest.leaf.progress import SAVE_INTERVAL_S
 from shared.ingest.ledger import Ledger
-from shared.ingest.progress import Piece, open_numbers
+from shared.ingest.progress import Piece, RunStatus, open_numbers
 from shared.ingest.task import BlockTask
 from shared.store.protocol import CacheStore
 from shared.tasks.protocol import Task
@@ -99,8 +99,9 @@ class SimulatedIngest:
     def __init__(self, grid: Triple, cloud: Cloud, seed: int = 1) -> None:
         self._cloud = cloud
         self._chance = np.random.default_rng(seed)
-        self._timeline, self._noted, self.marks = Timeline(), RecordedQueue(), Marks()
-        self._service = simulated_service(grid, self._noted, cast(Any, self.marks), self._timeline)
+        self._timeline, self._noted = Timeline(), RecordedQueue()
+        self.marks = self._make_marks()
+        self._service = self._make_service(grid)
         self._queues = [_Queue() for _ in range(cloud.queues)]
         self._free = {"compute": cloud.workers, "ingest": cloud.expanders}
         self._counts = {"leaves": 0, "expands": 0, "redelivered": 0}
@@ -110,11 +111,11 @@ class SimulatedIngest:
 
     def run(self) -> Outcome:
         """Simulates it from the start to the end."""
-        self._service.start(StartRequest(DATASET, MOMENT))
+        run_id = self._begin().run.run_id
         self._create(self._noted.take())
         self._timeline.run()
         wall_s, start_s = self._timeline.now_s, time.perf_counter()
-        status = self._service.status(DATASET)
+        status = self._service.status(DATASET, run_id)
         status_s = time.perf_counter() - start_s
         if not status.finished:
             raise AssertionError(f"the simulated run is not finished: {status}")
@@ -129,6 +130,15 @@ class SimulatedIngest:
             marks=len(self.marks),
             status_s=status_s,
         )
+
+    def _make_marks(self) -> Marks:
+        return Marks()
+
+    def _make_service(self, grid: Triple) -> IngestService:
+        return simulated_service(grid, self._noted, cast(Any, self.marks), self._timeline)
+
+    def _begin(self) -> RunStatus:
+        return self._service.start(StartRequest(DATASET, MOMENT))
 
     def _create(self, tasks: list[Task]) -> float:
         """Creates tasks, some at a time; how long it takes."""

@@ -23,6 +23,9 @@ def decode_object(
 ) -> dict[str, Any]:
     """The JSON object in a text. Nothing of the text is in an error, since there may be a token in it.
 
+    Texts in it can be written as UTF-8 wherever they go on to: halves of surrogate pairs, which JSON can spell, are
+    refused.
+
     Args:
       raw: the text.
       what: what it is said to be in errors: `the body`.
@@ -35,12 +38,18 @@ def decode_object(
       kind: if it is no JSON, or no object, or has no such field.
     """
     try:
-        document = json.loads(raw, parse_constant=_refuse_constant if strict else None)
+        text = raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw))
+        document = json.loads(text, parse_constant=_refuse_constant if strict else None)
+        if "\\u" in text or not text.isascii():
+            json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         # Not chained: it carries the text.
         raise kind(f"{what} is not JSON (line {error.lineno} column {error.colno}){hint}") from None
     except UnicodeDecodeError:
         raise kind(f"{what} is no text{hint}") from None
+    except UnicodeEncodeError:
+        # Not chained either.
+        raise kind(f"a text in {what} holds half of a surrogate pair") from None
     except RecursionError as error:
         raise kind(f"{what} is nested too deeply") from error
     except _NoNumberError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import ConfigurationError, NotAnL2IdError
+from shared.errors import ConfigurationError, NotAnL2IdError, OutsideVolumeError
 from shared.types import Int64Array, Triple, UInt64Array
 
 ID_BITS = 64
@@ -158,13 +158,21 @@ def supervoxel_chunks_of_nodes(l2_ids: UInt64Array, layout: IdLayout) -> UInt64A
 
 
 def l2_id_range(coordinate: Triple, layout: IdLayout) -> tuple[int, int]:
-    """First and last id that an L2 node of the chunk can have (segment 0 and all segment bits set)."""
+    """First and last id that an L2 node of the chunk can have (segment 0 and all segment bits set).
+
+    Raises:
+      OutsideVolumeError: if ids have too few bits for the coordinate.
+    """
     firsts, lasts = _l2_id_ranges([coordinate], layout)
     return int(firsts[0]), int(lasts[0])
 
 
 def slices_of_chunks(l2_ids: UInt64Array, chunks: Sequence[Triple], layout: IdLayout) -> list[slice]:
-    """Where the ids of each chunk lie among some L2 ids, uint64[n], ascending."""
+    """Where the ids of each chunk lie among some L2 ids, uint64[n], ascending.
+
+    Raises:
+      OutsideVolumeError: as `l2_id_range`.
+    """
     firsts, lasts = _l2_id_ranges(chunks, layout)
     starts, stops = np.searchsorted(l2_ids, firsts, "left"), np.searchsorted(l2_ids, lasts, "right")
     return [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
@@ -173,6 +181,11 @@ def slices_of_chunks(l2_ids: UInt64Array, chunks: Sequence[Triple], layout: IdLa
 def _l2_id_ranges(chunks: Sequence[Triple], layout: IdLayout) -> tuple[UInt64Array, UInt64Array]:
     """First and last ids that L2 nodes of chunks can have: uint64[n] each."""
     coordinates = np.array(chunks, dtype=np.int64).reshape(-1, 3)
+    bits = layout.axis_bits(L2_LAYER)
+    outside = ((coordinates < 0) | (coordinates >= 1 << bits)).any(axis=1)
+    if outside.any():
+        first = tuple(coordinates[outside][0].tolist())
+        raise OutsideVolumeError(f"chunk {first} lies outside any volume: its ids have {bits} bits for a coordinate")
     firsts = compose_ids(L2_LAYER, coordinates, np.zeros(len(coordinates), dtype=np.uint64), layout)
     return firsts, firsts | np.uint64((1 << layout.segment_bits(L2_LAYER)) - 1)
 

@@ -20,6 +20,9 @@ from shared.tasks.protocol import Task
 EXPAND_PATH = "/expand"
 LEAF_PATH = "/chunks"
 
+MOST_BYTES = 2**14
+"""Of a task's body. Ours have less than a tenth; the tasks below a larger one might have more than a queue takes."""
+
 
 @dataclass(frozen=True)
 class BlockTask:
@@ -68,6 +71,8 @@ class BlockTask:
           BadRequestError: if it is no task's body, or its block lies outside the run's.
         """
         document = decode_object(body, "a block task")
+        if len(body) > MOST_BYTES:
+            raise BadRequestError(f"a block task has at most {MOST_BYTES} bytes, not {len(body)}")
         if not isinstance(document.get("run"), dict):
             raise BadRequestError("a block task must have a run")
         run, block = Run.from_json(document["run"]), parse_block(text_field(document, "block"))

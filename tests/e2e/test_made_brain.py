@@ -1,6 +1,7 @@
 """The stack on a made brain: the demo as a user runs it, and a stack that is killed in the middle of an ingest."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -65,6 +66,36 @@ def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[i
         start_ingest(stack.ingest_url, TABLE)
         wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "an undisturbed ingest")
         return rows(stack.services.store, L2CACHE_ID, l2_ids_of(world))
+
+
+def test_a_table_is_exported_to_a_folder_beside_it(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("L2CACHE_EXPORTS", raising=False)
+    with LocalStack(tmp_path, graph=ServedGraph(TABLE, ("--world", str(world)))) as stack:
+        start_ingest(stack.ingest_url, TABLE, test=True)
+        wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "a test ingest")
+        body = {"dataset": TABLE, "destination": f"{stack.exports}/all"}
+        run_id = answer(requests.post(f"{stack.ingest_url}/export", json=body, timeout=60))["run_id"]
+        asked = f"{stack.ingest_url}/status?dataset={TABLE}&run={run_id}"
+        wait_until(lambda: answer(requests.get(asked, timeout=60))["finished"], "an export")
+        written = status(stack.ingest_url, TABLE)["rows"]
+    manifest = json.loads((tmp_path / "exports" / "all" / "manifest.json").read_text())
+    assert manifest["rows"] == written > 0
+    assert {file["name"] for file in manifest["files"]} < {
+        path.name for path in (tmp_path / "exports" / "all").iterdir()
+    }
+
+
+def test_a_folder_whose_path_has_a_space_keeps_no_stack_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("L2CACHE_EXPORTS", raising=False)
+    stack = LocalStack(tmp_path / "my tables", graph=ServedGraph(TABLE, ()))
+    stack.release()
+    assert stack.exports == ""
+    monkeypatch.setenv("L2CACHE_EXPORTS", "file:///data")
+    assert stack.exports == "file:///data"
 
 
 @contextlib.contextmanager

@@ -183,7 +183,11 @@ def test_a_foreign_datasets_message_is_acknowledged_whatever_is_in_it(rig: Rig) 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[1]", b'{"message": 7}', b'{"message": {"data": "%%%"}}', b"x" * 20_000_000]
+    "body",
+    [
+        *(b"", b"{}", b"[1]", b'{"message": 7}', b'{"message": {"data": "%%%"}}', b"x" * 20_000_000),
+        b'{"message": {"attributes": {"table_id": "\\ud800"}, "data": ""}}',
+    ],
 )
 def test_a_body_that_is_no_delivery_is_acknowledged(rig: Rig, body: bytes) -> None:
     answer = requests.post(f"{rig.compute.url}/", data=body, headers={"Content-Type": "application/json"}, timeout=30)

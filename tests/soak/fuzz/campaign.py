@@ -182,6 +182,7 @@ class Campaign:
         self, case: Case, environ: Mapping[str, Any], within_cpu_s: float = ANSWER_WITHIN_CPU_S
     ) -> tuple[Complaint | None, int | None]:
         self._switch.away, self._switch.permissions = case.away, case.permissions
+        self._switch.manifest = case.manifest
         self._switch.refused.clear()
         self._log.error, self._log.told_token = None, False
         self._happened.clear()

@@ -31,6 +31,7 @@ class Case:
       raw: the request, as bytes on the wire; the client closes the connection behind it.
       away: neighbours that cannot be reached while it is answered: `store`, `graph`, `volume`, `bus`, `queue`.
       permissions: what the authentication service answers if it is asked: status and body.
+      manifest: what the manifest in the folder of forged exports is.
     """
 
     function: str
@@ -38,6 +39,7 @@ class Case:
     raw: bytes
     away: frozenset[str] = frozenset()
     permissions: tuple[int, bytes] = PERMITTED
+    manifest: bytes = b""
 
     def environ(self) -> dict[str, Any] | None:
         """The WSGI environment that the server of the functions makes of it; None if it refuses the request itself."""
@@ -54,6 +56,8 @@ class Case:
         around = f", away: {', '.join(sorted(self.away))}" if self.away else ""
         if self.permissions != PERMITTED:
             around += f", the authentication service answers {self.permissions[0]} {_shown(self.permissions[1])}"
+        if self.manifest:
+            around += f", the forged manifest is {_shown(self.manifest)}"
         return f"{self.function} ({self.kind}{around}): {_shown(self.raw)}"
 
 

@@ -23,6 +23,7 @@ from shared.lookup.http import create_app as create_lookup_app
 from shared.lookup.misses import MissPublisher
 from shared.lookup.pending import PendingStates
 from shared.lookup.service import LookupService
+from tests.soak.fuzz.exports import STARTED_S, ready_export
 from tests.soak.fuzz.neighbours import Authentication, Neighbours, Switch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,6 +46,7 @@ class Functions:
         self._folder, self._switch = folder, switch
         self._worlds = 0
         self._neighbours: Neighbours | None = None
+        ready_export()  # made while nobody looks at what is done
         environment = _environment(folder)
         self.settings = Settings.from_environment(environment)
         with patch.dict(os.environ, environment):
@@ -107,6 +109,8 @@ class Functions:
             neighbours.store,  # type: ignore[arg-type]
             neighbours.queue,  # type: ignore[arg-type]
             LEAF_CHUNKS,
+            clock=lambda: STARTED_S,
+            folders=neighbours.folders,
         )
         app: flask.Flask = self._modules["ingest"].create_app(self.settings, service)
         return app

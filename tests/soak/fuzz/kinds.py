@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
-from tests.soak.fuzz import ingest_requests, lookup_requests, messages, option_requests, tasks
+from tests.soak.fuzz import ingest_requests, lookup_requests, messages, option_requests, run_requests, tasks
 from tests.soak.fuzz.case import Case
 
 Maker: TypeAlias = Callable[[Random], Case]
@@ -41,6 +41,11 @@ def requests(recorded: Path | None) -> Mapping[str, Maker]:
         "ingest-queries": ingest_requests.queries,
         "ingest-framing": ingest_requests.framing,
         "ingest-away": ingest_requests.away,
+        "ingest-audits": run_requests.audits,
+        "ingest-exports": run_requests.exports,
+        "ingest-imports": run_requests.imports,
+        "ingest-manifests": run_requests.manifests,
+        "ingest-views": run_requests.views,
     }
     if recorded is not None:
         made["lookup-recorded"] = lookup_requests.recorded(recorded)
@@ -64,6 +69,7 @@ def messages_and_tasks(recorded: Path | None, canary: Path) -> Mapping[str, Make
         "message-framing": messages.framing,
         "chunk-tasks": tasks.leaves,
         "expand-tasks": tasks.expansions,
+        "run-tasks": tasks.of_other_kinds,
     }
     if recorded is not None:
         made["messages-recorded"] = messages.recorded(recorded)

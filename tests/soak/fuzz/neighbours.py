@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ import requests
 from shared.compute.service import ComputeService
 from shared.config.datasets import Dataset
 from shared.errors import GraphUnavailableError, L2CacheError, StorageUnavailableError, VolumeUnavailableError
+from shared.files.open import Folders
+from shared.files.protocol import Folder
+from shared.ingest.export import MANIFEST
 from shared.store.open import open_totals
 from shared.tasks.open import open_queue
 from tests.soak.fuzz.case import PERMITTED
+from tests.soak.fuzz.exports import EXPORTS, FORGED, READY, ready_export
 from tests.support.graph.small import SmallCache
 
 ERRORS: Mapping[str, Callable[[str], L2CacheError]] = {
     "store": StorageUnavailableError,
     "bus": StorageUnavailableError,
     "queue": StorageUnavailableError,
+    "folder": StorageUnavailableError,
     "graph": GraphUnavailableError,
     "volume": VolumeUnavailableError,
 }
@@ -32,12 +38,14 @@ class Switch:
       away: neighbours that cannot be reached.
       refused: those that were asked nevertheless.
       permissions: what the authentication service answers: status and body.
+      manifest: what the manifest in the folder of forged exports is.
     """
 
     def __init__(self) -> None:
         self.away: frozenset[str] = frozenset()
         self.refused: set[str] = set()
         self.permissions: tuple[int, bytes] = PERMITTED
+        self.manifest = b""
 
     def check(self, name: str) -> None:
         """Raises what a neighbour raises that is away, if it is."""
@@ -72,6 +80,41 @@ class SwitchedGraphs:
 
     def get(self, _key: object) -> Any:
         return self._switched
+
+
+@dataclass(frozen=True)
+class SwitchedFolders(Folders):
+    """Folders in memory; in one of them is an export, in another the manifest that a case brings."""
+
+    switch: Switch = field(default_factory=Switch)
+    files: dict[str, dict[str, bytes]] = field(default_factory=lambda: {READY: dict(ready_export())})
+
+    def open(self, address: str) -> Folder:
+        """As `Folders.open`."""
+        plain = self.check(address)
+        if plain == FORGED:
+            self.files[plain] = {MANIFEST: self.switch.manifest}
+        switched: Any = Switched(ListedFolder(self.files.setdefault(plain, {})), "folder", self.switch)
+        return switched  # type: ignore[no-any-return]
+
+
+class ListedFolder:
+    """A `Folder` of some files in memory."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def write(self, name: str, content: bytes) -> None:
+        """As `Folder.write`."""
+        self._files[name] = bytes(content)
+
+    def read(self, name: str) -> bytes | None:
+        """As `Folder.read`."""
+        return self._files.get(name)
+
+    def names(self) -> list[str]:
+        """As `Folder.names`."""
+        return sorted(self._files)
 
 
 class ListedPublisher:
@@ -129,7 +172,8 @@ class Neighbours:
         self.queue = Switched(self.inner_queue, "queue", switch)
         self.graphs = SwitchedGraphs(small.graph, "graph", switch)
         volumes = SwitchedGraphs(small.volume, "volume", switch)
-        self.compute = ComputeService(small.datasets, self.store, self.graphs, volumes)  # type: ignore[arg-type]
+        self.folders = SwitchedFolders((EXPORTS,), switch)
+        self.compute = ComputeService(small.datasets, self.store, self.graphs, volumes, folders=self.folders)  # type: ignore[arg-type]
 
     def geometry(self, dataset: Dataset) -> Any:
         """The geometry of a dataset, as the graph server tells it."""

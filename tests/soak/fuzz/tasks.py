@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from random import Random
 
+from shared.ingest.kind import RunKind
+from shared.ingest.task import EXPAND_PATH, LEAF_PATH, path_of
 from tests.soak.fuzz.case import Case, http
+from tests.soak.fuzz.exports import EXPORTS, FRESH, READY, ready_manifest_sha256
 from tests.soak.fuzz.values import NUMBERS, altered, json_object, json_text, json_value, mutated
 from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID
 
@@ -15,6 +18,13 @@ _FOREIGN_BLOCKS = (
     *("0_0_0-1_1_2", "0_0_0-0_0_0", "0_0_0-9_9_9", "5_5_5-6_6_6", "-1_0_0-1_1_1", "0_0_0-1_1", "", "a", "1_1_1-0_0_0"),
     *("0_0_0-1000000_1000000_1000000", "0_0_0-" + "9" * 30 + "_1_1", "9" * 5000 + "_0_0-1_1_1", "٠_0_0-1_1_1"),
 )
+
+
+_BEYOND = "300_0_0-301_1_1"
+"""A chunk that no id of the small graph can name."""
+
+_DESTINATION = f"{EXPORTS}/tasks"
+_OTHER_KINDS = (RunKind.AUDIT, RunKind.EXPORT, RunKind.IMPORT)
 
 
 def _run(block: str) -> dict[str, bytes]:
@@ -56,13 +66,44 @@ _OWN = {
 }
 
 
-def _body(chance: Random, leaf: bool) -> bytes:
-    run = _run(_GRID)
+def _options(kind: RunKind) -> dict[str, bytes]:
+    """The options of a good run of that kind."""
+    return {
+        RunKind.INGEST: {},
+        RunKind.AUDIT: {"repair": b"true", "verify": b"3", "rows": b"24"},
+        RunKind.EXPORT: {"destination": json_text(_DESTINATION), "attributes": b"[]", "at_moment": b"true"},
+        RunKind.IMPORT: {"source": json_text(READY), "manifest": json_text(ready_manifest_sha256())},
+    }[kind]
+
+
+_OWN_OPTIONS = {
+    "repair": [b"false", b"1", b"null"],
+    "verify": _numbers(),
+    "rows": _numbers(),
+    "destination": [json_text(text) for text in (FRESH, READY, "file:///etc", "gs://b/x", "", FRESH + "/\0")],
+    "attributes": [b'["size_nm3"]', b'["nope"]', b'["size_nm3", "size_nm3"]', b"[[]]", b"null", b'"pca"'],
+    "at_moment": [b"false", b"1", b"null"],
+    "source": [json_text(text) for text in (FRESH, EXPORTS, "file:///etc", "gs://b/x", "")],
+    "manifest": [b'"0"', b"null", json_text("0" * 64)],
+}
+
+
+def _run_of(kind: RunKind, chance: Random) -> dict[str, bytes]:
+    options = _options(kind)
+    made = altered(chance, options, _OWN_OPTIONS) if options and chance.random() < 0.5 else json_object(options)
+    return {**_run(_GRID), "kind": json_text(kind.value), "options": made}
+
+
+def _body(chance: Random, leaf: bool, kind: RunKind = RunKind.INGEST) -> bytes:
+    run = _run(_GRID) if kind is RunKind.INGEST else _run_of(kind, chance)
+    if chance.random() < 0.1:
+        run["block"] = json_text(_BEYOND)
     if chance.random() < 0.6:
         run_json = altered(chance, run, _OWN)
     else:
         run_json = json_object(run) if chance.random() < 0.8 else json_value(chance)
-    block = f"0_0_0-{chance.randrange(1, 3)}_1_1" if leaf else _GRID
+    leaves = (*(f"0_0_0-{chance.randrange(1, 3)}_1_1", "1_1_1-2_2_2", "0_0_0-1_1_3"), _BEYOND)
+    block = chance.choice(leaves) if leaf else _GRID
     task = {"run": run_json, "block": json_text(block), "part": b"0"}
     if chance.random() < 0.4:
         task[chance.choice(["block", "part"])] = chance.choice(_OWN["block"] + _OWN["part"])
@@ -77,6 +118,17 @@ def leaves(chance: Random) -> Case:
     return Case("compute", "chunk tasks", http("POST", "/chunks", _body(chance, True), headers), frozenset(away))
 
 
+def of_other_kinds(chance: Random) -> Case:
+    """Leaf and expand tasks of audits, exports and imports, sometimes at the place of another kind's."""
+    kind, leaf = chance.choice(_OTHER_KINDS), chance.random() < 0.7
+    at = kind if chance.random() < 0.9 else chance.choice([*RunKind])
+    path = path_of(LEAF_PATH if leaf else EXPAND_PATH, at)
+    neighbours = ("store", "graph", "volume", "queue", "folder")
+    away = frozenset(chance.sample(neighbours, 1) if chance.random() < 0.1 else ())
+    function = "compute" if leaf else "ingest"
+    return Case(function, "tasks of other kinds", http("POST", path, _body(chance, leaf, kind)), away)
+
+
 def expansions(chance: Random) -> Case:
     """Expand tasks for the ingest function."""
     away = chance.sample(["store", "queue"], 1) if chance.random() < 0.1 else []
@@ -86,7 +138,12 @@ def expansions(chance: Random) -> Case:
 def good() -> list[Case]:
     """Tasks that are done."""
     task = {"run": json_object(_run(_GRID)), "part": b"0"}
-    return [
+    cases = [
         Case("compute", "good", http("POST", "/chunks", json_object({**task, "block": json_text("0_0_0-2_1_1")}))),
         Case("ingest", "good", http("POST", "/expand", json_object({**task, "block": json_text(_GRID)}))),
     ]
+    for kind in _OTHER_KINDS:
+        run = {**_run(_GRID), "kind": json_text(kind.value), "options": json_object(_options(kind))}
+        body = json_object({"run": json_object(run), "part": b"0", "block": json_text("0_0_0-2_1_1")})
+        cases.append(Case("compute", "good", http("POST", path_of(LEAF_PATH, kind), body)))
+    return cases

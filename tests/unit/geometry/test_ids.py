@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import ConfigurationError, NotAnL2IdError
+from shared.errors import ConfigurationError, NotAnL2IdError, OutsideVolumeError
 from shared.geometry.ids import (
     IdLayout,
     chunk_coordinates,
@@ -81,6 +81,12 @@ def test_the_range_of_a_chunk_holds_exactly_its_ids() -> None:
     first, last = l2_id_range((3, 3, 7), LAYOUT)
     ids = np.array([first - 1, first, last, last + 1], dtype=np.uint64)
     assert (chunk_coordinates(ids, LAYOUT) == (3, 3, 7)).all(axis=1).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("chunk", [(1024, 0, 0), (0, 1024, 0), (0, 0, 2**18 - 1), (-1, 0, 0)])
+def test_a_chunk_whose_coordinates_no_id_can_hold_is_refused(chunk: tuple[int, int, int]) -> None:
+    with pytest.raises(OutsideVolumeError, match=f"chunk .{chunk[0]}, {chunk[1]}, {chunk[2]}. .* 10 bits"):
+        l2_id_range(chunk, LAYOUT)
 
 
 @pytest.mark.parametrize(

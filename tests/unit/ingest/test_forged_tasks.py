@@ -71,6 +71,8 @@ def forged(**fields: Any) -> bytes:
         (forged(task_part="0"), "part"),
         (forged(task_run=None), "run"),
         (forged(task_run=[]), "run"),
+        (forged(kind="audit", options={"repair": "x" * 90_000}), "at most 16384 bytes"),
+        (forged(attributes=["x" * 90_000]), "at most 16384 bytes"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"run": ' * 50_000, "nested too deeply"),
         (b"", "JSON"),
@@ -93,6 +95,23 @@ def test_a_leaf_is_not_expanded_and_a_large_block_not_computed(tmp_path: Path) -
         site.leaf.compute_block(forged(block=HUGE, task_block=HUGE))
     with pytest.raises(BadRequestError, match="no expand task"):
         site.ingest.expand(forged())
+
+
+BEYOND_IDS = "300_0_0-301_1_1"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "ingest": {},
+    "audit": {"repair": True, "verify": 2**53, "rows": 1},
+    "export": {"at_moment": True},
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_a_chunk_that_no_id_can_name_fails_with_its_reason(tmp_path: Path, kind: str) -> None:
+    site = Site(tmp_path)
+    site.cache.store.create_table(TABLE_ID, META)
+    options = {"destination": f"file://{tmp_path.resolve()}/exports/one", **OPTIONS[kind]}
+    body = forged(block=BEYOND_IDS, task_block=BEYOND_IDS, kind=kind, options=options)
+    assert site.leaf.compute_block(body).failed == 1
 
 
 def test_the_largest_block_is_expanded_at_once(tmp_path: Path) -> None:

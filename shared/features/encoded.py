@@ -9,6 +9,7 @@ https://github.com/google/neuroglancer/blob/master/src/sliceview/compressed_segm
 from __future__ import annotations
 
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
 
 from shared.features.compiled import kernel, part
 from shared.features.scan import OPEN, number_of, slot_of
@@ -18,8 +19,9 @@ DONE = -1  # there is no row to continue at
 START, STOP, OFFSET, EXTENT = range(4)  # columns of spans
 COLUMNS = 7
 SHORT_CODES = 256  # a block with no more has a memory for its codes' numbers
-_FROM, _LENGTH, _BITS, _VALUES, _TABLE, _END, _REPEATED = range(COLUMNS)
+_FROM, _LENGTH, _BITS, _LOG_BITS, _VALUES, _TABLE, _END = range(COLUMNS)
 _UNIFORM = 0  # bits of a block of one label, whose number stands in place of its table
+_ONE = np.uint64(1)
 _UNKNOWN = np.uint32(0xFFFFFFFF)
 
 
@@ -56,7 +58,6 @@ def _open_block(words, base, end, number, last, label_words, opened):
     opened[_TABLE] = table
     opened[_VALUES] = values
     opened[_END] = end
-    opened[_REPEATED] = 0xFFFFFFFF // ((1 << bits) - 1) if bits > 0 else 0
     return True
 
 
@@ -100,7 +101,10 @@ def _open_blocks(words, starts, x_spans, place, extents, block, label_words, tab
                 number = number_of(table, ids, label, known, OPEN)
                 known = max(known, number + 1)
                 opened[count, _TABLE] = number
+                if count > 0 and opened[count - 1, _BITS] == _UNIFORM and opened[count - 1, _TABLE] == number:
+                    count -= 1
             else:
+                opened[count, _LOG_BITS] = trailing_zeros(bits)
                 opened[count, _VALUES] = 32 * opened[count, _VALUES] + within * bits
                 if 1 << bits <= SHORT_CODES:
                     for code in range(1 << bits):
@@ -126,10 +130,23 @@ def _number_of_code(words, code, block, numbers, label_words, table, ids, known)
 
 
 @part
+def _codes(words, at, n_bits):
+    """So many bits from a bit on, 64 at most, in the lower bits of a number."""
+    shift = at & 31
+    codes = np.uint64(words[at >> 5]) >> np.uint64(shift)
+    if shift + n_bits > 32:
+        codes |= np.uint64(words[(at >> 5) + 1]) << np.uint64(32 - shift)
+    return codes
+
+
+@part
 def _find_row(
     words, opened, numbers, count, within, width, label_words, table, ids, known, run_end, run_label, runs
 ):  # fmt: skip
     """Add the runs of the row that lies `within` voxels deep in opened blocks.
+
+    Where all codes of a block's row fit into one number, the places at which they change are its set bits after an
+    exclusive or with itself, moved by a code.
 
     Returns:
       labels, runs, and the block whose table ends too early, or SOUND.
@@ -138,41 +155,48 @@ def _find_row(
     for i in range(count):
         x = opened[i, _FROM]
         bits = opened[i, _BITS]
-        at = opened[i, _VALUES] + within * bits
-        steps = 1 if bits == _UNIFORM or _is_one_code(words, at, opened[i]) else opened[i, _LENGTH]
         number = opened[i, _TABLE]
+        if bits == _UNIFORM:
+            if number != current:
+                if x > 0:
+                    run_end[runs] = x
+                    run_label[runs] = current
+                    runs += 1
+                current = number
+            continue
+        at = opened[i, _VALUES] + within * bits
+        length = opened[i, _LENGTH]
+        is_short = (at & 31) + length * bits <= 64
+        changes = np.uint64(0)
+        if is_short:
+            codes = _codes(words, at, length * bits)
+            changes = (codes ^ (codes >> np.uint64(bits))) & ((_ONE << np.uint64((length - 1) * bits)) - _ONE)
+        step = np.int64(0)
         previous = np.int64(-1)
-        for step in range(steps):
-            if bits != _UNIFORM:
-                code = (np.int64(words[at >> 5]) >> (at & 31)) & ((1 << bits) - 1)
-                at += bits
-                if code == previous:
-                    continue
+        while step < length:
+            code = np.int64(_codes(words, at + step * bits, bits)) & ((1 << bits) - 1)
+            if code != previous:
                 previous = code
                 number = _number_of_code(words, code, opened[i], numbers[i], label_words, table, ids, known)
                 if number < 0:
                     return known, runs, i
                 known = max(known, number + 1)
-            if number != current:
-                if x + step > 0:
-                    run_end[runs] = x + step
-                    run_label[runs] = current
-                    runs += 1
-                current = number
+                if number != current:
+                    if x + step > 0:
+                        run_end[runs] = x + step
+                        run_label[runs] = current
+                        runs += 1
+                    current = number
+            if not is_short:
+                step += 1
+            elif changes == 0:
+                step = length
+            else:
+                step = 1 + (np.int64(trailing_zeros(changes)) >> opened[i, _LOG_BITS])
+                changes &= ~((_ONE << np.uint64(step * bits)) - _ONE)
     run_end[runs] = width
     run_label[runs] = current
     return known, runs + 1, SOUND
-
-
-@part
-def _is_one_code(words, at, block):
-    """Whether the codes of a row of a block, from a bit on, can be seen to be equal at a glance."""
-    bits = block[_LENGTH] * block[_BITS]
-    if (at & 31) + bits > 32:
-        return False
-    codes = np.int64(words[at >> 5]) >> (at & 31)
-    code = codes & ((1 << block[_BITS]) - 1)
-    return (codes ^ (code * block[_REPEATED])) & ((1 << bits) - 1) == 0
 
 
 @kernel

@@ -124,6 +124,17 @@ def children(block: Box, leaf_chunks: int, chunks_per_file: Triple = ONE_CHUNK, 
     return found
 
 
+def leaves(block: Box, leaf_chunks: int, chunks_per_file: Triple = ONE_CHUNK) -> Iterator[Box]:
+    """All leaves below a block; the arguments are those of `children`, whose lowest ones they are."""
+    waiting = [block]
+    while waiting:
+        part = waiting.pop()
+        if part.volume <= leaf_chunks:
+            yield part
+        else:
+            waiting.extend(reversed(_halves(part, chunks_per_file)))
+
+
 def chunks(block: Box) -> Iterator[Triple]:
     """The chunk coordinates in a block, z fastest."""
     x, y, z = (range(start, stop) for start, stop in zip(block.start, block.stop, strict=True))

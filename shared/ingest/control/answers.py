@@ -11,7 +11,6 @@ from shared.documents.timestamp import format_utc
 from shared.ingest.audit import COUNTED, DIFFERING_IN, AuditOptions
 from shared.ingest.control.audits import AuditPlan, Coverage
 from shared.ingest.control.chunk_map import SEEN, ChunkMap, Projection
-from shared.ingest.control.exports import others_of
 from shared.ingest.control.failures import FailedPage
 from shared.ingest.control.files_plan import FilesPlan
 from shared.ingest.control.overview import DatasetRuns
@@ -19,7 +18,7 @@ from shared.ingest.control.pace import Pace
 from shared.ingest.control.plan import Plan
 from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.service import UnreadableRun
-from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES, ExportOptions, ImportOptions
+from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES, ExportOptions, ImportOptions, others_of
 from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunStatus
 from shared.ingest.run import Run

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from shared.errors import BadRequestError
 from shared.geometry.grid import Box
 from shared.ingest.blocks import FAN_OUT, block_name, children, chunk_at, chunks, leaf_size, parse_block
+from shared.ingest.blocks import leaves as all_leaves
 from shared.ingest.control.plan import TaskCounts, task_counts
 from shared.ingest.run import Run
 from shared.types import Triple
@@ -39,6 +40,7 @@ def test_the_leaves_of_a_block_hold_each_of_its_chunks_once(
     assert all(leaf.volume <= leaf_chunks for leaf in blocks)
     assert len(found) == block.volume
     assert set(found) == set(chunks(block))
+    assert list(all_leaves(block, leaf_chunks, chunks_per_file)) == blocks
 
 
 @settings(deadline=None)

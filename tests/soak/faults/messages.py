@@ -121,6 +121,7 @@ def _junk_tasks(chance: random.Random) -> list[bytes]:
     ]
     tasks = [{"run": {**run, **change}, "block": run["block"], "part": 0} for change in wrong]
     tasks.append({"run": run, "block": run["block"], "part": float("inf")})
+    tasks.append({"run": {**run, "leaf_chunks": 8}, "block": "0_0_0-1_1_1", "part": 0})
     return [json.dumps(task).encode() for task in chance.sample(tasks, len(tasks))]
 
 

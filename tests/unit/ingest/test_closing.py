@@ -180,6 +180,6 @@ def test_what_is_done_again_is_in_a_manifest_that_is_written_again(site: Site) -
 
 def test_a_forged_run_of_more_leaves_than_any_plan_has_costs_no_time(site: Site) -> None:
     options = {"destination": address(site), "attributes": [], "at_moment": False}
-    body = forged(block=HUGE, leaf_chunks=1, kind="export", options=options)
+    body = forged(block=HUGE, task_block="0_0_0-1_1_1", leaf_chunks=1, kind="export", options=options)
     assert site.leaf.compute_block(body).chunks == 1
     assert manifest(site) is None

@@ -155,6 +155,7 @@ def create_service(settings: Settings) -> IngestService:
         n_queues=len(addresses_of(settings.queue)),
         register=GraphRegistrar(settings),
         folders=Folders.below(settings.exports),
+        rows_per_file=settings.rows_per_file,
     )
 
 

@@ -51,9 +51,13 @@ class KilledStack(Fault):
         return "the emulators keep everything in memory" if site.on == "emulators" else None
 
     def inject(self, site: Site, chance: random.Random) -> str:
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return "no process, the stack is still starting"
+        try:
             self._is_down = True
             killed = site.stack.kill()
+        finally:
+            self._lock.release()
         site.count(KILLED, killed)
         return f"all {killed} processes"
 

@@ -267,6 +267,7 @@ class TestIngest:
         site.drain()
         assert post("/status", run=run, retrying=True)["audit"]["verified"]
         assert post("/coverage")["blocks"]
+        post("/coverage", after=post("/coverage", limit=1)["next"] or None)
         post("/map", run=run, cells=2)
         post("/pace", run=run, steps=3)
         post("/", operation="coverage")

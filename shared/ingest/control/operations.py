@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 
 from shared.errors import BadRequestError, UnknownDatasetError
 from shared.ingest.control import answers
-from shared.ingest.control.audits import AUDIT_FIELDS, AuditRequest, coverage, plan_audit, start_audit
+from shared.ingest.control.audits import AUDIT_FIELDS, AuditRequest, plan_audit, start_audit
 from shared.ingest.control.chunk_map import MOST_CELLS, map_chunks
+from shared.ingest.control.coverage import COVERAGE_FIELDS, coverage
 from shared.ingest.control.exports import EXPORT_FIELDS, ExportRequest, plan_export, put_manifest, start_export
 from shared.ingest.control.fields import FORMS, Field, Kind, Values, read_fields
 from shared.ingest.control.imports import IMPORT_FIELDS, ImportRequest, plan_import, start_import
@@ -156,7 +157,9 @@ def _plan_audit(service: IngestService, values: Values) -> Answer:
 
 
 def _coverage(service: IngestService, values: Values) -> Answer:
-    return answers.coverage(coverage(service, values["dataset"]))
+    limit, after = values["limit"], values["after"]
+    found = coverage(service, values["dataset"], limit, after)
+    return answers.coverage(found, is_paged=limit is not None or after is not None)
 
 
 def _overview(service: IngestService, values: Values) -> Answer:
@@ -294,7 +297,7 @@ OPERATIONS = (
     Operation(
         "coverage",
         "What the last audit has found, by blocks of chunks.",
-        (DATASET,),
+        (DATASET, *COVERAGE_FIELDS),
         _coverage,
         reads_only=True,
         answer=AnswerKind.COVERAGE,

@@ -21,7 +21,8 @@ from shared.config.settings import Settings
 from shared.config.version import TITLE
 from shared.errors import L2CacheError
 from shared.ingest.control.description import describe_ingest
-from shared.ingest.control.operations import OPERATIONS, AnswerKind
+from shared.ingest.control.operation import AnswerKind
+from shared.ingest.control.operations import OPERATIONS
 from shared.lookup.description import describe_lookup
 from shared.lookup.http import create_app
 from shared.web.errors import STATUSES

@@ -10,7 +10,7 @@ from shared.config.version import VERSION
 from shared.ingest.audit import COUNTED
 from shared.ingest.control.chunk_map import AXES
 from shared.ingest.control.fields import Field, Kind
-from shared.ingest.control.operations import AnswerKind, Operation
+from shared.ingest.control.operation import AnswerKind, Operation
 from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES
 from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunState

@@ -11,16 +11,11 @@ from collections.abc import Sequence
 
 from l2cache.deadletters.letter import Letter
 from tests.soak.checks import row_complaints, unexplained
-from tests.soak.load.keeper import TURNS, Keeper
-from tests.soak.load.operator import Operator
 from tests.soak.load.users import Load
 from tests.soak.site import Site
 
 WITHOUT_PROGRESS_S = 180.0
 IN_ALL_S = 900.0
-RUNS_AT_THE_END = 1 + len(TURNS)
-"""Of the keeper: the one that faults have hit, and one of each kind that nothing disturbs."""
-
 _LOOK_S = 0.5
 _ASK_AGAIN_S = 2.5
 _REPLAY_AFTER_S = 10.0
@@ -63,6 +58,8 @@ def settle(site: Site, load: Load, explanations: Sequence[str]) -> None:
     patience, given_up = Patience(), _GivenUp(site, explanations)
     _reachable(site)
     _finish_ingest(site, load, given_up, patience)
+    if load.keeper.has_begun:
+        _finish_kept(site, load, given_up, patience, is_quiet=False)
     site.mend_lasting_damage()
     given_up.replay()
     site.world.take_in_edits()
@@ -76,8 +73,8 @@ def settle(site: Site, load: Load, explanations: Sequence[str]) -> None:
         missing = load.looker.missing(missing)
     if missing:
         site.complain(f"{len(missing)} nodes are missing however often they are looked up: {sorted(missing)[:3]}")
-    for _ in range(RUNS_AT_THE_END):
-        _finish(site, load.keeper, given_up, patience)
+    for _ in range(2):
+        _finish_kept(site, load, given_up, patience, is_quiet=True)
     _check_end(site, given_up, sorted({*asked, *site.world.initial_ids}), patience)
     site.say(f"came right within {patience.elapsed_s:.0f} s" if not site.complaints else "did not come right")
 
@@ -88,19 +85,24 @@ def _finish_ingest(site: Site, load: Load, given_up: _GivenUp, patience: Patienc
         time.sleep(_LOOK_S)
     if not is_edited:
         site.complain("no edit is possible any more")
-    _finish(site, load.operator, given_up, patience)
-
-
-def _finish(site: Site, user: Operator | Keeper, given_up: _GivenUp, patience: Patience) -> None:
-    """A user's present run comes to its end; the next one, if there is none."""
-    while not (is_finished := user.finish(time.monotonic() + _REPLAY_AFTER_S)):
-        progress = user.describe()
+    while not (is_finished := load.operator.finish(time.monotonic() + _REPLAY_AFTER_S)):
+        progress = load.operator.describe()
         if patience.is_over(progress):
             break
-        site.say(f"what the {user.name} runs is not finished yet: {progress}")
+        site.say(f"the ingest is not finished yet: {progress}")
         given_up.replay_tasks()
     if not is_finished:
-        site.complain(f"no run of the {user.name} is finished after {patience.elapsed_s:.0f} s: {user.describe()}")
+        site.complain(f"no ingest is finished after {patience.elapsed_s:.0f} s: {load.operator.describe()}")
+
+
+def _finish_kept(site: Site, load: Load, given_up: _GivenUp, patience: Patience, *, is_quiet: bool) -> None:
+    """The present audit or export comes to its end, or the next one."""
+    while not load.keeper.finish(time.monotonic() + _REPLAY_AFTER_S, is_quiet=is_quiet):
+        progress = load.keeper.describe()
+        if patience.is_over(progress):
+            site.complain(f"no audit or export is finished after {patience.elapsed_s:.0f} s: {progress}")
+            return
+        given_up.replay_tasks()
 
 
 def _check_end(site: Site, given_up: _GivenUp, required: Sequence[int], patience: Patience) -> None:

@@ -1,174 +1,171 @@
-"""Somebody who keeps the table: exports it, imports what was exported, audits and repairs it, again and again."""
+"""Somebody who audits the table and exports it in turns, while it is being filled and everything fails around it."""
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 import threading
 import time
-from collections.abc import Collection
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from infra.standin.world.parameters import TABLE
-from shared.ingest.export import MANIFEST
-from tests.soak.exported import ExportFolder
+from tests.soak.checks import row_complaints
+from tests.soak.exported import rows_of_file
 from tests.soak.load.http import Answer, ask
+from tests.soak.load.operator import CANCELLED_SHARE, FIRST_MOMENT, LOOK_S
 from tests.soak.site import Site
 
-LOOK_S = 0.5
-MANIFEST_WITHIN_S = 15.0
-VERIFIED = 40
-TURNS = ("export", "audit", "import")
-_SHOWN = ("generation", "state", "total_chunks", "completed_chunks", "failed_chunks", "rows")
-_SCHEME = "file://"
+MANIFEST = "manifest.json"
+REPAIR_SHARE = 0.3
+_KINDS = ("export", "audit")
+_MOMENT = f"{FIRST_MOMENT:%Y-%m-%d %H:%M:%S}"
+_SHOWN = ("run_id", "generation", "state", "total_chunks", "completed_chunks", "failed_chunks")
 
 
 class Keeper(threading.Thread):
     """Goes on until told to stop; then `finish` brings the present run to its end.
 
-    It looks at `runs`: a request for the status of an export would write the manifest that its last leaf must write.
+    Which rows there are changes all the time; how many nodes the graph had at the moment does not.
 
     Attributes:
-      runs_finished: how many runs were brought to a good end.
+      runs_finished: how many audits and exports were brought to a good end.
     """
 
     def __init__(self, site: Site, seed: str, stopping: threading.Event) -> None:
         super().__init__(name="keeper", daemon=True)
-        self._site, self._stopping = site, stopping
-        self._folders = site.state / "exports" / seed.replace("/", "-")
-        self._kind = TURNS[0]
+        self._site, self._chance, self._stopping = site, random.Random(seed), stopping
+        self._name = f"{time.time_ns():x}"
+        self._tries = 0
         self._run_id: str | None = None
-        self._is_resumed = True
-        self._exported: Path | None = None
-        self._required: Collection[int] = ()
-        self._is_undisturbed = False
-        self._n_folders = 0
+        self._folder: Path | None = None
         self.runs_finished = 0
 
     def run(self) -> None:
         """Starts runs and looks after them, one after the other."""
         while not self._stopping.wait(LOOK_S):
-            self._step()
+            self._step(may_cancel=True, is_quiet=False)
 
-    def finish(self, end_s: float) -> bool:
-        """Brings a run to its end; whether that was possible until `end_s` (monotonic)."""
+    def finish(self, end_s: float, *, is_quiet: bool = False) -> bool:
+        """Brings the present run, or the next one, to its end; whether that was possible until `end_s` (monotonic).
+
+        Args:
+          end_s: when to give up.
+          is_quiet: whether it was begun when the table was right, and nothing else went on: then it must say so.
+        """
         before = self.runs_finished
         while self.runs_finished == before and time.monotonic() < end_s:
-            self._step()
+            self._step(may_cancel=False, is_quiet=is_quiet)
             time.sleep(LOOK_S)
         return self.runs_finished > before
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a run was started whose end was not seen."""
+        return self._run_id is not None
+
     def describe(self) -> str:
         """How far the present run is, for people."""
-        status = self._look()
-        return f"{self._run_id}: { ({name: status[name] for name in _SHOWN} if status else None) }"
+        runs = self._get("runs").document or {}  # a request for the status would write a manifest
+        status = next((run for run in runs.get("runs", ()) if run["run_id"] == self._run_id), None)
+        return f"{ ({name: status[name] for name in _SHOWN} if status else self._run_id) }"
 
-    def _step(self) -> None:
+    def _step(self, *, may_cancel: bool, is_quiet: bool) -> None:
         """Does what is to be done next."""
         if self._run_id is None:
-            self._start()
-        elif not self._is_resumed:
-            self._is_resumed = self._post("start", resume=True, run=self._run_id).ok
-        elif (status := self._look()) is not None and status["finished"]:
-            self._ended(status)
+            self._start(_KINDS[self.runs_finished % len(_KINDS)])
+            return
+        if is_quiet and self._folder is not None and not (self._folder / MANIFEST).exists():
+            return  # the last leaf has to write it, without a request for the status
+        answer = self._get("status", run=self._run_id)
+        if answer.status == 404:  # a start without an answer came to nothing
+            self._run_id = None
+        if not answer.ok:
+            return
+        status = answer.document
+        if status["state"] == "cancelled":
+            self._post("start", resume=True, run=self._run_id)
+        elif status["finished"]:
+            self._finished(status, is_quiet)
+        elif may_cancel and self._chance.random() < CANCELLED_SHARE:
+            self._post("cancel", run=self._run_id)
 
-    def _start(self) -> None:
-        answer = self._post(self._kind, **self._fields())
+    def _start(self, kind: str) -> None:
+        self._tries += 1
+        self._folder = None
+        fields: dict[str, Any] = {"repair": self._chance.random() < REPAIR_SHARE}
+        if kind == "export":
+            # A start without an answer may have made a run all the same, whose folder is taken then.
+            self._folder = self._site.state / "exports" / f"{self._name}-{self._tries}"
+            fields = {"destination": self._folder.as_uri()}
+        answer = self._post(kind, timestamp=_MOMENT, **fields)
         if answer.ok:
-            self._run_id, self._is_resumed = answer.document["run_id"], True
-            self._site.say(f"an {self._kind} is started: {self._run_id}")
+            self._run_id = answer.document["run_id"]
         elif answer.status == 409:
-            self._adopt()
+            self._adopt(kind)
 
-    def _fields(self) -> dict[str, Any]:
-        if self._kind == "audit":
-            return {"repair": True, "verify": VERIFIED}
-        if self._kind == "import":
-            return {"source": f"{_SCHEME}{self._exported}"}
-        self._required, self._is_undisturbed = self._rows_to_stay(), self._stopping.is_set()
-        # Of a start whose answer did not come a folder may hold files.
-        self._n_folders += 1
-        return {"destination": f"{_SCHEME}{self._folders}-{self._n_folders}"}
-
-    def _rows_to_stay(self) -> set[int]:
-        """Nodes that have a row which nobody takes away: those of edits, and all when the load is over."""
-        try:
-            found = set(self._site.storage.rows())
-        except Exception:  # noqa: BLE001  # whatever the storage's client raises while a fault is there
-            return set()
-        return found if self._stopping.is_set() else found - set(self._site.world.initial_ids)
-
-    def _adopt(self) -> None:
-        """Takes over the run that is going on: the answer to its start did not come, perhaps nor its first task."""
-        running = [run for run in self._runs() if run.get("kind") == self._kind and run["state"] == "running"]
-        for run in running:
-            self._run_id, self._is_resumed = run["run_id"], False
-            self._required, self._is_undisturbed = (), False
-            self._site.say(f"an {self._kind} without an answer is resumed: {self._run_id}")
-
-    def _look(self) -> dict[str, Any] | None:
-        return next((run for run in self._runs() if run["run_id"] == self._run_id), None)
-
-    def _runs(self) -> list[dict[str, Any]]:
+    def _adopt(self, kind: str) -> None:
+        """Takes over the run that is going on: the answer to its start did not come."""
+        self._folder = None
         answer = self._get("runs")
-        runs: list[dict[str, Any]] = answer.document["runs"] if answer.ok else []
-        return runs
+        runs = answer.document["runs"] if answer.ok else []
+        going = [run for run in runs if run.get("kind") == kind and run["state"] == "running"]
+        self._run_id = going[0]["run_id"] if going else None
 
-    def _ended(self, status: dict[str, Any]) -> None:
+    def _finished(self, status: dict[str, Any], is_quiet: bool) -> None:
         if status["completed_chunks"] + status["failed_chunks"] != status["total_chunks"]:
             self._site.complain(f"a status that does not add up: {status}")
         if status["failed_chunks"]:
-            self._site.say(f"{status['failed_chunks']} failed chunks of an {self._kind} are tried again")
-            if self._kind == "audit":
-                self._site.mend_lasting_damage()
+            self._site.mend_lasting_damage()
             self._post("retry", run=self._run_id)
             return
-        if not self._check(status):
+        if status["kind"] == "audit":
+            self._check_audit(status, is_quiet)
+        elif not self._check_export(status, is_quiet):
             return
-        self._site.count(f"{self._kind}s finished")
-        self._site.say(f"an {self._kind} is finished: {self._run_id}, generation {status['generation']}")
-        self._run_id, self._kind = None, TURNS[(TURNS.index(self._kind) + 1) % len(TURNS)]
+        self._site.count(f"{status['kind']}s finished")
+        self._run_id = None
         self.runs_finished += 1
 
-    def _check(self, status: dict[str, Any]) -> bool:
-        """Whether what a run has made is there; what is wrong about it becomes a complaint."""
-        if self._kind == "export":
-            return self._check_export(Path(status["destination"].removeprefix(_SCHEME)))
-        if self._kind == "audit":
-            counts = status["audit"]
-            # It repairs, so that nothing is missing any more; and a row is right at any time.
-            if counts["l2_ids"] != counts["rows"] or any(counts[name] for name in ("missing", "orphaned", "differing")):
-                self._site.complain(f"an audit that repairs has found {counts}")
-        return True
+    def _check_audit(self, status: dict[str, Any], is_quiet: bool) -> None:
+        found, nodes = status["audit"], len(self._site.world.initial_ids)
+        adds_up = found["l2_ids"] == nodes == found["rows"] + found["missing"]
+        if not adds_up or found["orphaned"] or (is_quiet and found["missing"]):
+            self._site.complain(f"an audit of {nodes} nodes tells of {found}: {status['run_id']}")
 
-    def _check_export(self, folder: Path) -> bool:
-        if not self._has_manifest(folder):
+    def _check_export(self, status: dict[str, Any], is_quiet: bool) -> bool:
+        """Looks at an export's files; whether they could be looked at."""
+        if status["manifest"] is None:  # the folder is away just now
             return False
-        world = self._site.world
-        # The right rows of fresh edits are computed when nobody edits any more.
-        fresh = world.edited_ids() - world.right_rows.keys()
-        exported = ExportFolder(folder, world.geometry)
-        for complaint in exported.complaints(world.right_rows, self._required, fresh):
-            self._site.complain(f"{folder.name}: {complaint}")
-        self._exported = folder
-        return True
-
-    def _has_manifest(self, folder: Path) -> bool:
-        """Waits for the manifest; of an export whose last leaf died for good a request for the status writes it."""
-        end_s = time.monotonic() + MANIFEST_WITHIN_S
-        while not (folder / MANIFEST).exists():
-            if time.monotonic() > end_s:
-                if self._is_undisturbed:
-                    self._site.complain(f"no leaf has written the manifest of {self._run_id}")
-                self._get("status", run=self._run_id)
-                self._site.count("manifests asked for")
-                return (folder / MANIFEST).exists()
-            time.sleep(LOOK_S)
+        folder, nodes = Path(status["destination"].removeprefix("file://")), len(self._site.world.initial_ids)
+        try:
+            told = json.loads((folder / MANIFEST).read_bytes())
+            contents = {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+        except OSError as error:
+            self._site.say(f"an export cannot be read just now: {error}")
+            return False
+        files = {file["name"]: file for file in told["files"]}
+        of_nodes = told["rows"] + told["missing"], sum(file["rows"] for file in files.values()) + told["missing"]
+        if of_nodes != (nodes, nodes) or files.keys() != contents.keys() or (is_quiet and told["missing"]):
+            self._site.complain(f"an export of {nodes} nodes tells of {of_nodes}, {told['missing']} missing: {status}")
+        for content in contents.values():
+            rows = rows_of_file(content, self._site.world.geometry)
+            for complaint in row_complaints(rows, self._site.world.right_rows, required=()):
+                self._site.complain(f"in an export: {complaint}")
+        others = [name for name, content in contents.items() if sha256(content).hexdigest() != files[name]["sha256"]]
+        if others and is_quiet:
+            self._site.complain(f"files of an export are not those of its manifest: {others}")
+        # Of a task that is delivered twice at once, rows may change between the two.
+        self._site.count("files of exports that a second delivery replaced", len(others))
+        shutil.rmtree(folder, ignore_errors=True)
         return True
 
     def _post(self, operation: str, **fields: Any) -> Answer:
         url = f"{self._site.stack.ingest_url}/{operation}"
-        return ask(self._site, "POST", url, also=(409,), json={"dataset": TABLE, **fields})
+        return ask(self._site, "POST", url, also=(404, 409), json={"dataset": TABLE, **fields})
 
     def _get(self, operation: str, **fields: Any) -> Answer:
         url = f"{self._site.stack.ingest_url}/{operation}"
-        return ask(self._site, "GET", url, params={"dataset": TABLE, **fields})
+        return ask(self._site, "GET", url, also=(404,), params={"dataset": TABLE, **fields})

@@ -81,7 +81,7 @@ class BigtableStore:
         self._lock = threading.Lock()
         self._tables: dict[str, Table] = {}
         self._streams = Once(lambda: self._clients.streams(project))
-        self._reader = RowReader(self._streams, *_with_attempt(read_timeout_s))
+        self._reader = RowReader(Once(self._clients.rows), *_with_attempt(read_timeout_s))
         self._states = BigtableStates(project, instance, self._streams, self._reader, _with_attempt(write_timeout_s))
 
     def create_table(self, table_id: str, meta: TableMeta) -> bool:

@@ -86,7 +86,7 @@ class TestAnswer:
 
     def test_many_ids_take_little_more_memory_than_their_answer(self) -> None:
         ids = np.sort(ids_in_chunk(list(range(60_000))))
-        numbers = np.random.default_rng(1).integers(1, 250, (len(ids), sum(a.n_bytes for a in ATTRIBUTES)), np.uint8)
+        numbers = np.random.default_rng(1).integers(1, 60, (len(ids), sum(a.n_bytes for a in ATTRIBUTES)), np.uint8)
         columns, start = {}, 0
         for attribute in ATTRIBUTES:
             values = numbers[:, start : start + attribute.n_bytes]

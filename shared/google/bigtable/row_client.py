@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import grpc
-    from google.cloud.bigtable_v2.types import ReadRowsRequest
 
 _METHOD = "/google.bigtable.v2.Bigtable/ReadRows"
 _EMULATOR = "BIGTABLE_EMULATOR_HOST"
@@ -40,13 +40,13 @@ class RowClient:
         )
         self._client_info = "x-goog-api-client", DEFAULT_CLIENT_INFO.to_user_agent()
 
-    def read_rows(self, request: ReadRowsRequest, timeout_s: float) -> Iterator[Any]:
+    def read_rows(self, request: Any, timeout_s: float) -> Iterator[Any]:
         """The messages that answer a request, `google.bigtable.v2.ReadRowsResponse` of protobuf.
 
         The stream ends with the iterator.
 
         Args:
-          request: which rows.
+          request: which rows, likewise as a `google.bigtable.v2.ReadRowsRequest` of protobuf.
           timeout_s: for the whole stream.
 
         Raises:
@@ -54,11 +54,9 @@ class RowClient:
         """
         import grpc
         from google.api_core.exceptions import from_grpc_error
-        from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 
-        plain = type(request).pb(request)
-        routing = to_grpc_metadata({"table_name": plain.table_name, "app_profile_id": plain.app_profile_id})
-        call = self._open(plain, timeout=timeout_s, metadata=(routing, self._client_info))
+        metadata = _routing(request.table_name), self._client_info
+        call = self._open(request, timeout=timeout_s, metadata=metadata)
         try:
             yield from call
         except grpc.RpcError as error:
@@ -69,6 +67,15 @@ class RowClient:
     def close(self) -> None:
         """Ends its connection."""
         self._channel.close()
+
+
+@lru_cache
+def _routing(table_name: str) -> tuple[str, str]:
+    """The header by which a request finds its table."""
+    from google.api_core.gapic_v1.routing_header import to_grpc_metadata
+
+    name, value = to_grpc_metadata({"table_name": table_name, "app_profile_id": ""})
+    return name, value
 
 
 def connected_row_client() -> RowClient:

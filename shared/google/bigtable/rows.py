@@ -14,8 +14,6 @@ from shared.errors import StorageUnavailableError
 from shared.google.retry import transient_retry
 
 if TYPE_CHECKING:
-    from google.cloud.bigtable_v2.types import ReadRowsRequest
-
     from shared.google.bigtable.row_client import RowClient
 
 T = TypeVar("T")
@@ -74,7 +72,7 @@ def merge_rows(responses: Iterable[Any]) -> Iterator[tuple[bytes, dict[bytes, by
 
 def read_rows(
     client: RowClient,
-    request: ReadRowsRequest,
+    request: Any,
     read: Callable[[Iterable[Any]], Iterable[T]],
     timeout_s: float,
     attempt_timeout_s: float,
@@ -83,7 +81,7 @@ def read_rows(
 
     Args:
       client: what reads.
-      request: which rows.
+      request: which rows; see `RowClient.read_rows`.
       read: `rows_of` or `merge_rows`.
       timeout_s: how long this is tried, unless a deadline comes before.
       attempt_timeout_s: time-out of one stream, likewise.

@@ -80,7 +80,7 @@ def absent(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
 
 
 def read(client: RowClient, timeout_s: float = 20.0, attempt_s: float = 10.0) -> list[bytes]:
-    request = ReadRowsRequest(table_name=TABLE)
+    request = ReadRowsRequest.pb()(table_name=TABLE)
     return [key for key, _ in read_rows(client, request, merge_rows, timeout_s, attempt_s)]
 
 
@@ -132,7 +132,7 @@ def test_a_stream_that_is_read_no_further_is_ended(client: RowClient, server: Se
             yield row(b"1")
 
     server.answers = [endless]
-    messages = client.read_rows(ReadRowsRequest(table_name=TABLE), 20.0)
+    messages = client.read_rows(ReadRowsRequest.pb()(table_name=TABLE), 20.0)
     next(messages)
     messages.close()  # type: ignore[attr-defined]
     assert ended.wait(10)

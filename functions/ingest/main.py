@@ -163,7 +163,7 @@ def create_service(settings: Settings) -> IngestService:
 _SETTINGS = Settings.from_environment(os.environ)
 configure(_SETTINGS.log_level, _SETTINGS.project)
 _answer = HostedApp(Once(lambda: create_app(_SETTINGS, create_service(_SETTINGS))), _SETTINGS.body_timeout_s)
-_answer.replace_framework_pages()
+_answer.replace_framework()
 
 
 @functions_framework.http

@@ -56,6 +56,8 @@ class SegmentationFiles:
             return None
         if dtype not in (np.uint32, np.uint64) or isinstance(volume, CloudVolumeGraphene):
             return None
+        if meta.rois is not None:  # an extension of CloudVolume's: outside of them it reads no files
+            return None
         block = as_triple(meta.compressed_segmentation_block_size(mip) or (8, 8, 8))
         if min(block) < 1 or math.prod(block) > LARGEST_BLOCK_VOXELS:
             return None

@@ -252,3 +252,15 @@ def test_a_file_that_cannot_be_fetched_is_named(tmp_path: Path) -> None:
         CloudVolumeReader(geometry(tmp_path)).read_runs((0, 0, 0))
     assert not isinstance(caught.value, CorruptFileError)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_outside_the_regions_that_an_info_names_there_is_background_as_in_cloudvolume(tmp_path: Path) -> None:
+    written = write(tmp_path, supervoxels(), rois=[[5, -3, 7, 9, 1, 9]])
+    assert "rois" in written.volume.meta.scale(0)
+    reader, place = CloudVolumeReader(geometry(tmp_path, (8, 8, 4))), geometry(tmp_path, (8, 8, 4))
+    filled = set()
+    for coordinate in np.ndindex(place.grid_shape):
+        runs, voxels = reader.read_runs(coordinate), reader.read_chunk(coordinate)
+        np.testing.assert_array_equal(runs.ids[runs.dense()], voxels)
+        filled |= {coordinate} if voxels.any() else set()
+    assert filled == {(0, 0, 0)}

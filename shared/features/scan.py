@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from shared.features.compiled import kernel, part
-from shared.features.lanes import LANES, leading_equal
+from shared.features.lane_groups import leading_equal
+from shared.features.lanes import LANES
 
 EMPTY = np.uint32(0xFFFFFFFF)  # a free slot of the table of numbers
 TILE = 16  # rows that are copied together: reads are contiguous whether x or the other axis is

@@ -139,7 +139,7 @@ def _attempt() -> int:
 _SETTINGS = Settings.from_environment(os.environ)
 configure(_SETTINGS.log_level, _SETTINGS.project)
 _answer = HostedApp(Once(lambda: create_app(_SETTINGS, *create_handlers(_SETTINGS))), _SETTINGS.body_timeout_s)
-_answer.replace_framework_pages()
+_answer.replace_framework()
 
 
 @functions_framework.http

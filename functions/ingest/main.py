@@ -29,7 +29,8 @@ from shared.geometry.grid import GraphGeometry
 from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
 from shared.ingest.control import page as built_page
-from shared.ingest.control.operations import OPERATIONS, Operation, Operations, describe
+from shared.ingest.control.operation import Operation
+from shared.ingest.control.operations import OPERATIONS, Operations, describe
 from shared.ingest.control.service import IngestService
 from shared.ingest.kind import RunKind
 from shared.ingest.task import EXPAND_PATH, path_of
@@ -161,7 +162,7 @@ def create_service(settings: Settings) -> IngestService:
 _SETTINGS = Settings.from_environment(os.environ)
 configure(_SETTINGS.log_level, _SETTINGS.project)
 _answer = HostedApp(Once(lambda: create_app(_SETTINGS, create_service(_SETTINGS))), _SETTINGS.body_timeout_s)
-_answer.replace_framework_pages()
+_answer.replace_framework()
 
 
 @functions_framework.http

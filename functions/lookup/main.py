@@ -78,7 +78,7 @@ def create_lookup(environment: Mapping[str, str]) -> HostedApp:
 
 
 _answer = create_lookup(os.environ)
-_answer.replace_framework_pages()
+_answer.replace_framework()
 
 
 def lookup(request: flask.Request) -> flask.Response:

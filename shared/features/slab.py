@@ -2,7 +2,7 @@
 
 A slab is what the transform works on. The sixteen voxels of a place (y, z) are in one vector, so that planes along y or
 z are columns of vectors: along y they are made from the runs, one after the other, and along z they are read from the
-slab. There squared distances and labels of a place lie side by side, in two lines of the cache that are fetched together.
+slab. There squared distances and labels of a place lie side by side, in two lines of the cache, fetched together.
 """
 
 # mypy: allow-untyped-defs, no-check-untyped-defs

@@ -66,7 +66,7 @@ class GraphTable:
         self._address = address
         self._geometry = geometry
         self._timeouts_s = attempt_timeout_s, operation_timeout_s
-        self._streams = Once(lambda: clients.streams(address.project))
+        self._client = Once(clients.rows)
 
     def geometry(self) -> GraphGeometry:
         """See `Graph.geometry`."""
@@ -159,7 +159,7 @@ class GraphTable:
         request = ReadRowsRequest(table_name=self._address.path, rows=rows, filter=_newest_children(end_ms))
 
         with _graph_errors(self._address):
-            found = read_rows(self._streams(), request, rows_of, operation_s, attempt_s)
+            found = read_rows(self._client(), ReadRowsRequest.pb(request), rows_of, operation_s, attempt_s)
             return [_children_cell(key, cells) for key, cells in found]
 
 

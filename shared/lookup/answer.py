@@ -16,6 +16,7 @@ from shared.store.protocol import CachedCells
 from shared.telemetry.log import event, get_logger
 from shared.types import BoolArray, UInt64Array
 
+_IDS_AT_ONCE = 10_000
 _logger = get_logger("lookup")
 
 
@@ -30,7 +31,8 @@ def encode_answer(
     """The JSON object of a look-up: per id an object of its attributes, `{}` for an id without a row.
 
     Values are written by orjson a column at a time and joined to rows as bytes, which takes a third less than writing
-    rows. Floats are exact; what is no number in JSON (nan, infinities) becomes null.
+    rows. Floats are exact; what is no number in JSON (nan, infinities) becomes null. Of many ids a part at a time is
+    written, as the lists of a part take several times as much memory as its JSON.
 
     Args:
       l2_ids: uint64[n], ascending and distinct: one key each, in this order.
@@ -39,11 +41,36 @@ def encode_answer(
       geometry: of the graph; makes nm out of voxels.
       int64_as_str: whether attributes of 64-bit integers, which is `size_nm3`, are written as text.
     """
+    parts = []
+    for start in range(0, len(l2_ids), _IDS_AT_ONCE):
+        ids = l2_ids[start : start + _IDS_AT_ONCE]
+        first = int(np.searchsorted(cells.l2_ids, ids[0], "left"))
+        part = _between(cells, first, int(np.searchsorted(cells.l2_ids, ids[-1], "right")))
+        parts.append(_part(ids, part, attributes, geometry, int64_as_str=int64_as_str))
+    return b"{" + b",".join(parts) + b"}"
+
+
+def _part(
+    l2_ids: UInt64Array,
+    cells: CachedCells,
+    attributes: Sequence[Attribute],
+    geometry: GraphGeometry,
+    *,
+    int64_as_str: bool,
+) -> bytes:
+    """The members of some ids, as `encode_answer`."""
     columns = [_members(a, cells, geometry, as_text=int64_as_str and a.needs_64_bits) for a in attributes]
     rows = [b",".join(filter(None, row)) for row in zip(*columns, strict=True)]
     if len(rows) < len(l2_ids):
         rows = _spread(rows, np.searchsorted(l2_ids, cells.l2_ids), len(l2_ids))
-    return b"{" + b",".join([b'"%d":{%b}' % pair for pair in zip(l2_ids.tolist(), rows, strict=True)]) + b"}"
+    return b",".join([b'"%d":{%b}' % pair for pair in zip(l2_ids.tolist(), rows, strict=True)])
+
+
+def _between(cells: CachedCells, start: int, stop: int) -> CachedCells:
+    """Rows of consecutive places."""
+    if (start, stop) == (0, len(cells.l2_ids)):
+        return cells
+    return CachedCells(cells.l2_ids[start:stop], {name: column[start:stop] for name, column in cells.columns.items()})
 
 
 def decode_column(attribute: Attribute, cells: Sequence[bytes]) -> tuple[BoolArray, npt.NDArray[Any]]:

@@ -222,7 +222,7 @@ class LookupService:
         with steps.step("states"):
             stored = self._states(dataset, missing, strict=strict)
         publication = None
-        if publish:
+        if publish and missing.size:
             with steps.step("publish"):
                 publication = self._misses.start(dataset, self._due(missing, stored), caller, is_waited=is_waited)
         return _Search(ids, geometry, cells, stored, publication)

@@ -40,7 +40,7 @@ class BigtableTotals:
         self._name = TableAddress(project, instance, STATES_TABLE).path
         self._clients = clients
         self._client = Once(lambda: clients.streams(project))
-        self._reader = RowReader(self._client, timeout_s, timeout_s)
+        self._reader = RowReader(Once(clients.rows), timeout_s, timeout_s)
         self._timeout_s = timeout_s
 
     def read(self, table_id: str, root_ids: UInt64Array) -> dict[int, bytes]:

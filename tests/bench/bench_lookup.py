@@ -1,18 +1,23 @@
-"""What a look-up costs: `python -m tests.bench.bench_lookup [--data DIR] [--rounds N]`.
+"""What a look-up costs: `python -m tests.bench.bench_lookup [--data DIR] [--rounds N] [--most IDS]`.
 
 The running look-up function on Google's Bigtable emulator, all attributes, over HTTP with an open connection as clients
 keep it; and in the same rounds the floor: one bare ReadRows stream of the same keys, its answers not even looked at.
-The table has PCGL2Cache's recorded rows, and copies of them under ids of other segments of the same chunks.
+Many clients at once ask the function, whose one process has as many threads, and likewise as many bare streams are read
+by one process. The table has PCGL2Cache's recorded rows, and copies of them under ids of other segments of the same
+chunks.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -23,12 +28,16 @@ from google.cloud.bigtable_v2.services.bigtable.transports import BigtableGrpcTr
 
 from infra.local.emulator_backing import INSTANCE, PROJECT, EmulatorBacking
 from infra.local.stack import LocalStack
-from infra.measurements.goals import at_most
+from infra.measurements.goals import at_least, at_most
 from infra.measurements.record import Table, measuring, record_option
 from infra.standin.bigtable_dump import restore_dump, write_cells
 from infra.standin.graph.table import Cell, read_dump
+from shared.attributes import ATTRIBUTES
+from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import node_key
 from shared.google.bigtable.address import TableAddress
+from shared.lookup.answer import encode_answer
+from shared.store.bigtable import BigtableStore
 from shared.types import UInt64Array
 from tests.support.data.real_stack import GRAPH, TABLE, served_graph
 
@@ -38,6 +47,9 @@ ADDRESS = TableAddress(PROJECT, INSTANCE, TABLE)
 SIZES = (1, 100, 1_000, 10_000, 100_000)
 SEGMENTS_APART = 1 << 20
 GOAL_RATIOS = {1: 2.0, 100: 1.4, 10_000: 1.5}
+CLIENTS, IDS_OF_A_CLIENT, REQUESTS_OF_A_CLIENT = 32, 10, 20
+GOAL_RATE = 0.6
+MEMORY_IDS, GOAL_MEMORY = 100_000, 4.0
 
 
 def fill_table(dump: Path, n_rows: int) -> UInt64Array:
@@ -103,8 +115,8 @@ def _rounds(size: int, rounds: int) -> int:
     return 20 * rounds if size <= 100 else min(rounds, 2) if size >= 100_000 else rounds
 
 
-def report(stack: LocalStack, ids: UInt64Array, rounds: int, table: Table) -> None:
-    """Measures all sizes, and tells what came of their goals."""
+def report(stack: LocalStack, ids: UInt64Array, sizes: Sequence[int], rounds: int, table: Table) -> None:
+    """Measures look-ups of some sizes, and tells what came of their goals."""
     endpoint = stack.services.environment["BIGTABLE_EMULATOR_HOST"]
     with bare_stream(endpoint) as floor, requests.Session() as session:
         ways = [
@@ -112,7 +124,7 @@ def report(stack: LocalStack, ids: UInt64Array, rounds: int, table: Table) -> No
             lambda some: look_up(session, stack, some, "identity"),
             lambda some: look_up(session, stack, some, "gzip"),
         ]
-        for size in SIZES:
+        for size in sizes:
             some = np.sort(np.random.default_rng(size).choice(ids, size, replace=False))
             bare_ms, plain_ms, gzipped_ms = np.median(measure(ways, some, _rounds(size, rounds)), axis=0).tolist()
             table.add(
@@ -127,12 +139,55 @@ def report(stack: LocalStack, ids: UInt64Array, rounds: int, table: Table) -> No
                 at_most(f"look-up of {size:,} ids, times the bare stream", plain_ms / bare_ms, GOAL_RATIOS[size])
 
 
+def requests_per_s(ask: Callable[[int], object]) -> float:
+    """How many requests are answered in a second while all clients ask, each for its own number; one as a warm-up."""
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(ask, range(CLIENTS)))
+        start_s = time.perf_counter()
+        list(clients.map(lambda client: [ask(client) for _ in range(REQUESTS_OF_A_CLIENT)], range(CLIENTS)))
+        return CLIENTS * REQUESTS_OF_A_CLIENT / (time.perf_counter() - start_s)
+
+
+def report_many(stack: LocalStack, ids: UInt64Array, rounds: int) -> None:
+    """Measures many small look-ups at once, in turn with as many bare streams, and tells what came of the goal."""
+    draw = np.random.default_rng(CLIENTS)
+    asked = [np.sort(draw.choice(ids, IDS_OF_A_CLIENT, replace=False)) for _ in range(CLIENTS)]
+    sessions = [requests.Session() for _ in range(CLIENTS)]
+    with bare_stream(stack.services.environment["BIGTABLE_EMULATOR_HOST"]) as floor:
+        rates = [
+            (
+                requests_per_s(lambda client: floor(asked[client])),
+                requests_per_s(lambda client: look_up(sessions[client], stack, asked[client], "identity")),
+            )
+            for _ in range(rounds)
+        ]
+    for session in sessions:
+        session.close()
+    bare_per_s, ours_per_s = np.median(rates, axis=0).tolist()
+    print(f"{CLIENTS} clients: {bare_per_s:.0f} bare streams/s, {ours_per_s:.0f} look-ups/s", flush=True)
+    what = f"{CLIENTS} clients with {IDS_OF_A_CLIENT} ids each, of the rate of bare streams"
+    at_least(what, ours_per_s / bare_per_s, GOAL_RATE)
+
+
+def report_memory(ids: UInt64Array, geometry: GraphGeometry) -> None:
+    """Measures what the answer in JSON holds of memory while it is made, and tells what came of the goal."""
+    l2_ids = np.sort(ids[:MEMORY_IDS])
+    with closing(BigtableStore(PROJECT, INSTANCE)) as store:
+        cells = store.read_cells(TABLE, l2_ids, ATTRIBUTES.names)
+    tracemalloc.start()
+    answer = encode_answer(l2_ids, cells, ATTRIBUTES.attributes, geometry)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    at_most(f"memory for JSON of {len(l2_ids):,} ids, times the answer", peak_bytes / len(answer), GOAL_MEMORY)
+
+
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--most", type=int, default=max(SIZES), help="ids of the largest look-up")
     record_option(parser)
     options = parser.parse_args()
     with (
@@ -140,9 +195,11 @@ def main() -> None:
         LocalStack(Path(state), graph=served_graph(options.data), workers=1, backing=EmulatorBacking()) as stack,
     ):
         os.environ.update(stack.services.environment)
-        ids = fill_table(options.data / CACHE_DUMP, max(SIZES))
+        ids = fill_table(options.data / CACHE_DUMP, max(options.most, IDS_OF_A_CLIENT * CLIENTS))
         with measuring("lookup", record=options.record) as table:
-            report(stack, ids, options.rounds, table)
+            report(stack, ids, [size for size in SIZES if size <= options.most], options.rounds, table)
+        report_many(stack, ids, options.rounds)
+        report_memory(ids, GraphGeometry.from_info(json.loads((options.data / "graphene_info.json").read_text())))
 
 
 if __name__ == "__main__":

@@ -247,6 +247,9 @@ class Refusing:
     def streams(self, project: str) -> Refusing:
         return self
 
+    def rows(self) -> Refusing:
+        return self
+
     def read_rows(self, *arguments: object, **named: object) -> None:
         self.calls += 1
         raise self.error

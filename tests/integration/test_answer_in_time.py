@@ -126,7 +126,7 @@ def test_a_bigtable_that_hangs_ends_with_the_deadline(monkeypatch: pytest.Monkey
         monkeypatch.setenv("BIGTABLE_EMULATOR_HOST", f"127.0.0.1:{silent.getsockname()[1]}")
         clients = DataClients()
         store = BigtableStore("project", "instance", clients)
-        clients.streams("project")  # made before: loading its libraries takes a while
+        clients.streams("project"), clients.rows()  # made before: loading its libraries takes a while
         with soon(), within(ANSWER_S), pytest.raises(StorageUnavailableError):
             store.read_cells(TABLE, np.arange(1, ids + 1, dtype=np.uint64), ["size_nm3"])
         with soon(), within(ANSWER_S), pytest.raises(StorageUnavailableError):

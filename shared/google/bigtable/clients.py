@@ -1,13 +1,15 @@
 """Bigtable clients, made when they are first needed and then kept.
 
-A client costs tens of megabytes, threads and a handshake: there is one per project in an instance of a function, and
-none before the server process was forked.
+A client costs tens of megabytes, threads and a handshake: there is one per project in an instance of a function, beside
+one that reads rows, and none before the server process was forked.
 """
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
+
+from shared.google.bigtable.row_client import RowClient, connected_row_client
 
 if TYPE_CHECKING:
     from google.cloud.bigtable.data import BigtableDataClient
@@ -23,6 +25,7 @@ class DataClients:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: dict[str, BigtableDataClient] = {}
+        self._rows: RowClient | None = None
 
     def get(self, project: str) -> BigtableDataClient:
         """The client of a project; the same one each time.
@@ -48,9 +51,23 @@ class DataClients:
 
         return BigtableClient(transport=self.get(project).transport)
 
+    def rows(self) -> RowClient:
+        """The client that reads rows, of any project; the same one each time.
+
+        Raises:
+          google.auth.exceptions.GoogleAuthError: if there are no credentials.
+        """
+        with self._lock:
+            if self._rows is None:
+                self._rows = connected_row_client()
+            return self._rows
+
     def close(self) -> None:
         """Ends all clients and their threads. They are made anew if they are asked for again."""
         with self._lock:
+            if self._rows is not None:
+                self._rows.close()
+            self._rows = None
             for client in self._made.values():
                 client.close()
             self._made.clear()

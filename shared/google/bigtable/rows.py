@@ -14,8 +14,7 @@ from shared.errors import StorageUnavailableError
 from shared.google.retry import transient_retry
 
 if TYPE_CHECKING:
-    from google.cloud.bigtable_v2 import BigtableClient
-    from google.cloud.bigtable_v2.types import ReadRowsRequest, ReadRowsResponse
+    from shared.google.bigtable.row_client import RowClient
 
 T = TypeVar("T")
 
@@ -23,27 +22,25 @@ RowCells: TypeAlias = "list[tuple[bytes, int, bytes]]"
 """Qualifier, microseconds since 1970 and value of a row's cells; of several versions the newest comes first."""
 
 
-def rows_of(responses: Iterable[ReadRowsResponse], with_families: bool = False) -> Iterator[tuple[bytes, RowCells]]:
+def rows_of(responses: Iterable[Any], with_families: bool = False) -> Iterator[tuple[bytes, RowCells]]:
     """The rows in a stream, by row key.
 
     A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
     what came of its row before. A chunk names row and column only where they change.
 
     Args:
-      responses: of a request; its filter must let one column family pass only, unless families are asked for.
+      responses: protobuf's messages, as `RowClient` gives them. The filter of their request must let one column family
+        pass only, unless families are asked for.
       with_families: whether a qualifier is to have its family before it: `family:qualifier`.
 
     Raises:
       StorageUnavailableError: if the stream ends within a row.
     """
-    from google.cloud.bigtable_v2.types import ReadRowsResponse
-
     key, family, qualifier, timestamp_us = b"", b"", b"", 0
     cells: RowCells = []
     beginning: list[bytes] = []
     for response in responses:
-        chunk: Any
-        for chunk in ReadRowsResponse.pb(response).chunks:
+        for chunk in response.chunks:
             if chunk.reset_row:
                 key, cells, beginning = b"", [], []
                 continue
@@ -67,24 +64,24 @@ def rows_of(responses: Iterable[ReadRowsResponse], with_families: bool = False) 
         raise StorageUnavailableError("storage broke off within a row")
 
 
-def merge_rows(responses: Iterable[ReadRowsResponse]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+def merge_rows(responses: Iterable[Any]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
     for key, cells in rows_of(responses):
         yield key, {qualifier: value for qualifier, _, value in reversed(cells)}
 
 
 def read_rows(
-    client: BigtableClient,
-    request: ReadRowsRequest,
-    read: Callable[[Iterable[ReadRowsResponse]], Iterable[T]],
+    client: RowClient,
+    request: Any,
+    read: Callable[[Iterable[Any]], Iterable[T]],
     timeout_s: float,
     attempt_timeout_s: float,
 ) -> list[T]:
     """What `read` makes of a stream of rows, which is begun anew if it breaks off for a transient reason.
 
     Args:
-      client: of the instance.
-      request: which rows.
+      client: what reads.
+      request: which rows; see `RowClient.read_rows`.
       read: `rows_of` or `merge_rows`.
       timeout_s: how long this is tried, unless a deadline comes before.
       attempt_timeout_s: time-out of one stream, likewise.
@@ -99,6 +96,6 @@ def read_rows(
         left_s = time_left_s(attempt_timeout_s)
         if left_s <= 0:
             raise StorageUnavailableError("there is no time left to read storage")
-        return list(read(client.read_rows(request, retry=None, timeout=left_s)))
+        return list(read(client.read_rows(request, left_s)))
 
     return transient_retry(time_left_s(timeout_s))(attempt)()

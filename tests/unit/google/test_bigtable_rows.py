@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.cloud.bigtable_v2.types import ReadRowsResponse
@@ -46,8 +47,13 @@ def chunks_of(row: Row, draw: st.DrawFn) -> Iterator[ReadRowsResponse.CellChunk]
                 yield chunk
 
 
+def message(chunks: list[ReadRowsResponse.CellChunk]) -> Any:
+    """Chunks as they come in a stream."""
+    return ReadRowsResponse.pb(ReadRowsResponse(chunks=chunks))
+
+
 @st.composite
-def streams(draw: st.DrawFn) -> tuple[list[Row], list[ReadRowsResponse]]:
+def streams(draw: st.DrawFn) -> tuple[list[Row], list[Any]]:
     """Rows, and the responses that carry them; some rows are begun, taken back and sent again."""
     rows = draw(rows_strategy)
     chunks: list[ReadRowsResponse.CellChunk] = []
@@ -58,11 +64,11 @@ def streams(draw: st.DrawFn) -> tuple[list[Row], list[ReadRowsResponse]]:
             chunks += [*whole[:begun], Chunk(reset_row=True)]
         chunks += whole
     size = draw(st.integers(1, 5))
-    return rows, [ReadRowsResponse(chunks=chunks[start : start + size]) for start in range(0, len(chunks), size)]
+    return rows, [message(chunks[start : start + size]) for start in range(0, len(chunks), size)]
 
 
 @given(streams())
-def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[ReadRowsResponse]]) -> None:
+def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[Any]]) -> None:
     rows, responses = stream
     assert list(rows_of(responses)) == [
         (key, [(qualifier, *version) for qualifier, versions in columns.items() for version in versions])
@@ -76,4 +82,4 @@ def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[ReadRowsRespons
 def test_a_stream_that_breaks_off_within_a_row_is_an_error() -> None:
     chunk = Chunk(row_key=b"1", family_name="0", qualifier=b"pca", value=b"a")
     with pytest.raises(StorageUnavailableError, match="within a row"):
-        list(merge_rows([ReadRowsResponse(chunks=[chunk])]))
+        list(merge_rows([message([chunk])]))

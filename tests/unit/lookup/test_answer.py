@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE
 from shared.geometry.grid import GraphGeometry
 from shared.lookup.answer import decode_column, encode_answer
+from shared.store.protocol import CachedCells
+from shared.types import UInt64Array
 from tests.support.lookup_rows import GEOMETRY, LAYOUT, ROW, Row, cells_of, ids_in_chunk, plainly
 
 
@@ -24,6 +27,18 @@ def answer(asked: list[int], rows: Mapping[int, Row], **options: Any) -> dict[st
         encode_answer(ids, cells_of(rows, attributes), attributes, geometry, **options)
     )
     return decoded
+
+
+def _rows_of(cells: CachedCells, l2_ids: UInt64Array) -> CachedCells:
+    """The cells of some of the ids only."""
+    there = np.isin(cells.l2_ids, l2_ids)
+    return CachedCells(
+        cells.l2_ids[there],
+        {
+            name: [cell for cell, is_there in zip(column, there.tolist(), strict=True) if is_there]
+            for name, column in cells.columns.items()
+        },
+    )
 
 
 class TestAnswer:
@@ -59,6 +74,30 @@ class TestAnswer:
             str(l2_id): {"max_dt_nm": 5},
             str(2**64 - 1): {},
         }
+
+    def test_many_ids_are_written_as_few_are(self) -> None:
+        ids = np.sort(ids_in_chunk(list(range(25_000))))
+        full = {a.name: bytes(a.n_bytes) for a in ATTRIBUTES}
+        rows = {l2_id: full for number, l2_id in enumerate(ids.tolist()) if number % 10_000 not in (0, 7, 9_999)}
+        cells = cells_of(rows, ATTRIBUTES)
+        parts = [encode_answer(part, _rows_of(cells, part), ATTRIBUTES, GEOMETRY) for part in np.array_split(ids, 9)]
+        whole = encode_answer(ids, cells, ATTRIBUTES, GEOMETRY)
+        assert whole == b"{" + b",".join(part[1:-1] for part in parts) + b"}"
+
+    def test_many_ids_take_little_more_memory_than_their_answer(self) -> None:
+        ids = np.sort(ids_in_chunk(list(range(60_000))))
+        numbers = np.random.default_rng(1).integers(1, 60, (len(ids), sum(a.n_bytes for a in ATTRIBUTES)), np.uint8)
+        columns, start = {}, 0
+        for attribute in ATTRIBUTES:
+            values = numbers[:, start : start + attribute.n_bytes]
+            columns[attribute.name] = [value.tobytes() for value in values]
+            start += attribute.n_bytes
+        tracemalloc.start()
+        try:
+            answer_bytes = len(encode_answer(ids, CachedCells(ids, columns), ATTRIBUTES, GEOMETRY))
+            assert tracemalloc.get_traced_memory()[1] < 4 * answer_bytes
+        finally:
+            tracemalloc.stop()
 
     @pytest.mark.parametrize("voxels", [1, 2**32 - 1])
     def test_size_is_an_exact_integer_and_as_text_if_asked_for(self, voxels: int) -> None:

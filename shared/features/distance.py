@@ -26,6 +26,7 @@ from shared.features.lanes import (
     load,
     lower,
     lowest_bit,
+    number_of_bits,
     plus,
     store,
     times,
@@ -35,7 +36,7 @@ from shared.features.lanes import (
 )
 
 LONGEST_SEARCH = 256  # steps; also rows of nothing on either side of a tile
-ENVELOPE_COST = 60  # of sixteen columns, per row, in steps of the search
+ENVELOPE_COST = 60  # of sixteen columns, per row, in steps of the search to both sides
 LONGEST_COLUMN = 4096  # rows whose number squared float32 can hold
 SLACK = np.float32(1 + 2**-20)  # more than rounding can make of two terms
 ONE = np.float32(1)
@@ -106,20 +107,64 @@ def _write_outside(labels, at, outside, rows, weight):
 
 
 @part
-def _search(sites, at, outside, low, active, rows, weight):
+def _first_step(sites, at, outside, low, won, rows, weight):
+    """The step n = 1 of `_search`, at every row; returns whether a term won anywhere."""
+    weights, slack = everywhere(weight), everywhere(SLACK)
+    reach = everywhere(weight / SLACK)
+    any_won = np.uint64(0)
+    above, own = load(sites, at - LANES), load(sites, at)
+    for word in range((rows + 63) >> 6):
+        from_above, from_below = np.uint64(0), np.uint64(0)
+        for bit in range(min(64, rows - word * 64)):
+            row = (word * 64 + bit) * LANES
+            below = load(sites, at + row + LANES)
+            upper_term, lower_term = plus(above, weights), plus(below, weights)
+            bound, limit = times(own, slack), load(outside, row)
+            from_above |= any_below(upper_term, bound, reach, limit) << np.uint64(bit)
+            from_below |= any_below(lower_term, bound, reach, limit) << np.uint64(bit)
+            store(low, row, lower(own, lower(upper_term, lower_term)))
+            above, own = own, below
+        won[0, word], won[1, word] = from_above, from_below
+        any_won |= from_above | from_below
+    return any_won != np.uint64(0)
+
+
+@part
+def _look_at(bits, word, step, sites, from_row, outside, low, weight):
+    """Take the terms of the rows at `from_row` beside those of `bits` into `low`; returns where they won."""
+    square, weights, slack = everywhere(np.float32(step * step)), everywhere(weight), everywhere(SLACK)
+    reach = everywhere(np.float32(step * step) * weight / SLACK)
+    hits = np.uint64(0)
+    while bits != np.uint64(0):
+        bit = lowest_bit(bits)
+        bits &= bits - np.uint64(1)
+        row = (word * 64 + np.int64(bit)) * LANES
+        term = times_plus(square, weights, load(sites, from_row + row))
+        own = load(low, row)
+        hits |= any_below(term, times(own, slack), reach, load(outside, row)) << bit
+        store(low, row, lower(own, term))
+    return hits
+
+
+@part
+def _search(sites, at, outside, low, won, rows, weight):
     """Find the lowest of each row's own term and those of the rows around it, a step further at a time.
 
-    Parabolas of one weight cross once: a term that n steps away is not the lowest of those no more steps away is not
-    the lowest anywhere beyond. So a row has to be looked at in a step only if in the one before a term won, or came as
-    close as rounding can matter, in a row beside it. A voxel of another label is no more steps away if its term is not
-    larger than that of f = 0.
+    Step n adds to row r the terms of the rows r - n and r + n. Parabolas of one weight cross once. Say that the term of
+    s = r - n is not the lowest at r of some that are no more than n steps away: the lower one's row q is beyond s, so
+    that it gains on s in all rows beyond r. Hence s has to be looked at in row r + 1, in step n + 1, only if it won at
+    r, or came as close as rounding can matter; and those of the other side by themselves, in row r - 1 likewise.
+
+    The terms know no labels. One from beyond a boundary is never lower than the boundary's own, that of f = 0, which is
+    in `outside`. And where a boundary is no more than n steps from r, the term of s cannot win at r, nor beyond it:
+    there either the boundary is nearer, or it lies between.
 
     Args:
       sites: float32, the terms' f, from `at` on; inf around them for LONGEST_SEARCH rows.
       at: of row 0 there.
       outside: float32[rows * LANES], terms of voxels of other labels.
       low: float32[rows * LANES], receives the lowest of the terms without `outside`, where that is larger.
-      active: uint64[2, m], scratch: a bit for each row.
+      won: uint64[2, m], scratch: a bit for each row where a term from above has won, and from below.
       rows: their number.
       weight: float32.
 
@@ -127,46 +172,31 @@ def _search(sites, at, outside, low, active, rows, weight):
       whether `low` is that; if not, the search was too long.
     """
     words = (rows + 63) >> 6
-    now, won = active[0], active[1]
-    for word in range(words):
-        now[word] = np.uint64(0xFFFFFFFFFFFFFFFF)
     last = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 * words - rows)
-    weights, slack = everywhere(weight), everywhere(SLACK)
-    left = ENVELOPE_COST * rows
-    for row in range(rows):
-        store(low, row * LANES, load(sites, at + row * LANES))
-    for step in range(1, LONGEST_SEARCH + 1):
-        now[words - 1] &= last
-        square = everywhere(np.float32(step * step))
-        reach = everywhere(np.float32(step * step) * weight / SLACK)
-        up, down = at - step * LANES, at + step * LANES
-        any_won = np.uint64(0)
+    left = 2 * ENVELOPE_COST * rows  # terms
+    going_on = _first_step(sites, at, outside, low, won, rows, weight)
+    for step in range(2, LONGEST_SEARCH + 1):
+        if not going_on or left < 0:
+            return not going_on
+        any_won, carried = np.uint64(0), np.uint64(0)
         for word in range(words):
-            bits, hits = now[word], np.uint64(0)
-            while bits != np.uint64(0):
-                bit = lowest_bit(bits)
-                bits &= bits - np.uint64(1)
-                row = (word * 64 + np.int64(bit)) * LANES
-                term = times_plus(square, weights, lower(load(sites, row + up), load(sites, row + down)))
-                own = load(low, row)
-                hits |= any_below(term, times(own, slack), reach, load(outside, row)) << bit
-                store(low, row, lower(own, term))
-                left -= 1
-            won[word] = hits
-            any_won |= hits
-        if any_won == np.uint64(0):
-            return True
-        if left < 0:
-            return False
+            before = won[0, word]
+            bits = (before << np.uint64(1)) | carried
+            carried = before >> np.uint64(63)
+            if word + 1 == words:
+                bits &= last
+            left -= number_of_bits(bits)
+            won[0, word] = _look_at(bits, word, step, sites, at - step * LANES, outside, low, weight)
+            any_won |= won[0, word]
         for word in range(words):
-            here = won[word]
-            near = (here << np.uint64(1)) | (here >> np.uint64(1))
-            if word > 0:
-                near |= won[word - 1] >> np.uint64(63)
+            bits = won[1, word] >> np.uint64(1)
             if word + 1 < words:
-                near |= won[word + 1] << np.uint64(63)
-            now[word] = near
-    return False
+                bits |= won[1, word + 1] << np.uint64(63)
+            left -= number_of_bits(bits)
+            won[1, word] = _look_at(bits, word, step, sites, at + step * LANES, outside, low, weight)
+            any_won |= won[1, word]
+        going_on = any_won != np.uint64(0)
+    return not going_on
 
 
 @part
@@ -183,15 +213,15 @@ def lower_column(labels, sites, low_row, high_row, weight, out, out_first, out_s
       out: float32, receives the result.
       out_first: where row 0 goes.
       out_stride: of rows there.
-      scratch: outside, low and active as the search takes them; parabolas float64[3, rows + 2].
+      scratch: outside, low and won as the search takes them; parabolas float64[3, rows + 2].
     """
-    outside, low, active, parabolas = scratch
+    outside, low, won, parabolas = scratch
     rows = high_row - low_row
     labels_at, sites_at = low_row * LANES, (low_row + LONGEST_SEARCH) * LANES
     out_at = out_first + low_row * out_stride
     if rows <= LONGEST_COLUMN:
         _write_outside(labels, labels_at, outside, rows, weight)
-        if _search(sites, sites_at, outside, low, active, rows, weight):
+        if _search(sites, sites_at, outside, low, won, rows, weight):
             for row in range(rows):
                 at = row * LANES
                 store(out, out_at + row * out_stride, lower(load(outside, at), load(low, at)))

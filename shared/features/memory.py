@@ -11,7 +11,7 @@ VOXELS_PER_LABEL = 256  # tissue has tens of thousands
 _RUN_BYTES = 2 + 4  # end, label
 _LABEL_BYTES = 21 * 8 + 3 * 8 + 8 + 2 * 8 + 69  # sums, centroid, extent, best voxel; a row of `Features`
 _SLAB_BYTES = 16 * (4 + 4)  # of a row: squared distances and labels of sixteen voxels
-_COLUMN_BYTES = 16 * 4 * 8  # of a row: labels and squared distances of the planes that are in work
+_COLUMN_BYTES = 16 * 4 * 8 + 9 * 2 * 64  # of a row: the planes that are in work, and a block of planes
 
 
 def chunk_memory_bytes(

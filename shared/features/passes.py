@@ -16,21 +16,24 @@ from shared.features.compiled import kernel, part
 from shared.features.distance import lower_column
 from shared.features.lanes import LANES, load, store, whole_roots
 from shared.features.measure import measure_row
-from shared.features.slab import PLACE, read_plane, slab_stride, write_plane
+from shared.features.slab import BLOCK, BLOCK_STRIDE, PLACE, read_plane, slab_stride, write_block, write_plane
 
 
 @part
 def _fill_slab(runs, shape, x, weight, scratch):
     """Labels and squared distances within planes of z, of the slab that begins at x."""
-    (squares, cursors), (slab, slab_labels), (labels, sites), _, column = scratch
+    (squares, cursors), (slab, _), (labels, sites, block, block_labels), _, column = scratch
     height, depth = shape[1], shape[2]
     stride = slab_stride(depth)
     for z in range(depth):
         low, high = write_plane(runs, cursors, z, shape, x, squares, labels, sites)
+        first = z % BLOCK * PLACE
         for y in range(height):
-            store(slab_labels, y * stride + z * PLACE + LANES, load(labels, y * LANES))
+            store(block_labels, y * BLOCK_STRIDE + first + LANES, load(labels, y * LANES))
         if low < high:
-            lower_column(labels, sites, low, high, weight, slab, z * PLACE, stride, column)
+            lower_column(labels, sites, low, high, weight, block, first, np.int64(BLOCK_STRIDE), column)
+        if z % BLOCK == BLOCK - 1 or z == depth - 1:
+            write_block(block, height, z - z % BLOCK, z % BLOCK + 1, slab, stride)
 
 
 @part
@@ -54,8 +57,8 @@ def measure_slabs(runs, shape, from_slab, to_slab, weights, scratch, place, sums
       to_slab: slab after the last.
       weights: float32[3], squared voxel size.
       scratch: squares and cursors as `write_plane` takes them; a slab, float32[ny * slab_stride(nz)], and the same
-        memory as int32; labels and sites of a plane along y; those of one along z, and its squared distances; and that
-        of `lower_column`.
+        memory as int32; labels and sites of a plane along y, and a block of planes, float32[ny * BLOCK_STRIDE], also as
+        int32; labels and sites of a plane along z, and its squared distances; and that of `lower_column`.
       place: as `measure_row` takes it, like `sums` and `best`.
       sums: receives sums and largest distances.
       best: receives the representative voxels.

@@ -16,6 +16,8 @@ from shared.features.distance import LONGEST_SEARCH, NOTHING
 from shared.features.lanes import LANES, any_set, everywhere, from_lane, load, lower, store, where_any
 
 PLACE = 2 * LANES  # squared distances and labels of a place
+BLOCK = 8  # planes of z that go into a slab together
+BLOCK_STRIDE = (BLOCK + 1) * PLACE  # of y in a block of planes, for the reason of `slab_stride`
 
 
 @part
@@ -110,6 +112,21 @@ def write_plane(runs, cursors, z, shape, x, squares, labels, sites):
     if high < 0:
         return height, height
     return max(low - 1, 0), min(high + 2, height)
+
+
+@part
+def write_block(block, rows, z, count, slab, stride):
+    """Copy `count` planes of z from a block into a slab, from plane z on.
+
+    Lines of a slab that lie beside each other in y are far apart, and a slab is larger than the caches near the
+    processor. Of several planes each row's lines are beside each other, so that they are fetched ahead.
+    """
+    for y in range(rows):
+        source, to = y * BLOCK_STRIDE, y * stride + z * PLACE
+        for i in range(count):
+            at = i * PLACE
+            store(slab, to + at, load(block, source + at))
+            store(slab, to + at + LANES, load(block, source + at + LANES))
 
 
 @part

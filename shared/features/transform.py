@@ -13,7 +13,7 @@ from shared.features.distance import LONGEST_COLUMN, LONGEST_SEARCH
 from shared.features.lanes import LANES
 from shared.features.passes import measure_slabs, store_slabs
 from shared.features.runs import LabelRuns, in_ranges
-from shared.features.slab import slab_stride
+from shared.features.slab import BLOCK_STRIDE, slab_stride
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +98,7 @@ def _scratch(chunk: Chunk) -> tuple[Any, ...]:
     longest = max(height, depth)
     rows = min(longest, LONGEST_COLUMN)
     slab = np.empty(height * slab_stride.py_func(depth), np.float32)
+    block = np.empty(height * BLOCK_STRIDE, np.float32)
     column = (
         np.empty(rows * LANES, np.float32),
         np.empty(rows * LANES, np.float32),
@@ -107,7 +108,7 @@ def _scratch(chunk: Chunk) -> tuple[Any, ...]:
     return (
         (_squares(chunk), chunk.labels.ranges[0].astype(np.int64)),
         (slab, slab.view(np.int32)),
-        _plane(height),
+        (*_plane(height), block, block.view(np.int32)),
         (*_plane(depth), np.empty(depth * LANES, np.float32)),
         column,
     )

@@ -59,7 +59,7 @@ def operation_command(operation: OperationDescription, description: Description)
       operation: which.
       description: of all operations.
     """
-    is_watched, is_paged = operation.answer in WATCHED, operation.answer == "failed"
+    is_watched, is_paged = operation.answer in WATCHED, operation.listed is not None
     fields = [field for field in operation.fields if not (is_paged and field.name in _PAGED)]
     parameters: list[click.Parameter] = [parameter(field, description.forms) for field in fields]
     parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="The document instead of a summary."))

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+_LISTED = {"failed": "failed", "coverage": "blocks"}
+"""What is listed in pages, by the kind of answer."""
+
 
 @dataclass(frozen=True)
 class FieldDescription:
@@ -66,6 +69,11 @@ class OperationDescription:
     help: str
     answer: str
     fields: tuple[FieldDescription, ...]
+
+    @property
+    def listed(self) -> str | None:
+        """The name of the list in its answer of which there may be several pages; None if there is only one."""
+        return _LISTED.get(self.answer) if {"limit", "after"} <= {field.name for field in self.fields} else None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> OperationDescription:

@@ -14,6 +14,9 @@ from l2cache.described import Description, OperationDescription
 from l2cache.terminal import REFUSED, SUCCESS, UNREACHABLE, Terminal
 from l2cache.watch import Watch
 
+PAGE = 1000
+"""So many failed chunks or blocks are asked for at a time."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -50,8 +53,8 @@ def perform(
       The exit status.
     """
     try:
-        if operation.answer == "failed":
-            document = _all_pages(terminal, operation, arguments)
+        if operation.listed is not None:
+            document = _all_pages(terminal, operation, operation.listed, arguments)
         else:
             document = terminal.client.call(operation.name, **_with_reasons(operation, arguments, output))
         return _show(terminal, operation, arguments, document, output)
@@ -68,15 +71,18 @@ def _with_reasons(operation: OperationDescription, arguments: Mapping[str, Any],
     return {**arguments, "retrying": True} if asks else dict(arguments)
 
 
-def _all_pages(terminal: Terminal, operation: OperationDescription, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """All failed chunks in one document."""
+def _all_pages(
+    terminal: Terminal, operation: OperationDescription, listed: str, arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All pages in one document; what is not listed is that of the last one."""
     found: list[Any] = []
+    document: dict[str, Any] = {}
     after: str | None = None
     while after != "":
-        page = terminal.client.call(operation.name, **{**arguments, "after": after})
-        found += page["failed"]
-        after = page["next"]
-    return {"failed": found, "next": ""}
+        document = terminal.client.call(operation.name, **{**arguments, "limit": PAGE, "after": after})
+        found += document[listed]
+        after = document["next"]
+    return {**document, listed: found}
 
 
 def _show(

@@ -142,6 +142,10 @@ class VolumeUnavailableError(TransientError):
     """The segmentation volume cannot be read just now."""
 
 
+class CorruptFileError(VolumeUnavailableError):
+    """A file of the volume is damaged; the message names it. It may be mended."""
+
+
 class OutOfMemoryError(TransientError):
     """Memory ran out: there may be more of it next time, when less is done at once."""
 

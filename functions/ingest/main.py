@@ -29,7 +29,8 @@ from shared.geometry.grid import GraphGeometry
 from shared.graph.registration import GraphRegistrar
 from shared.graph.registry import Graphs
 from shared.ingest.control import page as built_page
-from shared.ingest.control.operations import OPERATIONS, Operation, Operations, describe
+from shared.ingest.control.operation import Operation
+from shared.ingest.control.operations import OPERATIONS, Operations, describe
 from shared.ingest.control.service import IngestService
 from shared.ingest.kind import RunKind
 from shared.ingest.task import EXPAND_PATH, path_of
@@ -155,6 +156,7 @@ def create_service(settings: Settings) -> IngestService:
         n_queues=len(addresses_of(settings.queue)),
         register=GraphRegistrar(settings),
         folders=Folders.below(settings.exports),
+        rows_per_file=settings.rows_per_file,
     )
 
 

@@ -97,6 +97,12 @@ LAYOUTS: Mapping[str, Layout] = {
         of_the_transform="{share:.2f}",
     ),
     "features_start": _layout("make bench ARGS=features", step="{step}", time="{seconds:.2f} s"),
+    "files_to_rows": _layout(
+        "make bench ARGS=files_to_rows",
+        step="{step}",
+        time="{seconds:.3f} s",
+        of_the_transform="{share:.2f}",
+    ),
     "cold_start": _layout(
         "make bench ARGS=cold_start",
         function="`{function}`",

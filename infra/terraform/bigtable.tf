@@ -200,7 +200,7 @@ resource "google_storage_bucket_iam_member" "segmentation" {
   member = local.members[each.value.who]
 }
 
-# Computing writes and reads an export's files, the ingest function its manifest.
+# Computing writes and reads an export's files, and both functions its manifest.
 resource "google_storage_bucket_iam_member" "exports" {
   for_each = {
     for pair in setproduct(["compute", "ingest"], distinct([for folder in var.export_folders : split("/", folder)[2]])) :

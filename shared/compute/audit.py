@@ -15,7 +15,7 @@ import numpy as np
 
 from shared.attributes import SIZE, VOXELLESS_SIZE, feature_cells, further_names
 from shared.errors import L2CacheError, PermanentError
-from shared.geometry.ids import l2_id_range, slices_of_chunks
+from shared.geometry.ids import l2_id_ranges, slices_of_chunks
 from shared.telemetry.log import StepTimer
 from shared.types import BoolArray, Triple, UInt64Array
 
@@ -152,7 +152,7 @@ class Auditor:
         with steps.step("map"):
             nodes = graph.l2_ids_at(chunks, timestamp)
         with steps.step("scan"):
-            found = self.service.store.scan_ids(dataset.l2cache_id, [l2_id_range(chunk, layout) for chunk in chunks])
+            found = self.service.store.scan_ids(dataset.l2cache_id, l2_id_ranges(chunks, layout))
         # The chunks' ids do not mix: what is among the nodes of all is among those of its own chunk.
         is_node = _among(found.l2_ids, np.sort(np.concatenate([_NO_IDS, *nodes])))
         parts = slices_of_chunks(found.l2_ids, chunks, layout)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.features.api import supervoxel_runs
 from shared.types import Triple, UInt64Array
 
 if TYPE_CHECKING:
@@ -32,9 +31,8 @@ class LoadedChunk:
     supervoxels: UInt64Array
 
     @classmethod
-    def from_voxels(cls, coordinate: Triple, voxels: UInt64Array, threads: int = 1) -> LoadedChunk:
-        """The chunk whose voxels are `voxels`, uint64[x, y, z] of supervoxel ids."""
-        runs = supervoxel_runs(voxels, threads)
+    def from_runs(cls, coordinate: Triple, runs: LabelRuns) -> LoadedChunk:
+        """The chunk whose supervoxels have these runs."""
         return cls(coordinate, runs, runs.labels())
 
     @property

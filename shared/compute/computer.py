@@ -70,8 +70,8 @@ class ChunkComputer:
           ConfigurationError: if the graph's description or the volume cannot be used.
         """
         with steps.step("read"):
-            voxels = self.source(graph_id).volume.read_chunk(coordinate)
-            return LoadedChunk.from_voxels(coordinate, voxels, self.threads)
+            runs = self.source(graph_id).volume.read_runs(coordinate, self.threads)
+            return LoadedChunk.from_runs(coordinate, runs)
 
     def map_chunks(
         self, graph_id: str, loaded: Sequence[LoadedChunk], timestamp: datetime | None, steps: StepTimer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.geometry.ids import l2_id_range
+from shared.geometry.ids import l2_id_ranges
 from shared.store.rows import StoredRows
 from shared.table.column import Column
 from shared.table.parquet import decode_parquet, encode_parquet
@@ -22,7 +22,6 @@ from shared.types import Triple
 
 if TYPE_CHECKING:
     from shared.compute.service import ComputeService
-    from shared.store.scan import IdRange
 
 
 @dataclass(frozen=True)
@@ -140,8 +139,7 @@ class Exporter:
             with steps.step("map"):
                 nodes = np.concatenate(graph.l2_ids_at(chunks, moment))
         with steps.step("scan"):
-            ranges = merged([l2_id_range(chunk, layout) for chunk in chunks])
-            rows = self.service.store.scan_rows(dataset.l2cache_id, ranges)
+            rows = self.service.store.scan_rows(dataset.l2cache_id, l2_id_ranges(chunks, layout))
         if nodes is None:
             return rows, 0
         rows = rows.take(np.isin(rows.l2_ids, nodes))
@@ -151,14 +149,3 @@ class Exporter:
         wanted = self.service.attributes.select(attributes)
         geometry = self.service.graphs.get(self.service.datasets.get(graph_id)).geometry()
         return row_columns(rows, wanted, geometry, is_whole=len(wanted) == len(self.service.attributes))
-
-
-def merged(ranges: Sequence[IdRange]) -> list[IdRange]:
-    """Ranges of ids, ascending, as few as possible."""
-    joined: list[IdRange] = []
-    for first, last in ranges:
-        if joined and joined[-1][1] + 1 == first:
-            joined[-1] = joined[-1][0], last
-        else:
-            joined.append((first, last))
-    return joined

@@ -233,6 +233,9 @@ class Settings:
             "spaces between them; without it there are no exports",
         ),
     ] = ""
+    rows_per_file: Annotated[
+        int, Setting("L2CACHE_ROWS_PER_FILE", "most rows in a file of an export, about", least=1)
+    ] = 500_000
     threads: Annotated[int, Setting("L2CACHE_THREADS", "threads of the feature engine", least=1)] = 1
     log_level: Annotated[
         str,

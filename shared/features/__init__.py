@@ -5,9 +5,11 @@ Pure computation: arrays in, arrays out; no I/O and no knowledge of graphs or vo
 - `api.py` is what others call; `result.py` what they get; `memory.py` what it costs.
 - `runs.py` turns a chunk into runs of equal labels along x; `engine.py` and `transform.py` take them through the
   kernels; `pca.py` and `stored.py` make attributes of their sums. `noise.py` is for chunks of noise.
-- Compiled kernels: `scan.py` (runs), `sums.py` (what runs alone tell), `distance.py` (the transform along an axis, with
-  the vectors of `lanes.py`), `measure.py` (distances per label), `passes.py` (the order of it all, plane by plane),
-  `noise_kernels.py` (noise). `compiled.py` says how they are compiled and cached.
+- `blocks.py` and `encoded.py` find runs in files of compressed_segmentation, without their voxels.
+- Compiled kernels: `scan.py` (runs), `sums.py` (what runs alone tell), `slab.py` (runs as columns side by side),
+  `distance.py` (the transform along an axis), `measure.py` (distances per label), `passes.py` (the order of it all),
+  `noise_kernels.py` (noise). `lanes.py` and `lane_groups.py` are the vectors that they work with; `compiled.py` says
+  how they are compiled and cached.
 """
 
 from __future__ import annotations

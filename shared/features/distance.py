@@ -22,8 +22,6 @@ from shared.features.compiled import part
 from shared.features.lanes import (
     LANES,
     any_below,
-    any_set,
-    either,
     everywhere,
     load,
     lower,
@@ -42,46 +40,6 @@ LONGEST_COLUMN = 4096  # rows whose number squared float32 can hold
 SLACK = np.float32(1 + 2**-20)  # more than rounding can make of two terms
 ONE = np.float32(1)
 NOTHING = np.float32(np.inf)  # squared distance of a voxel that has seen no boundary yet
-
-
-@part
-def write_labels(runs, row, labels, at):
-    """Write the labels of one row of runs from position `at`."""
-    ranges, run_end, run_label = runs
-    start = np.int64(0)
-    for run in range(ranges[0, row], ranges[1, row]):
-        end = np.int64(run_end[run])
-        to_labels = labels[at + start : at + end]
-        label = np.int32(run_label[run])
-        for i in range(end - start):
-            to_labels[i] = label
-        start = end
-
-
-@part
-def write_along_x(runs, row, width, squares, squared, at):
-    """Write the squared distances along x in one row of runs from position `at`; of n steps that is squares[n].
-
-    A run that ends at the chunk's end has no boundary there.
-    """
-    ranges, run_end, run_label = runs
-    start = np.int64(0)
-    for run in range(ranges[0, row], ranges[1, row]):
-        end = np.int64(run_end[run])
-        to_squared = squared[at + start : at + end]
-        count = end - start
-        if run_label[run] == 0 or count == width:
-            for i in range(count):
-                to_squared[i] = NOTHING
-        else:
-            rising = np.int64(0)
-            if start > 0:
-                rising = count if end == width else count - count // 2
-            for i in range(rising):
-                to_squared[i] = squares[i + 1]
-            for i in range(rising, count):
-                to_squared[i] = squares[count - i]
-        start = end
 
 
 @part
@@ -126,20 +84,20 @@ def envelope(labels, squared, first, stride, rows, weight, out, out_first, out_s
 
 
 @part
-def _write_outside(labels, outside, rows, weight):
+def _write_outside(labels, at, outside, rows, weight):
     """Write each row's squared distance to the nearest row of another label; 0 where there is no label."""
     one, nothing, zero = everywhere(ONE), everywhere(NOTHING), everywhere(np.float32(0))
     steps = nothing
-    above = load(labels, 0)
+    above = load(labels, at)
     for row in range(rows):
-        own = load(labels, row * LANES)
+        own = load(labels, at + row * LANES)
         steps = where_same(own, above, plus(steps, one), one)
         store(outside, row * LANES, steps)
         above = own
     steps = nothing
     below = above
     for row in range(rows - 1, -1, -1):
-        own = load(labels, row * LANES)
+        own = load(labels, at + row * LANES)
         steps = where_same(own, below, plus(steps, one), one)
         nearest = lower(steps, load(outside, row * LANES))
         square = times(times(nearest, nearest), everywhere(weight))
@@ -148,7 +106,7 @@ def _write_outside(labels, outside, rows, weight):
 
 
 @part
-def _search(sites, outside, low, active, rows, weight):
+def _search(sites, at, outside, low, active, rows, weight):
     """Find the lowest of each row's own term and those of the rows around it, a step further at a time.
 
     Parabolas of one weight cross once: a term that n steps away is not the lowest of those no more steps away is not
@@ -157,7 +115,8 @@ def _search(sites, outside, low, active, rows, weight):
     larger than that of f = 0.
 
     Args:
-      sites: float32[(rows + 2 * LONGEST_SEARCH) * LANES], the terms' f, from row LONGEST_SEARCH on; inf around them.
+      sites: float32, the terms' f, from `at` on; inf around them for LONGEST_SEARCH rows.
+      at: of row 0 there.
       outside: float32[rows * LANES], terms of voxels of other labels.
       low: float32[rows * LANES], receives the lowest of the terms without `outside`, where that is larger.
       active: uint64[2, m], scratch: a bit for each row.
@@ -175,23 +134,23 @@ def _search(sites, outside, low, active, rows, weight):
     weights, slack = everywhere(weight), everywhere(SLACK)
     left = ENVELOPE_COST * rows
     for row in range(rows):
-        store(low, row * LANES, load(sites, (row + LONGEST_SEARCH) * LANES))
+        store(low, row * LANES, load(sites, at + row * LANES))
     for step in range(1, LONGEST_SEARCH + 1):
         now[words - 1] &= last
         square = everywhere(np.float32(step * step))
         reach = everywhere(np.float32(step * step) * weight / SLACK)
-        up, down = (LONGEST_SEARCH - step) * LANES, (LONGEST_SEARCH + step) * LANES
+        up, down = at - step * LANES, at + step * LANES
         any_won = np.uint64(0)
         for word in range(words):
             bits, hits = now[word], np.uint64(0)
             while bits != np.uint64(0):
                 bit = lowest_bit(bits)
                 bits &= bits - np.uint64(1)
-                at = (word * 64 + np.int64(bit)) * LANES
-                term = times_plus(square, weights, lower(load(sites, at + up), load(sites, at + down)))
-                own = load(low, at)
-                hits |= any_below(term, times(own, slack), reach, load(outside, at)) << bit
-                store(low, at, lower(own, term))
+                row = (word * 64 + np.int64(bit)) * LANES
+                term = times_plus(square, weights, lower(load(sites, row + up), load(sites, row + down)))
+                own = load(low, row)
+                hits |= any_below(term, times(own, slack), reach, load(outside, row)) << bit
+                store(low, row, lower(own, term))
                 left -= 1
             won[word] = hits
             any_won |= hits
@@ -211,49 +170,34 @@ def _search(sites, outside, low, active, rows, weight):
 
 
 @part
-def lower_rows(labels, squared, rows, width, weight, out, first, stride, scratch):
-    """Take one axis into a plane of rows: row r goes to out[first + r * stride:].
-
-    Where a tile has no label at all nothing is written.
+def lower_column(labels, sites, low_row, high_row, weight, out, out_first, out_stride, scratch):
+    """Take one axis into sixteen columns beside each other: row r goes to out[out_first + r * out_stride:].
 
     Args:
-      labels: int32[rows * width].
-      squared: float32[rows * width].
-      rows: their number.
-      width: of a row.
+      labels: int32, those of row r from r * LANES on.
+      sites: float32, squared distances by the axes before, of row r from (LONGEST_SEARCH + r) * LANES on; inf for
+        voxels without a label, and for LONGEST_SEARCH rows on either side.
+      low_row: the first row that is wanted; those before it have no label, but the one next to the others counts.
+      high_row: the row after the last, likewise.
       weight: float32, squared voxel size.
       out: float32, receives the result.
-      first: where row 0 goes.
-      stride: of rows there.
-      scratch: labels, sites, outside, low and active as the search takes them; parabolas float64[3, rows + 2].
+      out_first: where row 0 goes.
+      out_stride: of rows there.
+      scratch: outside, low and active as the search takes them; parabolas float64[3, rows + 2].
     """
-    tile_labels, sites, outside, low, active, parabolas = scratch
-    if width < LANES or rows > LONGEST_COLUMN:
-        for x in range(width):
-            envelope(labels, squared, x, width, rows, np.float64(weight), out, first + x, stride, parabolas)
-        return
-    nothing = everywhere(NOTHING)
-    for row in range(rows, rows + LONGEST_SEARCH):
-        store(sites, (row + LONGEST_SEARCH) * LANES, nothing)
-    for tile in range((width + LANES - 1) // LANES):
-        x = min(tile * LANES, width - LANES)  # the last tile may overlap the one before
-        seen = load(labels, x)
-        for row in range(rows):
-            own = load(labels, row * width + x)
-            seen = either(seen, own)
-            store(tile_labels, row * LANES, own)
-            here = where_any(own, load(squared, row * width + x), nothing)
-            store(sites, (row + LONGEST_SEARCH) * LANES, here)
-        if not any_set(seen):
-            continue
-        _write_outside(tile_labels, outside, rows, weight)
-        if _search(sites, outside, low, active, rows, weight):
+    outside, low, active, parabolas = scratch
+    rows = high_row - low_row
+    labels_at, sites_at = low_row * LANES, (low_row + LONGEST_SEARCH) * LANES
+    out_at = out_first + low_row * out_stride
+    if rows <= LONGEST_COLUMN:
+        _write_outside(labels, labels_at, outside, rows, weight)
+        if _search(sites, sites_at, outside, low, active, rows, weight):
             for row in range(rows):
                 at = row * LANES
-                store(out, first + row * stride + x, lower(load(outside, at), load(low, at)))
-            continue
-        for lane in range(LANES):
-            envelope(
-                tile_labels, sites[LONGEST_SEARCH * LANES :], lane, np.int64(LANES), rows, np.float64(weight),
-                out, first + x + lane, stride, parabolas,
-            )  # fmt: skip
+                store(out, out_at + row * out_stride, lower(load(outside, at), load(low, at)))
+            return
+    for lane in range(LANES):
+        envelope(
+            labels[labels_at:], sites[sites_at:], lane, np.int64(LANES), rows, np.float64(weight),
+            out, out_at + lane, out_stride, parabolas,
+        )  # fmt: skip

@@ -13,7 +13,7 @@ from shared.features.result import Features
 from shared.features.runs import LabelRuns
 from shared.features.stored import stored_features, sums_measures
 from shared.features.sums import COLUMNS, add_runs, find_farthest
-from shared.features.transform import Chunk, plane_measurer
+from shared.features.transform import Chunk, slab_measurer
 
 if TYPE_CHECKING:
     from shared.attributes import AttributeTable
@@ -72,16 +72,16 @@ def _measured(chunk: Chunk, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     place = _place(chunk, sums)
     single = sums[:, column.COUNT] == 1
     alone = (sums[:, column.SUM_X] << 32) | (sums[:, column.SUM_Y] << 16) | sums[:, column.SUM_Z]
-    measure = plane_measurer(chunk)
+    measure = slab_measurer(chunk)
 
-    def partial(y_from: int, y_to: int) -> tuple[Any, ...]:
+    def partial(from_slab: int, to_slab: int) -> tuple[Any, ...]:
         measured = sums if chunk.threads == 1 else np.zeros_like(sums)
         weights = np.where(single, np.inf, -1.0)  # nothing is larger: a single voxel needs no search
         keys = np.where(single, alone, NO_KEY)
-        measure(y_from, y_to, place, measured, (weights, keys))
+        measure(from_slab, to_slab, place, measured, (weights, keys))
         return measured, weights, keys
 
-    parts = chunk.by_y(partial)
+    parts = chunk.by_slab(partial)
     if chunk.threads > 1:
         sums[:, column.SUM_DT] = np.sum([measured[:, column.SUM_DT] for measured, _, _ in parts], axis=0)
         sums[:, column.MAX_DT] = np.max([measured[:, column.MAX_DT] for measured, _, _ in parts], axis=0)

@@ -47,7 +47,8 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-def _broadcast(builder: Any, scalar: Any) -> Any:
+def broadcast(builder: Any, scalar: Any) -> Any:
+    """A scalar in each lane, in the compiler's terms: for the definitions of intrinsics."""
     undefined = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
     one = builder.insert_element(undefined, scalar, ir.Constant(_INT32, 0))
     return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES))
@@ -58,6 +59,12 @@ def _of_vectors(builder: Any, name: str, args: Any) -> Any:
     vector = args[0].type
     signature = ir.FunctionType(vector, [vector] * len(args))
     return cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.v{LANES}f32")  # type: ignore[no-untyped-call]
+
+
+def _from(builder: Any, lane: Any) -> Any:
+    """Which lanes are the given one or behind it."""
+    numbers = ir.Constant(ir.VectorType(_INT32, LANES), list(range(LANES)))
+    return builder.icmp_signed(">=", numbers, broadcast(builder, lane))
 
 
 def _zeros(vector: Any) -> Any:
@@ -90,12 +97,12 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
 
 @intrinsic
 def everywhere(typingctx: Any, scalar: Any) -> Any:
-    """A float32 in each lane."""
+    """An int32 or float32 in each lane."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _broadcast(builder, args[0])
+        return broadcast(builder, args[0])
 
-    return float_lanes(types.float32), generate
+    return (whole_lanes if scalar is types.int32 else float_lanes)(scalar), generate
 
 
 @intrinsic
@@ -172,6 +179,26 @@ def where_any(typingctx: Any, a: Any, value: Any, other: Any) -> Any:
 
 
 @intrinsic
+def from_lane(typingctx: Any, lane: Any, value: Any, other: Any) -> Any:
+    """Value in the given lane and all behind it, else the other one."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(_from(builder, args[0]), args[1], args[2])
+
+    return value(types.int32, value, value), generate
+
+
+@intrinsic
+def whole_roots(typingctx: Any, a: Any) -> Any:
+    """The square roots of a, floats, cut to whole numbers, in each lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fptosi(builder.call(_of_vectors(builder, "sqrt", args), args), ir.VectorType(_INT32, LANES))
+
+    return whole_lanes(float_lanes), generate
+
+
+@intrinsic
 def any_set(typingctx: Any, a: Any) -> Any:
     """Whether a is not 0 in any lane."""
 
@@ -202,23 +229,3 @@ def lowest_bit(typingctx: Any, bits: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return types.uint64(types.uint64), generate
-
-
-@intrinsic
-def leading_equal(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
-    """How many of the elements [index, index + 16) of a contiguous array equal a value, up to the first that does not.
-
-    Elements and value are of one integer type, any.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        element = args[2].type
-        vector = ir.VectorType(element, LANES)
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        loaded = builder.load(builder.bitcast(builder.gep(data, [args[1]]), vector.as_pointer()))
-        loaded.align = element.width // 8
-        differs = builder.bitcast(builder.icmp_unsigned("!=", loaded, _broadcast(builder, args[2])), _BITS)
-        count = builder.cttz(differs, ir.Constant(ir.IntType(1), 0))
-        return builder.zext(count, context.get_value_type(types.intp))
-
-    return types.intp(array, types.intp, array.dtype), generate

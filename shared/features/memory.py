@@ -10,6 +10,8 @@ VOXELS_PER_LABEL = 256  # tissue has tens of thousands
 
 _RUN_BYTES = 2 + 4  # end, label
 _LABEL_BYTES = 21 * 8 + 3 * 8 + 8 + 2 * 8 + 69  # sums, centroid, extent, best voxel; a row of `Features`
+_SLAB_BYTES = 16 * (4 + 4)  # of a row: squared distances and labels of sixteen voxels
+_COLUMN_BYTES = 16 * 4 * 8  # of a row: labels and squared distances of the planes that are in work
 
 
 def chunk_memory_bytes(
@@ -38,10 +40,11 @@ def chunk_memory_bytes(
         runs = voxels // VOXELS_PER_RUN + rows
     if labels is None:
         labels = voxels // VOXELS_PER_LABEL + 1
-    volumes = voxels * (label_bytes + 4)  # the array; squared distances
+    volumes = voxels * (label_bytes + 4)  # the array; of noise also distances
     growing = 4 * runs * _RUN_BYTES  # while run lists grow threefold the old ones are there too, or a mapped copy
     numbering = 16 * (4 * labels + 1024 + width)  # ids and the table by their hashes
     per_label = (threads + 2) * labels * _LABEL_BYTES
     longest = max(int(size) for size in shape) if voxels else 0
-    planes = threads * (longest + 16) * (width + 32) * 4 * 4
-    return volumes + growing + rows * 16 + threads * numbering + per_label + planes + 2**20
+    slab = _SLAB_BYTES * (rows + longest)  # it has a row more along z than the chunk
+    columns = _COLUMN_BYTES * (longest + 2**9)
+    return volumes + growing + rows * (16 + 8 * threads) + threads * (numbering + slab + columns) + per_label + 2**20

@@ -207,12 +207,13 @@ def _scan(
         if mode == OPEN and most_labels is not None and known > most_labels:
             raise TooManyLabelsError(f"more than {most_labels} labels in a chunk")
         if known + rows.width > len(ids):
-            ids = _grown(ids)
+            ids = grown(ids)
         if runs + rows.width > len(run_end):
-            run_end, run_label = _grown(run_end), _grown(run_label)
+            run_end, run_label = grown(run_end), grown(run_label)
 
 
-def _grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy with room for three times as many elements."""
     larger = np.empty(3 * len(array), array.dtype)
     larger[: len(array)] = array
     return larger

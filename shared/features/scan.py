@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from shared.features.compiled import kernel, part
-from shared.features.lanes import LANES, leading_equal
+from shared.features.lane_groups import leading_equal
+from shared.features.lanes import LANES
 
 EMPTY = np.uint32(0xFFFFFFFF)  # a free slot of the table of numbers
 TILE = 16  # rows that are copied together: reads are contiguous whether x or the other axis is
@@ -16,7 +17,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, for multiplicat
 
 
 @part
-def _slot(table, ids, label):
+def slot_of(table, ids, label):
     """Where a label is in the table of numbers, or the empty slot where it belongs (linear probing)."""
     mask = table.size - 1
     slot = np.int64((label * _SPREAD) >> np.uint64(32)) & mask
@@ -26,11 +27,11 @@ def _slot(table, ids, label):
 
 
 @part
-def _number(table, ids, label, known, mode):
-    """A label's number by the mode of `scan_rows`; that of a new one is `known`."""
+def number_of(table, ids, label, known, mode):
+    """A label's number by the mode of `scan_rows`; that of a new one is `known`, and it is entered."""
     if label == 0 or mode == NUMBERED:
         return np.int64(label)
-    slot = _slot(table, ids, label)
+    slot = slot_of(table, ids, label)
     if table[slot] != EMPTY:
         return np.int64(table[slot])
     if mode == CLOSED:
@@ -83,7 +84,7 @@ def scan_rows(flat, width, layout, tile, begin, end, mode, table, ids, known, ru
       the row at which to continue, `known`, `runs`.
     """
     for number in range(known):
-        table[_slot(table, ids, ids[number])] = number
+        table[slot_of(table, ids, ids[number])] = number
     count = layout[3]
     first_row = begin
     row_in_tile = 0
@@ -109,7 +110,7 @@ def scan_rows(flat, width, layout, tile, begin, end, mode, table, ids, known, ru
                 same = leading_equal(tile, at + x, label)
                 x += same
             x = min(x, width)
-            number = _number(table, ids, np.uint64(label), known, mode)
+            number = number_of(table, ids, np.uint64(label), known, mode)
             if mode == OPEN:
                 known = max(known, number + 1)
             if runs > ranges[0, row] and run_label[runs - 1] == number:

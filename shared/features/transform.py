@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from shared.features.distance import LONGEST_COLUMN, LONGEST_SEARCH
 from shared.features.lanes import LANES
-from shared.features.passes import measure_planes, store_planes, transform_planes
+from shared.features.passes import measure_slabs, store_slabs
 from shared.features.runs import LabelRuns, in_ranges
+from shared.features.slab import slab_stride
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,51 +46,33 @@ class Chunk:
         """Results of task(z_from, z_to) for a range of z per thread."""
         return in_ranges(task, int(self.shape[2]), self.threads)
 
-    def by_y(self, task: Callable[[int, int], Any]) -> list[Any]:
-        """Results of task(y_from, y_to) for a range of y per thread."""
-        return in_ranges(task, int(self.shape[1]), self.threads)
+    def by_slab(self, task: Callable[[int, int], Any]) -> list[Any]:
+        """Results of task(from_slab, to_slab) for a range of slabs of LANES voxels along x per thread."""
+        return in_ranges(task, -(-int(self.shape[0]) // LANES), self.threads)
 
 
-def plane_measurer(chunk: Chunk) -> Callable[..., None]:
-    """What measures the distances in the planes y_from <= y < y_to: called with those, place, sums, best."""
-    volume = _along_x_and_y(chunk)
-    weight = _weights(chunk)[2]
+def slab_measurer(chunk: Chunk) -> Callable[..., None]:
+    """What measures the distances in the slabs from_slab <= s < to_slab: called with those, place, sums, best."""
 
-    def measure(y_from: int, y_to: int, *into: Any) -> None:
-        measure_planes(chunk.runs, chunk.shape, y_from, y_to, weight, volume, _scratch(chunk.shape, 2), *into)
+    def measure(from_slab: int, to_slab: int, *into: Any) -> None:
+        measure_slabs(chunk.runs, chunk.shape, from_slab, to_slab, _weights(chunk), _scratch(chunk), *into)
 
     return measure
 
 
 def whole_distances(chunk: Chunk) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """All distances in whole nm, int32; that of voxel (x, y, z) at x + strides[0] * y + strides[1] * z."""
+    """All distances in whole nm, int32; that of voxel (x, y, z) at x + strides[0] * y + strides[1] * z.
+
+    Where there is no label they are not set.
+    """
     width, _, depth = chunk.shape
-    volume = _along_x_and_y(chunk)
-    weight, whole = _weights(chunk)[2], volume.view(np.int32)
-    chunk.by_y(
-        lambda y_from, y_to: store_planes(
-            chunk.runs, chunk.shape, y_from, y_to, weight, volume, _scratch(chunk.shape, 2), whole
+    whole = np.empty(int(np.prod(chunk.shape)), np.int32)
+    chunk.by_slab(
+        lambda from_slab, to_slab: store_slabs(
+            chunk.runs, chunk.shape, from_slab, to_slab, _weights(chunk), _scratch(chunk), whole
         )
     )
     return whole, np.array([depth * width, width])
-
-
-def _along_x_and_y(chunk: Chunk) -> npt.NDArray[np.float32]:
-    """float32[ny * nz * nx] in order [y][z][x]: squared distances in nm2 within planes of z.
-
-    Along x the wheel adds up voxel sizes before it squares.
-    """
-    size = np.full(int(chunk.shape[0]) + 1, chunk.resolution_nm[0], np.float32)
-    size[0] = 0
-    squares = np.cumsum(size, dtype=np.float32) ** 2
-    weight = _weights(chunk)[1]
-    volume = np.empty(int(np.prod(chunk.shape)), np.float32)
-    chunk.by_z(
-        lambda z_from, z_to: transform_planes(
-            chunk.runs, chunk.shape, z_from, z_to, squares, weight, volume, _scratch(chunk.shape, 1)
-        )
-    )
-    return volume
 
 
 def _weights(chunk: Chunk) -> npt.NDArray[np.float32]:
@@ -97,16 +80,39 @@ def _weights(chunk: Chunk) -> npt.NDArray[np.float32]:
     return chunk.resolution_nm.astype(np.float32) ** 2
 
 
-def _scratch(shape: npt.NDArray[np.int64], axis: int) -> tuple[Any, ...]:
-    """What the transform of a plane of x and `axis` works in."""
-    rows, voxels = int(shape[axis]), int(shape[axis] * shape[0])
-    tile_rows = min(rows, LONGEST_COLUMN)
-    tile = (
-        np.empty(tile_rows * LANES, np.int32),
-        np.full((tile_rows + 2 * LONGEST_SEARCH) * LANES, np.inf, np.float32),
-        np.empty(tile_rows * LANES, np.float32),
-        np.empty(tile_rows * LANES, np.float32),
-        np.empty((2, tile_rows // 64 + 1), np.uint64),
-        np.empty((3, rows + 2)),
+def _squares(chunk: Chunk) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Squared distances along x by steps, as `write_plane` takes them; the wheel adds up voxel sizes, then squares."""
+    width = int(chunk.shape[0])
+    size = np.full(width + 1, chunk.resolution_nm[0], np.float32)
+    size[0] = 0
+    squares = np.cumsum(size, dtype=np.float32) ** 2
+    rising, falling = np.zeros((2, width + 1 + 2 * LANES), np.float32)
+    rising[LANES : LANES + width + 1] = squares
+    falling[: width + 1] = squares[::-1]
+    return rising, falling
+
+
+def _scratch(chunk: Chunk) -> tuple[Any, ...]:
+    """What a thread works in, as the kernels take it."""
+    _, height, depth = map(int, chunk.shape)
+    longest = max(height, depth)
+    rows = min(longest, LONGEST_COLUMN)
+    slab = np.empty(height * slab_stride.py_func(depth), np.float32)
+    column = (
+        np.empty(rows * LANES, np.float32),
+        np.empty(rows * LANES, np.float32),
+        np.empty((2, rows // 64 + 1), np.uint64),
+        np.empty((3, longest + 2)),
     )
-    return np.empty(voxels, np.int32), np.empty(voxels, np.float32), tile
+    return (
+        (_squares(chunk), chunk.labels.ranges[0].astype(np.int64)),
+        (slab, slab.view(np.int32)),
+        _plane(height),
+        (*_plane(depth), np.empty(depth * LANES, np.float32)),
+        column,
+    )
+
+
+def _plane(rows: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Labels, and sites with rows of nothing on either side, as `lower_column` takes them."""
+    return np.empty(rows * LANES, np.int32), np.full((rows + 2 * LONGEST_SEARCH) * LANES, np.inf, np.float32)

@@ -160,11 +160,34 @@ def supervoxel_chunks_of_nodes(l2_ids: UInt64Array, layout: IdLayout) -> UInt64A
 def l2_id_range(coordinate: Triple, layout: IdLayout) -> tuple[int, int]:
     """First and last id that an L2 node of the chunk can have (segment 0 and all segment bits set).
 
+    In Python's integers, since arrays of one take twenty times as long.
+
     Raises:
       OutsideVolumeError: if ids have too few bits for the coordinate.
     """
-    firsts, lasts = _l2_id_ranges([coordinate], layout)
-    return int(firsts[0]), int(lasts[0])
+    bits, segment_bits = layout.axis_bits(L2_LAYER), layout.segment_bits(L2_LAYER)
+    number = L2_LAYER
+    for part in coordinate:
+        if not 0 <= part < 1 << bits:
+            raise _outside(coordinate, bits)
+        number = number << bits | int(part)
+    first = number << segment_bits
+    return first, first | (1 << segment_bits) - 1
+
+
+def l2_id_ranges(chunks: Sequence[Triple], layout: IdLayout) -> list[tuple[int, int]]:
+    """First and last ids of ranges that hold exactly the ids that L2 nodes of the chunks can have: as few as possible,
+    ascending. Chunks in a row along z have one.
+
+    Raises:
+      OutsideVolumeError: as `l2_id_range`.
+    """
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted({l2_id_range(chunk, layout) for chunk in chunks}):
+        if joined and joined[-1][1] + 1 == first:
+            first, _ = joined.pop()
+        joined.append((first, last))
+    return joined
 
 
 def slices_of_chunks(l2_ids: UInt64Array, chunks: Sequence[Triple], layout: IdLayout) -> list[slice]:
@@ -184,8 +207,7 @@ def _l2_id_ranges(chunks: Sequence[Triple], layout: IdLayout) -> tuple[UInt64Arr
     bits = layout.axis_bits(L2_LAYER)
     outside = ((coordinates < 0) | (coordinates >= 1 << bits)).any(axis=1)
     if outside.any():
-        first = tuple(coordinates[outside][0].tolist())
-        raise OutsideVolumeError(f"chunk {first} lies outside any volume: its ids have {bits} bits for a coordinate")
+        raise _outside(coordinates[outside][0].tolist(), bits)
     firsts = compose_ids(L2_LAYER, coordinates, np.zeros(len(coordinates), dtype=np.uint64), layout)
     return firsts, firsts | np.uint64((1 << layout.segment_bits(L2_LAYER)) - 1)
 
@@ -195,6 +217,11 @@ def distinct_ids(node_ids: UInt64Array) -> UInt64Array:
     if (node_ids[1:] > node_ids[:-1]).all():
         return node_ids
     return np.unique(node_ids)
+
+
+def _outside(coordinate: Sequence[int], bits: int) -> OutsideVolumeError:
+    where = ", ".join(map(str, coordinate))
+    return OutsideVolumeError(f"chunk ({where}) lies outside any volume: its ids have {bits} bits for a coordinate")
 
 
 def node_key(node_id: int) -> bytes:

@@ -16,7 +16,7 @@ from shared.geometry.grid import GraphGeometry, as_triple
 from shared.geometry.ids import (
     SUPERVOXEL_LAYER,
     chunk_coordinates,
-    l2_id_range,
+    l2_id_ranges,
     layers,
     node_coordinates,
     node_key,
@@ -141,7 +141,7 @@ class GraphTable:
 
         if not chunks:
             return ()
-        ids = [l2_id_range(chunk, self._geometry().layout) for chunk in chunks]
+        ids = l2_id_ranges(chunks, self._geometry().layout)
         ranges = [RowRange(start_key_closed=node_key(first), end_key_closed=node_key(last)) for first, last in ids]
         return self._read(RowSet(row_ranges=ranges), end_ms)
 

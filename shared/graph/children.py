@@ -62,7 +62,9 @@ class SupervoxelOwners:
         claimed = np.concatenate([none, *(cell.supervoxels for cell in newest_first)])
         claimants = np.array([cell.l2_id for cell in newest_first], dtype=np.uint64)
         owners = np.repeat(claimants, [cell.supervoxels.size for cell in newest_first])
-        return cls._of_first(owners, claimed)
+        # Of equal supervoxels `unique` finds the first: the newest claim.
+        distinct, newest = np.unique(claimed, return_index=True)
+        return cls(distinct, owners[newest])
 
     @classmethod
     def of_pairs(cls, l2_ids: UInt64Array, supervoxels: UInt64Array) -> SupervoxelOwners:
@@ -72,14 +74,11 @@ class SupervoxelOwners:
           l2_ids: uint64[k], any order; a node stands there once for each supervoxel that it claims.
           supervoxels: uint64[k], what they claim.
         """
-        order = np.argsort(l2_ids, kind="stable")[::-1]
-        return cls._of_first(l2_ids[order], supervoxels[order])
-
-    @classmethod
-    def _of_first(cls, l2_ids: UInt64Array, supervoxels: UInt64Array) -> SupervoxelOwners:
-        # Of equal supervoxels `unique` finds the first: the newest claim.
-        distinct, first = np.unique(supervoxels, return_index=True)
-        return cls(distinct, l2_ids[first])
+        order = np.lexsort((l2_ids, supervoxels))
+        claimed, owners = supervoxels[order], l2_ids[order]
+        is_last = np.ones(claimed.size, dtype=np.bool_)
+        is_last[:-1] = claimed[1:] != claimed[:-1]
+        return cls(claimed[is_last], owners[is_last])
 
     @property
     def nodes(self) -> UInt64Array:

@@ -10,17 +10,30 @@ import logging
 from urllib.parse import quote
 
 import requests
+from requests.auth import AuthBase
 
 from shared.config.datasets import AuthRegistration, Dataset
 from shared.config.settings import Settings
 from shared.errors import AuthenticationUnavailableError, RegistrationRefusedError
 from shared.graph.address import GraphAddress
 from shared.graph.token import token_for
-from shared.graph.transport import BearerToken
 from shared.telemetry.log import event, get_logger
 
 TIMEOUT_S = 15.0
 _logger = get_logger("graph")
+
+
+class BearerToken(AuthBase):
+    """Sets the token; given as `auth`, it also keeps requests from taking another one out of a `.netrc` file."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """The request with the token in its header, if there is one."""
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 class GraphRegistrar:

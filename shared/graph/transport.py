@@ -7,12 +7,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode
 
-import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -21,11 +18,16 @@ from tenacity import (
     stop_before_delay,
     wait_random_exponential,
 )
+from urllib3.exceptions import HTTPError
 
 from shared.deadline import time_left_s
 from shared.errors import GraphResponseError, GraphUnavailableError
+from shared.graph.connections import Connections, Request
 from shared.graph.countdown import countdown
 from shared.telemetry.log import event, get_logger
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 T = TypeVar("T")
 GZIP_ABOVE_BYTES = 1_000_000
@@ -51,19 +53,6 @@ class ServerFaultError(WorthRetryingError):
     """Status 500 for a cause that is not known to last."""
 
 
-class BearerToken(AuthBase):
-    """Sets the token; given as `auth`, it also keeps requests from taking another one out of a `.netrc` file."""
-
-    def __init__(self, token: str | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """The request with the token in its header, if there is one."""
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 class GraphTransport:
     """Requests with retries over kept-alive connections. May be used by many threads.
 
@@ -85,23 +74,16 @@ class GraphTransport:
         backoff_s: float = 0.5,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._auth = BearerToken(token)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._backoff = wait_random_exponential(multiplier=backoff_s, max=_LONGEST_PAUSE_S)
         self._sleep = sleep
-        # Without cookies nothing in a session changes between requests, so that threads can share it.
-        self._session = requests.Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
-        self._surroundings: dict[str, Any] | None = None
+        self._connections = Connections(connections)
 
     def get(self, url: str, read: Callable[[bytes], T], retry_faults: bool = True, within_s: float = math.inf) -> T:
         """What `read` makes of the answer to a GET; see `post`."""
-        return self._with_retries(
-            lambda timeout_s: read(self._answer("GET", url, timeout=timeout_s)), retry_faults, within_s
-        )
+        return self._with_retries(Request("GET", url, self._headers), read, retry_faults, within_s)
 
     def post(
         self,
@@ -128,19 +110,17 @@ class GraphTransport:
           GraphUnavailableError: if the last try failed too (a `ServerFaultError` if that was a 500).
           GraphResponseError: if the answer says that no retry will help.
         """
-        headers = {"Content-Type": content_type}
+        headers = {**self._headers, "Content-Type": content_type}
         if len(body) > GZIP_ABOVE_BYTES:
             body = gzip.compress(body, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
 
-        def attempt(timeout_s: float) -> T:
-            answer = self._answer("POST", url, params=params, data=body, headers=headers, timeout=timeout_s)
-            return read(answer)
+        if params:
+            url = f"{url}?{urlencode(params)}"
+        return self._with_retries(Request("POST", url, headers, body), read, retry_faults, within_s)
 
-        return self._with_retries(attempt, retry_faults, within_s)
-
-    def _with_retries(self, attempt: Callable[[float], T], retry_faults: bool, within_s: float) -> T:
-        """The value of the first of several tries that succeeds; each is given the time it may wait for the server."""
+    def _with_retries(self, request: Request, read: Callable[[bytes], T], retry_faults: bool, within_s: float) -> T:
+        """What is read of the first of several answers that can be."""
         within_s = time_left_s(within_s)
         left_s = countdown(within_s)
 
@@ -149,7 +129,7 @@ class GraphTransport:
             if timeout_s <= 0:
                 raise WorthRetryingError("there is no time left to ask the graph server")
             try:
-                return attempt(timeout_s)
+                return read(self._answer(request, timeout_s))
             except ValueError as error:
                 raise WorthRetryingError("the graph server's answer is malformed") from error
 
@@ -171,30 +151,19 @@ class GraphTransport:
         wish_s = error.retry_after_s if isinstance(error, WorthRetryingError) else 0.0
         return max(self._backoff(state), min(wish_s, _LONGEST_RETRY_AFTER_S))
 
-    def _answer(self, method: str, url: str, **arguments: Any) -> bytes:
+    def _answer(self, request: Request, timeout_s: float) -> bytes:
         try:
-            response = self._session.request(method, url, auth=self._auth, **self._from_environment(url), **arguments)
-        except requests.RequestException as error:
+            response = self._connections.send(request, timeout_s)
+        except HTTPError as error:
             raise WorthRetryingError(f"the graph server cannot be reached ({type(error).__name__})") from error
-        if response.ok:
-            return response.content
+        if response.status < 400:
+            return response.data
         raise _failure(response)
 
-    def _from_environment(self, url: str) -> dict[str, Any]:
-        """Proxies and certificates that the environment names. The session would read all of it for each request, which
-        is a quarter of a small one's time; there is one server, so that once is enough.
-        """
-        if self._surroundings is None:
-            session = requests.Session()
-            found = session.merge_environment_settings(url, {}, None, None, None)
-            self._surroundings = {"proxies": found["proxies"], "verify": found["verify"]}
-            self._session.trust_env = False
-        return self._surroundings
 
-
-def _failure(response: requests.Response) -> GraphUnavailableError | GraphResponseError:
+def _failure(response: BaseHTTPResponse) -> GraphUnavailableError | GraphResponseError:
     """The error that a status stands for. The server's own words go to the log only: they name paths and projects."""
-    status, words = response.status_code, _server_message(response)
+    status, words = response.status, _server_message(response)
     event(_logger, logging.WARNING, "graph server refused a request", status=status, server_message=words)
     if status in _OVERLOADED:
         return WorthRetryingError(f"the graph server answered with status {status}", _retry_after_s(response))
@@ -207,7 +176,7 @@ def _failure(response: requests.Response) -> GraphUnavailableError | GraphRespon
     return GraphResponseError(f"the graph server does not know the table or the request (status {status})")
 
 
-def _server_message(response: requests.Response) -> str:
+def _server_message(response: BaseHTTPResponse) -> str:
     try:
         document = response.json()
     except ValueError:
@@ -215,7 +184,7 @@ def _server_message(response: requests.Response) -> str:
     return str(document.get("message", ""))[:300] if isinstance(document, dict) else ""
 
 
-def _retry_after_s(response: requests.Response) -> float:
+def _retry_after_s(response: BaseHTTPResponse) -> float:
     try:
         return max(0.0, float(response.headers.get("Retry-After", "0")))
     except ValueError:

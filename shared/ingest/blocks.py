@@ -124,6 +124,37 @@ def children(block: Box, leaf_chunks: int, chunks_per_file: Triple = ONE_CHUNK, 
     return found
 
 
+def leaves(block: Box, leaf_chunks: int, chunks_per_file: Triple = ONE_CHUNK) -> Iterator[Box]:
+    """All leaves below a block; the arguments are those of `children`, whose lowest ones they are."""
+    waiting = [block]
+    while waiting:
+        part = waiting.pop()
+        if part.volume <= leaf_chunks:
+            yield part
+        else:
+            waiting.extend(reversed(_halves(part, chunks_per_file)))
+
+
+def is_cut_into(block: Box, part: Box, leaf_chunks: int, chunks_per_file: Triple = ONE_CHUNK) -> bool:
+    """Whether a part is one of those that a block comes to be cut into, the block itself and its leaves among them.
+
+    Of a row of eight chunks, halved twice, the second quarter is one; its middle, and half a leaf, are none:
+
+    >>> row = Box((0, 0, 0), (8, 1, 1))
+    >>> parts = [Box((2, 0, 0), (4, 1, 1)), Box((3, 0, 0), (5, 1, 1)), Box((2, 0, 0), (3, 1, 1))]
+    >>> [is_cut_into(row, part, leaf_chunks=2) for part in parts]
+    [True, False, False]
+    """
+    while block != part:
+        if block.volume <= leaf_chunks:
+            return False
+        around = [half for half in _halves(block, chunks_per_file) if half.intersection(part) == part]
+        if not around:
+            return False
+        (block,) = around
+    return True
+
+
 def chunks(block: Box) -> Iterator[Triple]:
     """The chunk coordinates in a block, z fastest."""
     x, y, z = (range(start, stop) for start, stop in zip(block.start, block.stop, strict=True))

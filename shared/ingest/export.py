@@ -37,6 +37,11 @@ def file_name(block: Box) -> str:
     return block_name(block) + _SUFFIX
 
 
+def others_of(counts: Mapping[str, int]) -> dict[str, int]:
+    """The cells that were left out, by `family:qualifier`, of the counts of a run."""
+    return {name.removeprefix(OTHERS): count for name, count in sorted(counts.items()) if name.startswith(OTHERS)}
+
+
 def is_file_name(name: str) -> bool:
     """Whether a file can be one of an export's rows."""
     return name.endswith(_SUFFIX)

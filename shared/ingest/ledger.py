@@ -233,13 +233,19 @@ class Ledger:
             tuple(self._read_pieces(run, key, _doing, doing[key])) if key in doing else (),
         )
 
-    def pieces(self, run: Run) -> dict[str, list[Piece]]:
-        """What is done of a run, by the names of its leaf blocks; chunks whose rows lack its attributes are not."""
+    def pieces(self, run: Run, group: int | None = None) -> dict[str, list[Piece]]:
+        """What is done of a run, by the names of its leaf blocks; chunks whose rows lack its attributes are not.
+
+        Args:
+          run: the run.
+          group: only blocks of that group, see `group_of`; all if None.
+        """
+        below = f"{run.run_id}/" if group is None else f"{run.run_id}/{group:02x}/"
         blocks: dict[str, list[Piece]] = {}
-        for key, raw in self.store.read_marks(self.table_id, f"{self._place}done/{run.run_id}/").items():
+        for key, raw in self.store.read_marks(self.table_id, f"{self._place}done/{below}").items():
             block = key.rpartition("/")[2].partition(":")[0]
             blocks.setdefault(block, []).extend(self._read_pieces(run, key, _piece_reader(key), raw))
-        for key, raw in self.store.read_marks(self.table_id, f"{self._place}doing/{run.run_id}/").items():
+        for key, raw in self.store.read_marks(self.table_id, f"{self._place}doing/{below}").items():
             blocks.setdefault(key.rpartition("/")[2], []).extend(self._read_pieces(run, key, _doing, raw))
         return blocks
 
@@ -271,7 +277,12 @@ class Ledger:
 
     def _block_prefix(self, run: Run, block: Box, what: str = "done") -> str:
         name = block_name(block)
-        return f"{self._place}{what}/{run.run_id}/{crc32(name.encode()) % GROUPS:02x}/{name}"
+        return f"{self._place}{what}/{run.run_id}/{group_of(name):02x}/{name}"
+
+
+def group_of(name: str) -> int:
+    """The group that the marks of a block lie in, by the block's name: below `GROUPS`."""
+    return crc32(name.encode()) % GROUPS
 
 
 def _run_of_head(raw: bytes) -> Run:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from shared.documents.json_object import decode_object, text_field, whole_field
 from shared.errors import BadRequestError
 from shared.geometry.grid import Box
-from shared.ingest.blocks import block_name, parse_block
+from shared.ingest.blocks import block_name, is_cut_into, parse_block
 from shared.ingest.kind import RunKind
 from shared.ingest.run import Run
 from shared.tasks.protocol import Task
@@ -68,7 +68,7 @@ class BlockTask:
         """The task in a request's body.
 
         Raises:
-          BadRequestError: if it is no task's body, or its block lies outside the run's.
+          BadRequestError: if it is no task's body, or its block is none that the run is cut into.
         """
         document = decode_object(body, "a block task")
         if len(body) > MOST_BYTES:
@@ -79,6 +79,11 @@ class BlockTask:
         part = whole_field(document, "part", 0, block.volume - 1)
         if run.block.intersection(block) != block:
             raise BadRequestError(f"block {block_name(block)} is no part of run {run.run_id}")
+        if not is_cut_into(run.block, block, run.leaf_chunks, run.chunks_per_file):
+            # Its marks would count chunks of leaves a second time, or for good as those of no leaf.
+            raise BadRequestError(
+                f"block {block_name(block)} is no leaf of run {run.run_id}, nor one of their branches"
+            )
         return cls(run, block, part)
 
 

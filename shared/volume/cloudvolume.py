@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,16 @@ from shared.geometry.grid import GraphGeometry
 from shared.types import Triple, UInt64Array
 from shared.volume.failures import cause_of
 from shared.volume.protocol import SupervoxelVolume
+from shared.volume.segmentation_files import SegmentationFiles
+
+if TYPE_CHECKING:
+    from shared.features.runs import LabelRuns
 
 
 class CloudVolumeReader:
     """`SupervoxelVolume` through CloudVolume, which knows all encodings, sharding and places of precomputed volumes.
+
+    Runs come from the files themselves where those tell them (`SegmentationFiles`).
 
     CloudVolume and the volume's `info` are loaded at the first chunk, once. One CloudVolume serves all threads: with
     its caches off, a download changes nothing in it.
@@ -25,6 +31,7 @@ class CloudVolumeReader:
         self._geometry = geometry
         self._lock = threading.Lock()
         self._volume: Any = None
+        self._files: SegmentationFiles | None = None
 
     def read_chunk(self, coordinate: Triple) -> UInt64Array:
         """See `SupervoxelVolume.read_chunk`."""
@@ -45,10 +52,23 @@ class CloudVolumeReader:
             ) from error
         return np.asarray(voxels)[..., 0].astype(np.uint64, order="F", copy=False)
 
+    def read_runs(self, coordinate: Triple, threads: int = 1) -> LabelRuns:
+        """See `SupervoxelVolume.read_runs`: from the files themselves where they are such that runs can be seen."""
+        box = self._geometry.chunk_box(coordinate)
+        self._opened()
+        runs = self._files.read_runs(box) if self._files else None
+        if runs is not None:
+            return runs
+        from shared.features.api import supervoxel_runs
+
+        return supervoxel_runs(self.read_chunk(coordinate), threads)
+
     def _opened(self) -> Any:
         with self._lock:
             if self._volume is None:
-                self._volume = _open(self._geometry)
+                volume = _open(self._geometry)
+                self._files = SegmentationFiles.of(volume, self._geometry.mip)
+                self._volume = volume
             return self._volume
 
 

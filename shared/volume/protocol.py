@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shared.geometry.grid import GraphGeometry
 from shared.types import Triple, UInt64Array
+
+if TYPE_CHECKING:
+    from shared.features.runs import LabelRuns
 
 
 class SupervoxelVolume(Protocol):
@@ -25,6 +28,18 @@ class SupervoxelVolume(Protocol):
           OutsideVolumeError: if the grid has no such chunk.
           VolumeUnavailableError: if the volume cannot be read just now.
           ConfigurationError: if the volume is not there or is none that can be read.
+        """
+
+    def read_runs(self, coordinate: Triple, threads: int = 1) -> LabelRuns:
+        """The runs of a chunk's supervoxels: those of the voxels of `read_chunk`, which may not be needed for that.
+
+        Args:
+          coordinate: of the chunk, in the chunk grid.
+          threads: how many threads may look for runs.
+
+        Raises:
+          OutsideVolumeError, VolumeUnavailableError, ConfigurationError: as `read_chunk`.
+          CorruptFileError: if a file is damaged.
         """
 
 

@@ -61,7 +61,7 @@ def measure(info: dict[str, object], folder: Path, size: Triple, start: int, rou
     reader, best, rows = CloudVolumeReader(geometry), (1e9, 1e9), 0
     for _ in range(rounds + 1):  # the first round compiles
         start_s = time.perf_counter()
-        chunk = LoadedChunk.from_voxels((start // size[0], 0, 0), reader.read_chunk((start // size[0], 0, 0)))
+        chunk = LoadedChunk.from_runs((start // size[0], 0, 0), reader.read_runs((start // size[0], 0, 0)))
         read_s = time.perf_counter() - start_s
         if not chunk.is_empty:
             ids = chunk.supervoxels

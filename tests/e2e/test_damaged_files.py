@@ -1,4 +1,4 @@
-"""Files of the volume that crash their decoder or exhaust the memory, under a whole stack.
+"""Files of the volume that are damaged or exhaust the memory, under a whole stack.
 
 An ingest ends with just their chunks failed, a message ends among the dead letters with the reason, and both are
 completed once the files are mended.
@@ -29,7 +29,7 @@ from shared.geometry.grid import as_triple
 from shared.geometry.ids import chunk_coordinates
 from shared.messages.messages import encode_misses
 from shared.types import Triple, UInt64Array
-from tests.support.graph.damaged_volumes import bursting, crashing, file_of
+from tests.support.graph.damaged_volumes import bursting, file_of, noise
 from tests.support.graph.made_worlds import l2_ids_of
 from tests.support.stack.client import answer, rows, start_ingest, status, wait_until
 from tests.support.stack.kills import function_processes
@@ -38,13 +38,13 @@ from tests.support.stack.ports import take_free_ports
 from tests.support.stack.whole_ingest import L2CACHE_ID
 
 PARAMETERS = WorldParameters(size_voxels=(96, 64, 64), chunk_size_voxels=(32, 32, 32))
-CRASHING: Triple = (0, 0, 0)
+CORRUPT: Triple = (0, 0, 0)
 BURSTING: Triple = (1, 1, 0)
 OUTSIDE: Triple = (2, 1, 1)
 FAR_CORNER = [offset + 64 for offset in PARAMETERS.voxel_offset]
 MEMORY_BYTES = 3 * 2**30
 REASONS = {
-    CRASHING: "the process died (SIGSEGV) while reading the chunk",
+    CORRUPT: "the volume's file 16_16_40/1000-1032_2030-2062_305-337 is damaged (DamagedFileError)",
     BURSTING: "memory ran out while reading the chunk",
 }
 
@@ -62,7 +62,7 @@ def stack(
 ) -> Iterator[LocalStack]:
     """A stack whose compute processes have little memory, over a copy of the world with two damaged files."""
     world, backing = Path(shutil.copytree(intact, tmp_path / "world")), request.param
-    file_of(world, PARAMETERS, CRASHING).write_bytes(crashing())
+    file_of(world, PARAMETERS, CORRUPT).write_bytes(noise())
     file_of(world, PARAMETERS, BURSTING).write_bytes(bursting(MEMORY_BYTES))
     take_free_ports(tmp_path / "state")
     graph = ServedGraph(TABLE, ("--world", str(world)))
@@ -88,15 +88,15 @@ def test_damaged_files_cost_their_own_chunks_and_nothing_else(stack: LocalStack,
     assert {as_triple(one["chunk"]): one["reason"] for one in failed} == REASONS
     assert served(stack, l2_ids) == set(ingested.tolist()) - of_chunks(l2_ids, REASONS)
 
-    publish_miss(stack, np.concatenate([l2_ids[(chunks == CRASHING).all(axis=1)], missed]))
+    publish_miss(stack, np.concatenate([l2_ids[(chunks == BURSTING).all(axis=1)], missed]))
     (letter,) = wait_until(lambda: letter_box(stack).letters(10), "the dead letter", look_s=0.5)
-    assert letter.reason == REASONS[CRASHING]
+    assert letter.reason == REASONS[BURSTING]
     assert served(stack, missed) == set(missed.tolist())
 
     for chunk in REASONS:
         shutil.copyfile(file_of(intact, PARAMETERS, chunk), file_of(stack.state.parent / "world", PARAMETERS, chunk))
     assert letter_box(stack).replay((), 10) == 1
-    wait_until(lambda: served(stack, l2_ids) >= of_chunks(l2_ids, [CRASHING]), "the replayed miss", look_s=0.5)
+    wait_until(lambda: served(stack, l2_ids) >= of_chunks(l2_ids, [BURSTING]), "the replayed miss", look_s=0.5)
     answer(requests.post(f"{stack.ingest_url}/retry", json={"dataset": TABLE}, timeout=60))
     wait_until(lambda: status(stack.ingest_url, TABLE)["finished"], "the retry", look_s=0.5)
     assert status(stack.ingest_url, TABLE)["failed_chunks"] == 0

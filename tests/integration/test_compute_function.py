@@ -209,8 +209,9 @@ def test_whatever_the_queue_sends_to_an_unknown_path_is_left_to_it(rig: Rig) -> 
 
 def test_each_retry_leaves_one_record_below_an_error(rig: Rig) -> None:
     rig.graph.plan = lambda _: Response(status=503)
-    run = Run(TABLE, rig.compute.table_id, SETTLED, Box((0, 0, 0), (3, 3, 3)), 64, 0.0)
-    task = BlockTask(run, Box((2, 1, 1), (3, 2, 2))).to_task()
+    block = Box((2, 1, 1), (3, 2, 2))
+    run = Run(TABLE, rig.compute.table_id, SETTLED, block, 64, 0.0)
+    task = BlockTask(run, block).to_task()
     wanted = rig.fresh()
     before = len(rig.compute.records())
     assert rig.compute.miss(*wanted).status_code == 503
@@ -230,8 +231,8 @@ def test_other_methods_are_refused(rig: Rig) -> None:
 
 
 def test_a_chunk_task_computes_its_block(rig: Rig, tmp_path: Path) -> None:
-    run = Run(TABLE, rig.compute.table_id, SETTLED, Box((0, 0, 0), (3, 3, 3)), 64, 0.0)
     block = Box((0, 0, 0), (2, 1, 1))
+    run = Run(TABLE, rig.compute.table_id, SETTLED, block, 64, 0.0)
     task = BlockTask(run, block).to_task()
     answer = requests.post(f"{rig.compute.url}{task.path}", data=task.body, timeout=60)
     assert answer.status_code == 200
@@ -241,9 +242,10 @@ def test_a_chunk_task_computes_its_block(rig: Rig, tmp_path: Path) -> None:
 
 
 def test_a_chunk_task_that_finds_nothing_working_is_delivered_again(rig: Rig) -> None:
-    run = Run(TABLE, rig.compute.table_id, SETTLED, Box((0, 0, 0), (3, 3, 3)), 64, 0.0)
+    block = Box((2, 0, 0), (3, 1, 1))
+    run = Run(TABLE, rig.compute.table_id, SETTLED, block, 64, 0.0)
     rig.graph.plan = lambda _: Response(status=503)
-    task = BlockTask(run, Box((2, 0, 0), (3, 1, 1))).to_task()
+    task = BlockTask(run, block).to_task()
     answer = requests.post(f"{rig.compute.url}{task.path}", data=task.body, timeout=60)
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "7"

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, Request, expect
 from l2cache.commands import main as terminal
 from shared.errors import L2CacheError
 from shared.ingest.control.fields import Field, Kind
-from shared.ingest.control.operations import OPERATIONS, AnswerKind, Operation
+from shared.ingest.control.operation import AnswerKind, Operation
+from shared.ingest.control.operations import OPERATIONS
 from shared.ingest.control.request import DATASET
 from tests.support.browser.chromium import accessibility_faults, browsing, open_page
 from tests.support.graph.servers import serving

@@ -30,7 +30,7 @@ from shared.isolation.child import Child
 from shared.isolation.compute import IsolatedCompute, isolated
 from shared.store.open import open_store
 from shared.store.protocol import TableMeta
-from tests.support.graph.damaged_volumes import bursting, crashing, file_of
+from tests.support.graph.damaged_volumes import bursting, file_of, noise, put_into_shards
 from tests.support.graph.servers import running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +75,8 @@ def damage(world: Path, content: bytes) -> None:
 
 
 def test_a_chunk_that_crashes_its_process_is_told_from_one_that_does_not(world: Path) -> None:
-    damage(world, crashing())
+    damage(world, noise())
+    put_into_shards(world, PARAMETERS)
     with isolated(60.0) as isolation:
         good = isolation.compute_chunk(RUN, GOOD)
         assert (good.error, good.rows > 0) == (None, True)
@@ -84,7 +85,8 @@ def test_a_chunk_that_crashes_its_process_is_told_from_one_that_does_not(world: 
 
 
 def test_nodes_of_a_chunk_that_crashes_its_process_are_an_error_and_others_have_rows(world: Path) -> None:
-    damage(world, crashing())
+    damage(world, noise())
+    put_into_shards(world, PARAMETERS)
     bad, good = 0x0200_0000_0000_0001, 0x0200_0000_0000_0001 | 1 << 46
     with isolated(60.0) as isolation:
         with pytest.raises(ChunkFaultError, match=r"died \(SIGSEGV\) while reading"):

@@ -21,7 +21,8 @@ from shared.config.settings import Settings
 from shared.config.version import TITLE
 from shared.errors import L2CacheError
 from shared.ingest.control.description import describe_ingest
-from shared.ingest.control.operations import OPERATIONS, AnswerKind
+from shared.ingest.control.operation import AnswerKind
+from shared.ingest.control.operations import OPERATIONS
 from shared.lookup.description import describe_lookup
 from shared.lookup.http import create_app
 from shared.web.errors import STATUSES
@@ -267,6 +268,7 @@ class TestIngest:
         site.drain()
         assert post("/status", run=run, retrying=True)["audit"]["verified"]
         assert post("/coverage")["blocks"]
+        post("/coverage", after=post("/coverage", limit=1)["next"] or None)
         post("/map", run=run, cells=2)
         post("/pace", run=run, steps=3)
         post("/", operation="coverage")

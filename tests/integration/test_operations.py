@@ -10,7 +10,8 @@ import requests
 
 from shared.errors import L2CacheError
 from shared.ingest.control.fields import Field, Kind, Values
-from shared.ingest.control.operations import OPERATIONS, Operation
+from shared.ingest.control.operation import Operation
+from shared.ingest.control.operations import OPERATIONS
 from shared.ingest.control.service import IngestService
 from tests.support.graph.small import GRAPH_ID, failing
 from tests.support.ingest_server import serve

@@ -58,6 +58,8 @@ def settle(site: Site, load: Load, explanations: Sequence[str]) -> None:
     patience, given_up = Patience(), _GivenUp(site, explanations)
     _reachable(site)
     _finish_ingest(site, load, given_up, patience)
+    if load.keeper.has_begun:
+        _finish_kept(site, load, given_up, patience, is_quiet=False)
     site.mend_lasting_damage()
     given_up.replay()
     site.world.take_in_edits()
@@ -71,6 +73,8 @@ def settle(site: Site, load: Load, explanations: Sequence[str]) -> None:
         missing = load.looker.missing(missing)
     if missing:
         site.complain(f"{len(missing)} nodes are missing however often they are looked up: {sorted(missing)[:3]}")
+    for _ in range(2):
+        _finish_kept(site, load, given_up, patience, is_quiet=True)
     _check_end(site, given_up, sorted({*asked, *site.world.initial_ids}), patience)
     site.say(f"came right within {patience.elapsed_s:.0f} s" if not site.complaints else "did not come right")
 
@@ -89,6 +93,16 @@ def _finish_ingest(site: Site, load: Load, given_up: _GivenUp, patience: Patienc
         given_up.replay_tasks()
     if not is_finished:
         site.complain(f"no ingest is finished after {patience.elapsed_s:.0f} s: {load.operator.describe()}")
+
+
+def _finish_kept(site: Site, load: Load, given_up: _GivenUp, patience: Patience, *, is_quiet: bool) -> None:
+    """The present audit or export comes to its end, or the next one."""
+    while not load.keeper.finish(time.monotonic() + _REPLAY_AFTER_S, is_quiet=is_quiet):
+        progress = load.keeper.describe()
+        if patience.is_over(progress):
+            site.complain(f"no audit or export is finished after {patience.elapsed_s:.0f} s: {progress}")
+            return
+        given_up.replay_tasks()
 
 
 def _check_end(site: Site, given_up: _GivenUp, required: Sequence[int], patience: Patience) -> None:

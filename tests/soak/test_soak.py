@@ -31,6 +31,8 @@ def test_everything_comes_right_after_kills_a_full_disk_and_locked_files() -> No
     assert "came right" in printed
     assert "processes killed" in printed
     assert "an ingest is finished" in printed
+    assert "exports finished" in printed
+    assert "audits finished" in printed
 
 
 def test_no_malformed_request_or_message_is_answered_with_an_unjustified_5xx() -> None:

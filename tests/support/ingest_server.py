@@ -12,7 +12,8 @@ from unittest import mock
 import flask
 
 from shared.config.settings import Settings
-from shared.ingest.control.operations import OPERATIONS, Operation
+from shared.ingest.control.operation import Operation
+from shared.ingest.control.operations import OPERATIONS
 from shared.ingest.control.service import IngestService
 from tests.support.graph.servers import serving
 

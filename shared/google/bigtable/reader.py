@@ -42,7 +42,7 @@ class RowReader:
         table_name: str,
         rows: RowSet,
         row_filter: RowFilter,
-        read: Callable[[Iterable[Any]], Iterable[T]],
+        read: Callable[[Iterable[bytes]], Iterable[T]],
     ) -> list[T]:
         """Rows with cells that pass the filter.
 
@@ -65,7 +65,7 @@ class RowReader:
         table_name: str,
         keys: Sequence[bytes],
         row_filter: RowFilter,
-        read: Callable[[Iterable[Any]], Iterable[T]],
+        read: Callable[[Iterable[bytes]], Iterable[T]],
     ) -> list[T]:
         """As `rows`, those of some keys; none at all for no keys."""
         from google.cloud.bigtable_v2.types import RowSet

@@ -22,7 +22,7 @@ _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.keepalive_time_ms", 
 
 
 class RowClient:
-    """Streams of rows, as protobuf's own messages. May be used by many threads.
+    """Streams of rows, as bytes. May be used by many threads.
 
     Args:
       channel: to Bigtable, or its emulator; closed with this.
@@ -30,18 +30,17 @@ class RowClient:
 
     def __init__(self, channel: grpc.Channel) -> None:
         from google.cloud.bigtable_v2.services.bigtable.transports.base import DEFAULT_CLIENT_INFO
-        from google.cloud.bigtable_v2.types import ReadRowsRequest, ReadRowsResponse
+        from google.cloud.bigtable_v2.types import ReadRowsRequest
 
         self._channel = channel
         self._open = channel.unary_stream(
             _METHOD,
             request_serializer=ReadRowsRequest.pb().SerializeToString,
-            response_deserializer=ReadRowsResponse.pb().FromString,
         )
         self._client_info = "x-goog-api-client", DEFAULT_CLIENT_INFO.to_user_agent()
 
-    def read_rows(self, request: Any, timeout_s: float) -> Iterator[Any]:
-        """The messages that answer a request, `google.bigtable.v2.ReadRowsResponse` of protobuf.
+    def read_rows(self, request: Any, timeout_s: float) -> Iterator[bytes]:
+        """The messages that answer a request, the bytes of `google.bigtable.v2.ReadRowsResponse`.
 
         The stream ends with the iterator.
 

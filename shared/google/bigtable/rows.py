@@ -1,16 +1,18 @@
 """Rows of a ReadRows stream as plain lists and dictionaries.
 
-The data client makes an object of every cell, which takes longer than the transfer of cells as small as ours: reading
-thousands of rows through it costs as much again as the bare stream; this costs half of that.
+The data client makes an object of every cell, which takes longer than the transfer of cells as small as ours. Here rows
+like those before them are cut out of the bytes (`row_layout`); the others, and those in pieces, protobuf decodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from shared.deadline import time_left_s
 from shared.errors import StorageUnavailableError
+from shared.google.bigtable.row_layout import RowLayout, RowLayouts
 from shared.google.retry import transient_retry
 
 if TYPE_CHECKING:
@@ -22,25 +24,37 @@ RowCells: TypeAlias = "list[tuple[bytes, int, bytes]]"
 """Qualifier, microseconds since 1970 and value of a row's cells; of several versions the newest comes first."""
 
 
-def rows_of(responses: Iterable[Any], with_families: bool = False) -> Iterator[tuple[bytes, RowCells]]:
+def rows_of(messages: Iterable[bytes], with_families: bool = False) -> Iterator[tuple[bytes, RowCells]]:
     """The rows in a stream, by row key.
 
     A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
     what came of its row before. A chunk names row and column only where they change.
 
     Args:
-      responses: protobuf's messages, as `RowClient` gives them. The filter of their request must let one column family
-        pass only, unless families are asked for.
+      messages: the bytes of `ReadRowsResponse`, as `RowClient` gives them. The filter of their request must let one
+        column family pass only, unless families are asked for.
       with_families: whether a qualifier is to have its family before it: `family:qualifier`.
 
     Raises:
       StorageUnavailableError: if the stream ends within a row.
     """
+    from google.cloud.bigtable_v2.types import ReadRowsResponse
+
+    decode, layouts = ReadRowsResponse.pb().FromString, RowLayouts()
+    names = lru_cache(lambda layout: _qualifiers(layout, with_families))
     key, family, qualifier, timestamp_us = b"", b"", b"", 0
     cells: RowCells = []
     beginning: list[bytes] = []
-    for response in responses:
-        for chunk in response.chunks:
+    for message in messages:
+        position = 0
+        while not key and (row := layouts.row_at(message, position)):
+            position = row.stop
+            qualifiers = names(row.layout)
+            qualifier, family = qualifiers[-1], f"{row.layout.columns[-1][0]}:".encode() if with_families else b""
+            yield row.key, list(zip(qualifiers, row.times_us, row.values, strict=True))
+        if position == len(message):
+            continue
+        for chunk in decode(message[position:]).chunks:
             if chunk.reset_row:
                 key, cells, beginning = b"", [], []
                 continue
@@ -64,16 +78,20 @@ def rows_of(responses: Iterable[Any], with_families: bool = False) -> Iterator[t
         raise StorageUnavailableError("storage broke off within a row")
 
 
-def merge_rows(responses: Iterable[Any]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+def _qualifiers(layout: RowLayout, with_families: bool) -> list[bytes]:
+    return [f"{family}:".encode() + name if with_families else name for family, name in layout.columns]
+
+
+def merge_rows(messages: Iterable[bytes]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
-    for key, cells in rows_of(responses):
+    for key, cells in rows_of(messages):
         yield key, {qualifier: value for qualifier, _, value in reversed(cells)}
 
 
 def read_rows(
     client: RowClient,
     request: Any,
-    read: Callable[[Iterable[Any]], Iterable[T]],
+    read: Callable[[Iterable[bytes]], Iterable[T]],
     timeout_s: float,
     attempt_timeout_s: float,
 ) -> list[T]:

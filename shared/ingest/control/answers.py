@@ -9,9 +9,9 @@ from typing import Any
 
 from shared.documents.timestamp import format_utc
 from shared.ingest.audit import COUNTED, DIFFERING_IN, AuditOptions
-from shared.ingest.control.audits import AuditPlan, Coverage
+from shared.ingest.control.audits import AuditPlan
 from shared.ingest.control.chunk_map import SEEN, ChunkMap, Projection
-from shared.ingest.control.exports import others_of
+from shared.ingest.control.coverage import Coverage
 from shared.ingest.control.failures import FailedPage
 from shared.ingest.control.files_plan import FilesPlan
 from shared.ingest.control.overview import DatasetRuns
@@ -19,7 +19,7 @@ from shared.ingest.control.pace import Pace
 from shared.ingest.control.plan import Plan
 from shared.ingest.control.prices import LIST_PRICES
 from shared.ingest.control.service import UnreadableRun
-from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES, ExportOptions, ImportOptions
+from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES, ExportOptions, ImportOptions, others_of
 from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunStatus
 from shared.ingest.run import Run
@@ -132,13 +132,13 @@ def _work(plan: Plan | AuditPlan | FilesPlan) -> dict[str, Any]:
     }
 
 
-def coverage(coverage: Coverage) -> dict[str, Any]:
-    """What an audit has found, by blocks of chunks."""
+def coverage(coverage: Coverage, *, is_paged: bool) -> dict[str, Any]:
+    """What an audit has found, by blocks of chunks; with `next` if it is a page that was asked for."""
     blocks = [
         {"start": block.start, "stop": block.stop, "chunks": chunks, **{name: counts.get(name, 0) for name in COUNTED}}
         for block, chunks, counts in coverage.blocks
     ]
-    return {**status(coverage.status), "blocks": blocks}
+    return {**status(coverage.status), "blocks": blocks, **({"next": coverage.next} if is_paged else {})}
 
 
 def overview(datasets: Iterable[DatasetRuns]) -> dict[str, Any]:

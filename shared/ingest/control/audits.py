@@ -1,17 +1,16 @@
-"""Audits: how complete a cache table is, whoever wrote it; what one takes; what the last one found, by blocks."""
+"""Audits: how complete a cache table is, whoever wrote it, and what one takes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from shared.errors import RunConflictError, UnknownRunError
-from shared.geometry.grid import Box
+from shared.errors import RunConflictError
 from shared.ingest.audit import AuditOptions
-from shared.ingest.blocks import leaf_size, parse_block
+from shared.ingest.blocks import leaf_size
 from shared.ingest.control.counting import count_rows
 from shared.ingest.control.fields import Field, Kind, Values
 from shared.ingest.control.plan import LeafWork, TaskCounts
@@ -24,8 +23,7 @@ from shared.ingest.control.rates import (
 )
 from shared.ingest.control.request import StartRequest
 from shared.ingest.kind import RunKind
-from shared.ingest.ledger import Ledger
-from shared.ingest.progress import RunStatus, block_progress
+from shared.ingest.progress import RunStatus
 from shared.ingest.run import MOST_LEAF_CHUNKS, Run
 
 if TYPE_CHECKING:
@@ -90,19 +88,6 @@ class AuditPlan:
     cost_usd: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """What an audit has found, by blocks.
-
-    Attributes:
-      status: how far it is.
-      blocks: of each block of chunks how many of them are done, and the counts of these.
-    """
-
-    status: RunStatus
-    blocks: Sequence[tuple[Box, int, Mapping[str, int]]]
-
-
 def start_audit(service: IngestService, request: AuditRequest) -> RunStatus:
     """Starts an audit. Nothing is written to rows, unless it repairs.
 
@@ -151,26 +136,6 @@ def plan_audit(service: IngestService, request: AuditRequest, concurrency: int) 
     }
     core_hours, wall_hours = worker_s / 3600, work.wall_s / 3600
     return AuditPlan(run, work.tasks, service.n_queues, concurrency, core_hours, wall_hours, rows, cost_usd)
-
-
-def coverage(service: IngestService, dataset: str) -> Coverage:
-    """What the audit that was started last has found so far, by blocks.
-
-    Raises:
-      UnknownDatasetError: if the dataset is not configured.
-      UnknownRunError: if there was none.
-    """
-    table_id = service.datasets.get(dataset).l2cache_id
-    ledger = Ledger(service.store, table_id, RunKind.AUDIT)
-    run = ledger.known().find(None)
-    if run is None:
-        raise UnknownRunError(f"table {table_id} was not audited yet")
-    blocks = []
-    for name, pieces in sorted(ledger.pieces(run).items()):
-        progress = block_progress(pieces, run.retry_from)
-        counts = {counted: round(count) for counted, count in progress.counts.items()}
-        blocks.append((parse_block(name), progress.completed, counts))
-    return Coverage(service.status(dataset, run.run_id), blocks)
 
 
 def _new_run(service: IngestService, request: AuditRequest, dataset: Dataset, geometry: GraphGeometry) -> Run:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.geometry.ids import l2_id_range
+from shared.geometry.ids import l2_id_ranges
 from shared.ingest.blocks import chunk_at
 from shared.ingest.run import Run
 
@@ -27,5 +27,5 @@ def count_rows(service: IngestService, run: Run, geometry: GraphGeometry) -> int
     volume = run.block.volume
     random = np.random.default_rng(int(run.started_s * 1000))
     numbers = np.sort(random.choice(volume, min(volume, COUNTED_CHUNKS), replace=False))
-    ranges = [l2_id_range(chunk_at(run.block, number), geometry.layout) for number in numbers.tolist()]
+    ranges = l2_id_ranges([chunk_at(run.block, number) for number in numbers.tolist()], geometry.layout)
     return round(len(service.store.scan_ids(run.table_id, ranges).l2_ids) * volume / len(numbers))

@@ -10,7 +10,7 @@ from shared.config.version import VERSION
 from shared.ingest.audit import COUNTED
 from shared.ingest.control.chunk_map import AXES
 from shared.ingest.control.fields import Field, Kind
-from shared.ingest.control.operations import AnswerKind, Operation
+from shared.ingest.control.operation import AnswerKind, Operation
 from shared.ingest.export import BYTES, EXPORT_COUNTS, FILES
 from shared.ingest.kind import RunKind
 from shared.ingest.progress import RunState
@@ -269,12 +269,8 @@ _PLAN = _object(
     }
 )
 _UNREADABLE = _object({"run_id": _TEXT, "state": {"enum": ["unreadable", "dismissed"]}, "reason": _TEXT})
-_FAILED_PAGE = _object(
-    {
-        "failed": _list(_object({"chunk": _CHUNK, "reason": _TEXT})),
-        "next": {"type": "string", "description": "`after` of the following page; empty after the last"},
-    }
-)
+_NEXT = {"next": {"type": "string", "description": "`after` of the following page; empty after the last"}}
+_FAILED_PAGE = _object({"failed": _list(_object({"chunk": _CHUNK, "reason": _TEXT})), **_NEXT})
 _COUNTS = _list(_list(_COUNT))
 _PROJECTION = _object(
     {
@@ -318,7 +314,7 @@ _SCHEMAS: Mapping[str, Schema] = {
     "AuditStatus": _object(_AUDIT_STATUS, _RETRYING),
     "ExportStatus": _object(_EXPORT_STATUS, {**_RETRYING, **_MANIFEST}),
     "ImportStatus": _object(_IMPORT_STATUS, _RETRYING),
-    "Coverage": _object({**_AUDIT_STATUS, "blocks": _list(_BLOCK)}),
+    "Coverage": _object({**_AUDIT_STATUS, "blocks": _list(_BLOCK)}, _NEXT),
     "Plan": _PLAN,
     "AuditPlan": _object({**_PLANNED, "kind": {"const": RunKind.AUDIT.value}}),
     "FilesPlan": _object(

@@ -1,38 +1,22 @@
-"""Exports: the rows of a table as files, what that takes, and the manifest of what was written."""
+"""Exports: the rows of a table as files, and what that takes."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from shared.config.version import VERSION
-from shared.documents.timestamp import format_utc
 from shared.errors import BadRequestError, L2CacheError, RunConflictError
-from shared.ingest.blocks import BATCH_CHUNKS, block_name, parse_block
+from shared.ingest.blocks import BATCH_CHUNKS
 from shared.ingest.control.counting import count_rows
 from shared.ingest.control.fields import Field, Kind, Values
 from shared.ingest.control.files_plan import FilesPlan, make_files_plan
 from shared.ingest.control.request import StartRequest
-from shared.ingest.export import (
-    AS_STORED,
-    FORM,
-    FORM_VERSION,
-    MANIFEST,
-    MISSING,
-    OTHERS,
-    ExportedFile,
-    ExportOptions,
-    grid_document,
-    is_file_name,
-)
+from shared.ingest.export import MANIFEST, ExportOptions, is_file_name
 from shared.ingest.kind import RunKind
-from shared.ingest.ledger import Ledger
-from shared.ingest.progress import Piece, RunStatus, block_progress
+from shared.ingest.manifest import ManifestWriter, log_unwritten
+from shared.ingest.progress import RunStatus
 from shared.ingest.run import Run
-from shared.telemetry.log import event, get_logger
 
 if TYPE_CHECKING:
     from shared.config.datasets import Dataset
@@ -50,7 +34,6 @@ ROWS_PER_FILE_AT_LEAST = 50_000
 """Below that files are so small that there need not be `LEAVES_AT_LEAST` of them."""
 
 ROWS_PER_READ = 32_768
-_logger = get_logger("ingest")
 
 
 @dataclass(frozen=True)
@@ -126,93 +109,19 @@ def refuse_other_graph(service: IngestService, dataset: Dataset) -> None:
 def put_manifest(service: IngestService, status: RunStatus) -> str | None:
     """Writes the manifest of an export that has ended, if it is not there as it should be.
 
+    The leaf that came last has done so, unless it died or the folder was away.
+
     Returns:
       Its address; None if the export goes on, or the folder cannot be written just now, which is logged.
     """
     if not status.finished:
         return None
-    destination = ExportOptions.of(status.run).destination
+    writer = ManifestWriter(service.store, service.datasets, service.geometry, service.attributes, service.folders)
     try:
-        folder = service.folders.open(destination)
-        content = manifest_bytes(service, status.run)
-        if folder.read(MANIFEST) != content:
-            folder.write(MANIFEST, content)
+        return writer.put(status.run)
     except L2CacheError as error:
-        fields = {"run_id": status.run.run_id, "reason": str(error), "error": type(error).__name__}
-        event(_logger, logging.ERROR, "manifest not written", **fields)
+        log_unwritten(status.run, error)
         return None
-    return f"{destination}/{MANIFEST}"
-
-
-def manifest_bytes(service: IngestService, run: Run) -> bytes:
-    """The manifest of an export that has ended: a function of its marks."""
-    dataset, options = service.datasets.get(run.graph_id), ExportOptions.of(run)
-    meta = service.store.read_meta(run.table_id)
-    pieces = Ledger.of_run(service.store, run).pieces(run)
-    files = sorted(
-        filter(None, map(_file, pieces.values())), key=lambda file: parse_block(file.name.split(".")[0]).start
-    )
-    status = RunStatus.of_pieces(run, pieces, 0.0, is_cancelled=False)
-    whole = not options.attributes
-    moment = options.moment(run)
-    document = {
-        "form": FORM,
-        "form_version": FORM_VERSION,
-        "written_by": VERSION,
-        "run_id": run.run_id,
-        "dataset": run.graph_id,
-        "table": run.table_id,
-        "table_timestamp": format_utc(meta.timestamp),
-        "timestamp": None if moment is None else format_utc(moment),
-        "chunks": {"start": run.block.start, "stop": run.block.stop},
-        "grid": grid_document(service.geometry(dataset)),
-        "attributes": list(options.attributes or service.attributes.names),
-        "whole_rows": whole,
-        "schema": _schema(service, dataset, options),
-        "rows": sum(file.rows for file in files),
-        "bytes": sum(file.bytes for file in files),
-        MISSING: status.counts.get(MISSING, 0),
-        AS_STORED: status.counts.get(AS_STORED, 0),
-        "other_cells": others_of(status.counts),
-        "tree": {"block": block_name(run.block), "leaf_chunks": run.leaf_chunks, "unit": list(run.chunks_per_file)},
-        "files": [asdict(file) for file in files],
-        "failed": _failed(pieces, run.retry_from),
-    }
-    return json.dumps(document, indent=1).encode()
-
-
-def others_of(counts: Mapping[str, int]) -> dict[str, int]:
-    """The cells that were left out, by `family:qualifier`."""
-    return {name.removeprefix(OTHERS): count for name, count in sorted(counts.items()) if name.startswith(OTHERS)}
-
-
-def _file(pieces: Sequence[Piece]) -> ExportedFile | None:
-    """The file that was written last for a block."""
-    newest = max((piece for piece in pieces if piece.notes), key=lambda piece: piece.finished_s, default=None)
-    return None if newest is None else ExportedFile.from_note(newest.notes[-1])
-
-
-def _failed(pieces: Mapping[str, Iterable[Piece]], retry_from: int) -> list[dict[str, Any]]:
-    failed = []
-    for block, own in sorted(pieces.items()):
-        reasons = block_progress(tuple(own), retry_from).failed
-        if reasons:
-            failed.append({"block": block, "chunks": len(reasons), "reason": next(iter(reasons.values()))})
-    return failed
-
-
-def _schema(service: IngestService, dataset: Dataset, options: ExportOptions) -> list[dict[str, Any]]:
-    from shared.store.rows import no_rows
-    from shared.table.row_columns import row_columns
-
-    wanted = service.attributes.select(options.attributes or None)
-    columns = row_columns(
-        no_rows(service.attributes), wanted, service.geometry(dataset), is_whole=not options.attributes
-    )
-    return [
-        {"name": c.name, "type": "string" if c.values.dtype == object else c.values.dtype.name, **c.metadata}
-        for c in columns
-    ]
 
 
 def _new_run(

@@ -91,7 +91,7 @@ def _new_run(service: IngestService, request: ImportRequest, dataset: Dataset) -
     source = service.folders.check(request.source)
     raw = service.folders.open(source).read(MANIFEST)
     if raw is None:
-        raise BrokenExportError(f"the folder has no {MANIFEST}: it is no export, or its status was not asked for yet")
+        raise BrokenExportError(f"the folder has no {MANIFEST}: it is no export, or one that has not ended")
     manifest = Manifest.from_json(raw)
     if manifest.graph_id != dataset.graph_id:
         raise RunConflictError(f"the export is of graph {manifest.graph_id[:60]}, not of {dataset.graph_id}")

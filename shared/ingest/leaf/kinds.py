@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 from shared.ingest.kind import RunKind
 from shared.ingest.leaf.audit import HasAuditor, audit_chunks
+from shared.ingest.leaf.closing import HasManifests
 from shared.ingest.leaf.files import HasExporter, export_block, import_block
 from shared.ingest.leaf.pipeline import ChunkComputer, ChunkResult, compute_chunks
 from shared.ingest.run import Run
@@ -15,7 +16,7 @@ from shared.telemetry.log import StepTimer
 from shared.types import Triple
 
 
-class Computer(ChunkComputer, HasAuditor, HasExporter, Protocol):
+class Computer(ChunkComputer, HasAuditor, HasExporter, HasManifests, Protocol):
     """All that the work of any kind needs."""
 
 

@@ -23,6 +23,7 @@ from shared.errors import (
 )
 from shared.ingest.blocks import block_name, chunk_at
 from shared.ingest.kind import RunKind
+from shared.ingest.leaf.closing import close_if_ended
 from shared.ingest.leaf.files import failed_results
 from shared.ingest.leaf.kinds import BLOCK_WORK, Computer, work_on_chunks
 from shared.ingest.leaf.pipeline import ChunkResult
@@ -141,13 +142,15 @@ class LeafService:
         steps, deliveries = StepTimer(), DeliveryCounts(self.store, run.table_id, task.name)
         try:
             self._compute(task, ledger, numbers, progress, steps, attempt, deliveries.begin(attempt).deaths)
+            outcome = self._finish(task, progress, len(numbers), steps)
+            if not outcome.left:
+                close_if_ended(self.computer, self.store, run, task.block)
         except TransientError:
             deliveries.answer()
             raise
         except MemoryError as error:
             # counts as a death, not as an answer
             raise OutOfMemoryError("memory ran out while chunks were computed") from error
-        outcome = self._finish(task, progress, len(numbers), steps)
         if attempt > 1:
             deliveries.settle()
         return outcome

@@ -148,9 +148,11 @@ def _other_parents(
     layout: Any,
 ) -> bytes:
     """An answer of `roots_binary` in which all parents of a chunk with many supervoxels are of other chunks."""
+    if len(exchange.answer) != len(exchange.body):  # another fault has garbled it
+        return exchange.answer
     asked = np.frombuffer(exchange.body, dtype="<u8").astype(np.uint64)
     parents = np.frombuffer(exchange.answer, dtype="<u8").astype(np.uint64)
-    if asked.size != parents.size or not asked.size:
+    if not asked.size:
         return exchange.answer
     _, chunk_of, counts = np.unique(_chunks(asked, layout), axis=0, return_inverse=True, return_counts=True)
     many = np.flatnonzero(counts >= MANY_SUPERVOXELS)
@@ -164,7 +166,12 @@ def _other_leaves(
     exchange: Exchange, pool: UInt64Array, strangers: Callable[[int, UInt64Array, UInt64Array], UInt64Array]
 ) -> bytes:
     """An answer of `leaves` or `leaves_many` in which all nodes consist of supervoxels of other chunks."""
-    document = json.loads(exchange.answer)
+    try:
+        document = json.loads(exchange.answer)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):  # another fault has garbled it
+        return exchange.answer
     lists = [("leaf_ids", document["leaf_ids"])] if "leaf_ids" in document else list(document.items())
     for key, leaves in lists:
         if leaves:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 
 from tests.soak.faults.base import Fault, RepeatedFault
@@ -44,20 +45,27 @@ class KilledStack(Fault):
 
     def __init__(self) -> None:
         self._is_down = False
+        self._lock = threading.Lock()  # it may be due again while the stack is still starting
 
     def skip_reason(self, site: Site) -> str | None:
         return "the emulators keep everything in memory" if site.on == "emulators" else None
 
     def inject(self, site: Site, chance: random.Random) -> str:
-        self._is_down = True
-        killed = site.stack.kill()
+        if not self._lock.acquire(blocking=False):
+            return "no process, the stack is still starting"
+        try:
+            self._is_down = True
+            killed = site.stack.kill()
+        finally:
+            self._lock.release()
         site.count(KILLED, killed)
         return f"all {killed} processes"
 
     def mend(self, site: Site) -> None:
-        if self._is_down:
-            self._is_down = False
-            self._start(site, time.monotonic() + STARTED_WITHIN_S)
+        with self._lock:
+            if self._is_down:
+                self._is_down = False
+                self._start(site, time.monotonic() + STARTED_WITHIN_S)
 
     def _start(self, site: Site, end_s: float) -> None:
         """Starts the stack, as a service manager does, again and again: other faults may keep it from starting."""

@@ -121,6 +121,7 @@ def _junk_tasks(chance: random.Random) -> list[bytes]:
     ]
     tasks = [{"run": {**run, **change}, "block": run["block"], "part": 0} for change in wrong]
     tasks.append({"run": run, "block": run["block"], "part": float("inf")})
+    tasks.append({"run": {**run, "leaf_chunks": 8}, "block": "0_0_0-1_1_1", "part": 0})
     return [json.dumps(task).encode() for task in chance.sample(tasks, len(tasks))]
 
 
@@ -168,7 +169,7 @@ class SimultaneousStarts(Fault):
         for run in runs:
             if run["generation"] > MOST_GENERATIONS:
                 site.complain(f"run {run['run_id']} is of generation {run['generation']}")
-        running = [run["run_id"] for run in runs if run["state"] == "running"]
+        running = [run["run_id"] for run in runs if run["state"] == "running" and "kind" not in run]
         if len(running) > 1:
-            site.complain(f"{len(running)} runs of one table go on at once: {running}")
+            site.complain(f"{len(running)} ingests of one table go on at once: {running}")
         return f"answered {statuses}"

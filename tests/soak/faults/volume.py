@@ -9,7 +9,14 @@ from pathlib import Path
 from tests.soak.faults.base import Fault
 from tests.soak.site import Site
 
-_UNREADABLE = ("cannot be read just now", "the process died", "ended without an answer", "50[03]", "ConnectionError")
+_UNREADABLE = (
+    "cannot be read just now",
+    "is damaged",
+    "process died",
+    "without an answer",
+    "50[03]",
+    "ConnectionError",
+)
 
 
 class DamagedFiles(Fault):
@@ -49,7 +56,7 @@ class DamagedFiles(Fault):
 
 
 class NoiseInFiles(DamagedFiles):
-    """Noise, well packed: nothing tells but the decoder, which may end the process."""
+    """Noise, well packed: nothing tells but what the blocks point to."""
 
     name = "noise-in-files"
 
@@ -63,7 +70,7 @@ class LastingNoise(NoiseInFiles):
 
     name = "lasting-noise"
     longest_s = 1.0
-    share = 0.01  # each of its chunks kills several processes before it is given up
+    share = 0.01  # each of its chunks is tried several times before it is given up
 
     def inject(self, site: Site, chance: random.Random) -> str:
         """See `Fault.inject`."""

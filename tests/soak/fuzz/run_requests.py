@@ -93,7 +93,11 @@ def views(chance: Random) -> Case:
     """What pages and people look at, in bodies and queries."""
     name = chance.choice(["coverage", "map", "pace", "overview", "status", "failed"])
     fields = good_fields(name) | ({} if name == "overview" else {"run": b"null"})
-    own = {"run": [json_text(run) for run in RUNS]} | dict.fromkeys(("cells", "steps", "generation", "newest"), _WHOLE)
+    if name == "coverage":
+        fields |= {"limit": b"2", "after": json_text(f"{chance.choice(RUNS)}/0_0_0-1_1_2")}
+    own = {"run": [json_text(run) for run in RUNS]} | dict.fromkeys(
+        ("cells", "steps", "generation", "newest", "limit"), _WHOLE
+    )
     if chance.random() < 0.5:
         return Case("ingest", "views", post(name, altered(chance, fields, own), chance.random() < 0.2))
     values = (*NUMBERS, *RUNS, "true", "²", "", "%00", "x" * 3000)

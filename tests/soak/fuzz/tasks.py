@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from random import Random
 
+from shared.geometry.grid import Box
+from shared.ingest.blocks import block_name
+from shared.ingest.blocks import leaves as blocks_of_leaves
 from shared.ingest.kind import RunKind
 from shared.ingest.task import EXPAND_PATH, LEAF_PATH, path_of
 from tests.soak.fuzz.case import Case, http
@@ -23,6 +26,8 @@ _FOREIGN_BLOCKS = (
 _BEYOND = "300_0_0-301_1_1"
 """A chunk that no id of the small graph can name."""
 
+_LEAVES = [block_name(block) for block in blocks_of_leaves(Box((0, 0, 0), GEOMETRY.grid_shape), 2)]
+_NO_LEAVES = ("0_0_0-1_1_1", "0_0_0-2_1_1", "0_0_0-1_1_3")
 _DESTINATION = f"{EXPORTS}/tasks"
 _OTHER_KINDS = (RunKind.AUDIT, RunKind.EXPORT, RunKind.IMPORT)
 
@@ -102,8 +107,7 @@ def _body(chance: Random, leaf: bool, kind: RunKind = RunKind.INGEST) -> bytes:
         run_json = altered(chance, run, _OWN)
     else:
         run_json = json_object(run) if chance.random() < 0.8 else json_value(chance)
-    leaves = (*(f"0_0_0-{chance.randrange(1, 3)}_1_1", "1_1_1-2_2_2", "0_0_0-1_1_3"), _BEYOND)
-    block = chance.choice(leaves) if leaf else _GRID
+    block = chance.choice([*_LEAVES, *_NO_LEAVES, _BEYOND]) if leaf else _GRID
     task = {"run": run_json, "block": json_text(block), "part": b"0"}
     if chance.random() < 0.4:
         task[chance.choice(["block", "part"])] = chance.choice(_OWN["block"] + _OWN["part"])
@@ -139,11 +143,11 @@ def good() -> list[Case]:
     """Tasks that are done."""
     task = {"run": json_object(_run(_GRID)), "part": b"0"}
     cases = [
-        Case("compute", "good", http("POST", "/chunks", json_object({**task, "block": json_text("0_0_0-2_1_1")}))),
+        Case("compute", "good", http("POST", "/chunks", json_object({**task, "block": json_text(_LEAVES[0])}))),
         Case("ingest", "good", http("POST", "/expand", json_object({**task, "block": json_text(_GRID)}))),
     ]
     for kind in _OTHER_KINDS:
         run = {**_run(_GRID), "kind": json_text(kind.value), "options": json_object(_options(kind))}
-        body = json_object({"run": json_object(run), "part": b"0", "block": json_text("0_0_0-2_1_1")})
+        body = json_object({"run": json_object(run), "part": b"0", "block": json_text(_LEAVES[0])})
         cases.append(Case("compute", "good", http("POST", path_of(LEAF_PATH, kind), body)))
     return cases

@@ -104,7 +104,7 @@ class Operator(threading.Thread):
     def _adopt(self) -> None:
         """Takes over the run that is going on: the answer to its start did not come, or somebody else started it."""
         answer = self._get("runs")
-        runs = answer.document["runs"] if answer.ok else []
+        runs = [run for run in answer.document["runs"] if "kind" not in run] if answer.ok else []
         running = [run for run in runs if run["state"] == "running"]
         cancelled = [run for run in runs if run["state"] == "cancelled" and self._is_mine(run)]
         for run in [*running, *cancelled][:1]:

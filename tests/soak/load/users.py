@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.soak.load.editor import Editor
+from tests.soak.load.keeper import Keeper
 from tests.soak.load.looker import Looker
 from tests.soak.load.operator import Operator
 from tests.soak.site import Site
@@ -18,7 +19,8 @@ class Load:
         self.operator = Operator(site, f"{seed}/operator", self._stopping)
         self.editor = Editor(site, f"{seed}/editor", self._stopping)
         self.looker = Looker(site, f"{seed}/looker", self._stopping)
-        self._threads = [self.operator, self.editor, self.looker]
+        self.keeper = Keeper(site, f"{seed}/keeper", self._stopping)
+        self._threads = [self.operator, self.editor, self.looker, self.keeper]
 
     def start(self) -> None:
         """Begins, with an ingest: without a table, messages can never succeed."""

@@ -13,6 +13,8 @@ from shared.attributes import ATTRIBUTES
 from shared.compute.service import ComputeService
 from shared.config.datasets import Dataset, Datasets
 from shared.errors import L2CacheError
+from shared.features.api import supervoxel_runs
+from shared.features.runs import LabelRuns
 from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import compose_ids, slices_of_chunks, supervoxel_chunks, supervoxel_chunks_of_nodes
 from shared.graph.protocol import L2Mapping, RootNodes
@@ -67,6 +69,10 @@ class SmallVolume:
         self.fail(coordinate)
         self.reads.append(coordinate)
         return voxels_of(coordinate)
+
+    def read_runs(self, coordinate: Triple, threads: int = 1) -> LabelRuns:
+        """As `SupervoxelVolume.read_runs`."""
+        return supervoxel_runs(self.read_chunk(coordinate), threads)
 
 
 def voxels_of(coordinate: Triple) -> UInt64Array:

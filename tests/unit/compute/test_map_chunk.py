@@ -8,6 +8,7 @@ import pytest
 from shared.compute.chunk import LoadedChunk, MappedChunk
 from shared.compute.mapping import map_chunk
 from shared.errors import GraphDisagreementError, TransientError
+from shared.features.api import supervoxel_runs
 from shared.graph.protocol import L2Mapping
 from shared.types import BoolArray, UInt64Array
 from tests.support.graph.small import GEOMETRY, GRAPH_ID, node_id
@@ -19,7 +20,7 @@ OWN, OTHERS = node_id(2, A, 1), node_id(2, B, 1)
 def chunk_of(count: int) -> LoadedChunk:
     """A chunk of so many supervoxels, one voxel each."""
     ids = [node_id(1, A, segment) for segment in range(1, count + 1)]
-    return LoadedChunk.from_voxels(A, np.array(ids, dtype=np.uint64).reshape(-1, 1, 1))
+    return LoadedChunk.from_runs(A, supervoxel_runs(np.array(ids, dtype=np.uint64).reshape(-1, 1, 1)))
 
 
 def ids(*parts: tuple[int, int]) -> UInt64Array:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,12 +13,14 @@ from shared.geometry.ids import (
     distinct_ids,
     is_l2,
     l2_id_range,
+    l2_id_ranges,
     layers,
     node_coordinates,
     segments,
     supervoxel_chunks,
     supervoxel_chunks_of_nodes,
 )
+from shared.types import Triple
 
 INFO = {"graph": {"n_bits_for_layer_id": 8, "spatial_bit_masks": {"1": 10, "2": 10, "3": 2, "4": 1, "5": 1}}}
 LAYOUT = IdLayout.from_info(INFO)
@@ -96,6 +100,33 @@ def test_the_range_of_a_chunk_holds_exactly_its_ids() -> None:
 def test_a_chunk_whose_coordinates_no_id_can_hold_is_refused(chunk: tuple[int, int, int]) -> None:
     with pytest.raises(OutsideVolumeError, match=f"chunk .{chunk[0]}, {chunk[1]}, {chunk[2]}. .* 10 bits"):
         l2_id_range(chunk, LAYOUT)
+
+
+@given(st.tuples(*[st.integers(-1, 1024)] * 3))
+def test_the_range_of_a_chunk_begins_with_its_first_id(chunk: Triple) -> None:
+    try:
+        composed = int(compose_ids(2, np.array(chunk), np.uint64(0), LAYOUT))
+    except ValueError:
+        with pytest.raises(OutsideVolumeError):
+            l2_id_range(chunk, LAYOUT)
+    else:
+        assert l2_id_range(chunk, LAYOUT) == (composed, composed | 2**26 - 1)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 3), max_size=30), st.sampled_from([2, 10]))
+def test_the_ranges_of_chunks_hold_exactly_their_ids_and_do_not_touch(chunks: list[Triple], bits: int) -> None:
+    layout = IdLayout(8, ((1, 10), (2, bits)))
+    singly = sorted(l2_id_range(chunk, layout) for chunk in set(chunks))
+    ranges = l2_id_ranges(chunks, layout)
+    size = 1 << layout.segment_bits(2)
+    assert [(first, first + size - 1) for start, stop in ranges for first in range(start, stop + 1, size)] == singly
+    assert all(stop + 1 < start for (_, stop), (start, _) in pairwise(ranges))
+
+
+def test_chunks_in_a_row_have_one_range() -> None:
+    row = [(3, 3, z) for z in range(8)]
+    assert l2_id_ranges(row, LAYOUT) == [(l2_id_range(row[0], LAYOUT)[0], l2_id_range(row[-1], LAYOUT)[1])]
+    assert len(l2_id_ranges([*row, (3, 4, 0)], LAYOUT)) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from google.cloud.bigtable_v2.types import ReadRowsResponse
@@ -47,13 +46,13 @@ def chunks_of(row: Row, draw: st.DrawFn) -> Iterator[ReadRowsResponse.CellChunk]
                 yield chunk
 
 
-def message(chunks: list[ReadRowsResponse.CellChunk]) -> Any:
+def message(chunks: list[ReadRowsResponse.CellChunk]) -> bytes:
     """Chunks as they come in a stream."""
-    return ReadRowsResponse.pb(ReadRowsResponse(chunks=chunks))
+    return bytes(ReadRowsResponse.serialize(ReadRowsResponse(chunks=chunks)))
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> tuple[list[Row], list[Any]]:
+def streams(draw: st.DrawFn) -> tuple[list[Row], list[bytes]]:
     """Rows, and the responses that carry them; some rows are begun, taken back and sent again."""
     rows = draw(rows_strategy)
     chunks: list[ReadRowsResponse.CellChunk] = []
@@ -68,7 +67,7 @@ def streams(draw: st.DrawFn) -> tuple[list[Row], list[Any]]:
 
 
 @given(streams())
-def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[Any]]) -> None:
+def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[bytes]]) -> None:
     rows, responses = stream
     assert list(rows_of(responses)) == [
         (key, [(qualifier, *version) for qualifier, versions in columns.items() for version in versions])
@@ -77,6 +76,38 @@ def test_rows_come_out_as_they_are(stream: tuple[list[Row], list[Any]]) -> None:
     assert list(merge_rows(responses)) == [
         (key, {qualifier: versions[0][1] for qualifier, versions in columns.items()}) for key, columns in rows
     ]
+
+
+@st.composite
+def alike_rows(draw: st.DrawFn) -> tuple[list[tuple[bytes, list[tuple[bytes, int, bytes]]]], list[bytes]]:
+    """Whole rows of few kinds, as a cache table has them, in messages of some rows each."""
+    rows, chunks = [], []
+    says_all = draw(st.booleans())  # the emulator names row and family in each chunk
+    for number in range(draw(st.integers(1, 12))):
+        newest_us = draw(st.sampled_from([0, 1, 127, 128, 1_700_000_000_000_000, 1 << 55, 1 << 56, 1 << 62]))
+        times = st.sampled_from([newest_us, newest_us // 2])
+        present = draw(st.sampled_from([(b"pca", b"pca_val", b"size_nm3"), (b"size_nm3",)]))
+        cells = [(name, draw(times), draw(st.binary(min_size=3, max_size=3) | st.just(b""))) for name in present]
+        for place, (name, time_us, value) in enumerate(cells):
+            chunk = Chunk(qualifier=name, timestamp_micros=time_us, value=value)
+            if place == 0 or says_all:
+                chunk.row_key, chunk.family_name = b"%04d" % number, "0"
+            if place + 1 == len(cells):
+                chunk.commit_row = True
+            chunks.append(chunk)
+        rows.append((b"%04d" % number, cells))
+    size = draw(st.integers(1, 9))
+    return rows, [message(chunks[start : start + size]) for start in range(0, len(chunks), size)]
+
+
+@given(alike_rows(), st.booleans())
+def test_rows_that_resemble_each_other_come_out_as_they_are(
+    stream: tuple[list[tuple[bytes, list[tuple[bytes, int, bytes]]]], list[bytes]], with_families: bool
+) -> None:
+    rows, messages = stream
+    prefix = b"0:" if with_families else b""
+    expected = [(key, [(prefix + name, *cell) for name, *cell in cells]) for key, cells in rows]
+    assert list(rows_of(messages, with_families)) == expected
 
 
 def test_a_stream_that_breaks_off_within_a_row_is_an_error() -> None:

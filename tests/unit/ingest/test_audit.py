@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shared.attributes import SIZE
-from shared.errors import L2CacheError, RunConflictError, TableNotFoundError, UnknownRunError
+from shared.errors import BadRequestError, L2CacheError, RunConflictError, TableNotFoundError, UnknownRunError
 from shared.ingest.audit import Sample
 from shared.ingest.control.operations import Operations
 from shared.store.sqlite import SQLiteStore
@@ -188,6 +188,55 @@ def test_coverage_tells_of_the_last_audit_by_blocks(site: Site) -> None:
     }  # fmt: skip
     (with_hole,) = (block for block in blocks if block["missing"])
     assert all(low <= 0 < high for low, high in zip(with_hole["start"], with_hole["stop"], strict=True))
+
+
+def pages(site: Site, **first: Any) -> list[dict[str, Any]]:
+    """All pages of a coverage."""
+    found = [operate(site, "coverage", dataset=GRAPH_ID, **first)]
+    while after := found[-1]["next"]:
+        found.append(operate(site, "coverage", dataset=GRAPH_ID, **{**first, "after": after}))
+    return found
+
+
+def test_pages_of_coverage_are_the_whole_of_it(site: Site) -> None:
+    remove(site, node_id(2, B, 1))
+    audited(site)
+    whole = operate(site, "coverage", dataset=GRAPH_ID)
+    n = len(whole["blocks"])
+    assert n > 2
+    for limit in range(1, n + 2):
+        found = pages(site, limit=limit)
+        assert [block for page in found for block in page["blocks"]] == whole["blocks"]
+        assert len(found) == -(-n // limit)
+        for page in found:
+            assert {name: page[name] for name in page if name not in ("blocks", "next")} == {
+                name: whole[name] for name in whole if name != "blocks"
+            }
+    rest = operate(site, "coverage", dataset=GRAPH_ID, after=pages(site, limit=1)[0]["next"])
+    assert (rest["blocks"], rest["next"]) == (whole["blocks"][1:], "")
+
+
+def test_pages_of_coverage_stay_with_the_audit_that_they_began_with(site: Site) -> None:
+    status = audited(site)
+    whole = operate(site, "coverage", dataset=GRAPH_ID)
+    first = operate(site, "coverage", dataset=GRAPH_ID, limit=1)
+    site.clock.sleep(1.0)
+    newer = operate(site, "audit", **MOMENT)["run_id"]
+    second = operate(site, "coverage", dataset=GRAPH_ID, after=first["next"])
+    assert second["run_id"] == status["run_id"] != newer
+    assert first["blocks"] + second["blocks"] == whole["blocks"]
+    assert operate(site, "coverage", dataset=GRAPH_ID, limit=1)["run_id"] == newer
+
+
+@pytest.mark.parametrize("after", ["x", "/", "x/", "/0_0_0-1_1_1", "RUN/", "RUN/x", "RUN/0_0_0-0_0_0", "x" * 5000])
+def test_what_is_no_page_of_coverage_is_refused(site: Site, after: str) -> None:
+    run_id = audited(site)["run_id"]
+    with pytest.raises(BadRequestError, match=r"after|block"):
+        operate(site, "coverage", dataset=GRAPH_ID, after=after.replace("RUN", run_id))
+    with pytest.raises(UnknownRunError, match="audit-1"):
+        operate(site, "coverage", dataset=GRAPH_ID, after="audit-1/0_0_0-1_1_1")
+    with pytest.raises(BadRequestError, match="limit"):
+        operate(site, "coverage", dataset=GRAPH_ID, limit=0)
 
 
 def test_a_plan_of_an_audit_starts_nothing_and_costs_less_than_an_ingest(site: Site) -> None:

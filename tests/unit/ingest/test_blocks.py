@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadRequestError
-from shared.geometry.grid import Box
-from shared.ingest.blocks import FAN_OUT, block_name, children, chunk_at, chunks, leaf_size, parse_block
+from shared.geometry.grid import Box, as_triple
+from shared.ingest.blocks import FAN_OUT, block_name, children, chunk_at, chunks, is_cut_into, leaf_size, parse_block
+from shared.ingest.blocks import leaves as all_leaves
 from shared.ingest.control.plan import TaskCounts, task_counts
 from shared.ingest.run import Run
 from shared.types import Triple
@@ -39,6 +40,20 @@ def test_the_leaves_of_a_block_hold_each_of_its_chunks_once(
     assert all(leaf.volume <= leaf_chunks for leaf in blocks)
     assert len(found) == block.volume
     assert set(found) == set(chunks(block))
+    assert list(all_leaves(block, leaf_chunks, chunks_per_file)) == blocks
+
+
+@settings(deadline=None, max_examples=60)
+@given(boxes(), st.integers(1, 40), files, boxes())
+def test_a_block_is_cut_into_its_tree_and_nothing_else(
+    block: Box, leaf_chunks: int, chunks_per_file: Triple, other: Box
+) -> None:
+    leaf_blocks = leaves(block, leaf_chunks, chunks_per_file)
+    below = children(block, leaf_chunks, chunks_per_file)
+    assert all(is_cut_into(block, part, leaf_chunks, chunks_per_file) for part in [block, *below, *leaf_blocks])
+    small = [Box(leaf.start, as_triple(s + 1 for s in leaf.start)) for leaf in leaf_blocks]
+    for part in {*small, other}.difference(leaf_blocks):
+        assert part.volume > leaf_chunks or not is_cut_into(block, part, leaf_chunks, chunks_per_file)
 
 
 @settings(deadline=None)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from shared.errors import BadRequestError
 from shared.geometry.grid import Box
+from shared.ingest.blocks import block_name, leaves
 from shared.ingest.run import Run
 from shared.ingest.task import BlockTask
 from tests.support.graph.small import GEOMETRY, GRAPH_ID, META, TABLE_ID
 from tests.support.ingest_site import MOMENT, Site
 
 RUN = Run(GRAPH_ID, TABLE_ID, MOMENT, Box((0, 0, 0), GEOMETRY.grid_shape), 4, 1_800_000_000.0)
+LEAF = block_name(next(leaves(RUN.block, RUN.leaf_chunks)))
 HUGE = "0_0_0-262144_262144_262144"
 
 
@@ -24,7 +26,7 @@ def forged(**fields: Any) -> bytes:
     """A task's body whose run has other fields; those that start with `task_` are of the task itself."""
     own = {name.removeprefix("task_"): value for name, value in fields.items() if name.startswith("task_")}
     run = {**RUN.document(), **{name: value for name, value in fields.items() if not name.startswith("task_")}}
-    return json.dumps({"run": run, "block": "0_0_0-1_1_1", "part": 0, **own}).encode()
+    return json.dumps({"run": run, "block": LEAF, "part": 0, **own}).encode()
 
 
 @pytest.mark.parametrize(
@@ -66,8 +68,12 @@ def forged(**fields: Any) -> bytes:
         (forged(graph_id="other"), "configured"),
         (forged(table_id="other"), "configured"),
         (forged(task_block="0_0_0-9_9_9"), "no part"),
+        (forged(task_block="0_0_0-1_1_1"), "block 0_0_0-1_1_1 is no leaf of run"),
+        (forged(task_block="1_0_0-2_2_1"), "block 1_0_0-2_2_1 is no leaf of run"),
+        (forged(leaf_chunks=18), f"block {LEAF} is no leaf of run"),
+        (forged(unit=[2, 1, 1]), f"block {LEAF} is no leaf of run"),
         (forged(task_part=-1), "part"),
-        (forged(task_part=1), "part"),
+        (forged(task_part=4), "part"),
         (forged(task_part="0"), "part"),
         (forged(task_run=None), "run"),
         (forged(task_run=[]), "run"),

@@ -32,7 +32,7 @@ def test_an_ingest_is_stored_as_ever() -> None:
     assert INGEST.to_json() == STORED
     assert Run.from_json(STORED) == INGEST
     assert Piece.from_json(0, 4, STORED_PIECE).to_json() == STORED_PIECE
-    leaf = BlockTask(INGEST, Box((0, 0, 0), (1, 1, 3))).to_task()
+    leaf = BlockTask(INGEST, Box((0, 0, 0), (1, 2, 2))).to_task()
     assert (leaf.path, BlockTask(INGEST, INGEST.block).to_task().path) == ("/chunks", "/expand")
 
 
@@ -41,7 +41,7 @@ def test_another_kind_travels_with_its_options_and_has_a_name_and_paths_of_its_o
     assert AUDIT.run_id == f"audit-1780272060500-{INGEST.run_id}"
     assert RunKind.of_run_id(AUDIT.run_id) is RunKind.AUDIT
     assert RunKind.of_run_id(INGEST.run_id) is RunKind.INGEST
-    leaf = BlockTask(AUDIT, Box((0, 0, 0), (1, 1, 3))).to_task()
+    leaf = BlockTask(AUDIT, Box((0, 0, 0), (1, 2, 2))).to_task()
     assert (leaf.path, BlockTask(AUDIT, AUDIT.block).to_task().path) == ("/chunks/audit", "/expand/audit")
     assert BlockTask.from_body(leaf.body).run == AUDIT
 
@@ -55,7 +55,7 @@ def test_a_run_of_no_known_kind_is_refused(wrong: dict[str, object]) -> None:
 def test_runs_of_one_kind_are_not_among_those_of_another(tmp_path: Path) -> None:
     store = SmallCache(tmp_path).store
     ingests, audits = Ledger.of_run(store, INGEST), Ledger.of_run(store, AUDIT)
-    block = Box((0, 0, 0), (1, 1, 3))
+    block = Box((0, 0, 0), (1, 2, 2))
     assert ingests.claim(INGEST, ingests.known())
     assert audits.claim(AUDIT, audits.known())
     audits.add_pieces(AUDIT, block, [Piece(0, 3, 0, 1.0, 1.0, counts={"rows": 5}, notes=("one",))])
@@ -63,6 +63,6 @@ def test_runs_of_one_kind_are_not_among_those_of_another(tmp_path: Path) -> None
     assert (ingests.known().readable, ingests.known().newest) == ((INGEST,), INGEST)
     assert (audits.known().readable, audits.known().newest) == ((AUDIT,), AUDIT)
     assert (ingests.pieces(INGEST), ingests.is_cancelled(INGEST)) == ({}, False)
-    (piece,) = audits.pieces(AUDIT)["0_0_0-1_1_3"]
+    (piece,) = audits.pieces(AUDIT)["0_0_0-1_2_2"]
     assert (piece.counts, piece.notes, audits.is_cancelled(AUDIT)) == ({"rows": 5}, ("one",), True)
     store.close()

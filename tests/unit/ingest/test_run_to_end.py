@@ -20,6 +20,7 @@ from shared.errors import (
 )
 from shared.geometry.grid import Box
 from shared.graph.protocol import L2Mapping
+from shared.ingest.blocks import leaves
 from shared.ingest.control.request import StartRequest
 from shared.ingest.leaf.service import BACK_OFF_S
 from shared.ingest.ledger import Ledger
@@ -207,7 +208,7 @@ def test_without_the_table_a_leaf_is_delivered_again(site: Site, monkeypatch: py
 
     monkeypatch.setattr(site.cache.store, "write_features", away)
     with pytest.raises(StorageUnavailableError):
-        site.leaf.compute_block(BlockTask(run, Box((0, 0, 0), (1, 1, 1))).to_task().body)
+        site.leaf.compute_block(BlockTask(run, next(leaves(run.block, run.leaf_chunks))).to_task().body)
     assert site.ingest.status(GRAPH_ID).completed_chunks == 0
 
 

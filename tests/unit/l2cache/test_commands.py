@@ -28,7 +28,7 @@ def test_every_operation_is_a_command_with_an_option_for_every_field() -> None:
     for operation in OPERATIONS:
         command = main.commands[operation.name]
         names = {parameter.name for parameter in command.params}
-        pages = {"limit", "after"} if operation.name == "failed" else set()
+        pages = {"limit", "after"} if operation.name in ("failed", "coverage") else set()
         assert {field.name for field in operation.fields} - pages <= names
         assert command.help == operation.help
 

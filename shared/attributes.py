@@ -9,6 +9,7 @@ The table is a value: engine, stores and look-up take another one as an argument
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ class Attribute:
     @property
     def n_bytes(self) -> int:
         """Bytes of one value that is there."""
-        return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+        return self.dtype.itemsize * math.prod(self.shape)
 
     @property
     def needs_64_bits(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shared.errors import ConfigurationError, OutsideVolumeError
-from shared.geometry.ids import IdLayout, chunk_coordinates, is_l2
+from shared.geometry.ids import L2_LAYER, IdLayout, chunk_coordinates, is_l2, node_coordinates
 from shared.geometry.precomputed import file_size_voxels
 from shared.types import BoolArray, Int64Array, Triple, UInt64Array
 
@@ -152,7 +152,7 @@ class GraphGeometry:
     def can_exist(self, node_ids: UInt64Array) -> BoolArray:
         """Whether each id is of layer 2 and its chunk lies in the grid: bool[n]. Asks nobody."""
         possible = is_l2(node_ids, self.layout)
-        coordinates = chunk_coordinates(node_ids[possible], self.layout)
+        coordinates = node_coordinates(node_ids[possible], L2_LAYER, self.layout)
         possible[possible] = (coordinates < np.array(self.grid_shape)).all(axis=1)
         return possible
 

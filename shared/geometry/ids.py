@@ -212,6 +212,13 @@ def _l2_id_ranges(chunks: Sequence[Triple], layout: IdLayout) -> tuple[UInt64Arr
     return firsts, firsts | np.uint64((1 << layout.segment_bits(L2_LAYER)) - 1)
 
 
+def distinct_ids(node_ids: UInt64Array) -> UInt64Array:
+    """Ids ascending, each once: uint64[m]. Ids that are so already, as most clients send them, are not copied."""
+    if (node_ids[1:] > node_ids[:-1]).all():
+        return node_ids
+    return np.unique(node_ids)
+
+
 def _outside(coordinate: Sequence[int], bits: int) -> OutsideVolumeError:
     where = ", ".join(map(str, coordinate))
     return OutsideVolumeError(f"chunk ({where}) lies outside any volume: its ids have {bits} bits for a coordinate")

@@ -81,6 +81,9 @@ def decode_column(attribute: Attribute, cells: Sequence[bytes]) -> tuple[BoolArr
       from its start (the zero of a node without voxels has eight bytes); a shorter one counts as empty and is logged.
     """
     n_bytes = attribute.n_bytes
+    if set(map(len, cells)) == {n_bytes}:  # nearly always; telling which have a value takes longer than reading them
+        values = np.frombuffer(b"".join(cells), dtype=attribute.dtype)
+        return np.ones(len(cells), dtype=np.bool_), values.reshape(-1, *attribute.shape)
     lengths = np.fromiter(map(len, cells), dtype=np.int64, count=len(cells))
     there = lengths >= n_bytes
     n_short = int(np.count_nonzero(~there & (lengths > 0)))

@@ -123,7 +123,8 @@ def judge(
       uint8[n], codes of `IdState`; and the stored states of those that failed or are unknown.
     """
     codes = np.full(len(l2_ids), IdState.MISSING, dtype=np.uint8)
-    codes[~geometry.can_exist(l2_ids)] = IdState.IMPOSSIBLE
+    if len(cells.l2_ids) < len(l2_ids):
+        codes[~geometry.can_exist(l2_ids)] = IdState.IMPOSSIBLE
     details = {}
     for l2_id, state in stored.items():
         code = _STORED.get(state.name)

@@ -14,6 +14,7 @@ from shared.attributes import Attribute
 from shared.config.datasets import Dataset
 from shared.errors import L2CacheError, TableNotFoundError
 from shared.geometry.grid import GraphGeometry
+from shared.geometry.ids import distinct_ids
 from shared.graph.protocol import GraphSource
 from shared.lookup.answer import encode_answer
 from shared.lookup.found import Found, IdState, joined, judge
@@ -214,7 +215,7 @@ class LookupService:
     ) -> _Search:
         with steps.step("geometry"):
             geometry = self.graphs.get(dataset).geometry()
-            ids = np.unique(l2_ids)
+            ids = distinct_ids(l2_ids)
             possible = ids[geometry.can_exist(ids)]
         with steps.step("read"):
             cells = self._read(dataset, possible, attributes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, AttributeTable, feature_cells
-from shared.geometry.ids import node_key
+from shared.geometry.ids import distinct_ids, node_key
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.admin import create_table
 from shared.google.bigtable.clients import DataClients
@@ -107,7 +107,7 @@ class BigtableStore:
     def read_cells(self, table_id: str, l2_ids: UInt64Array, attributes: Sequence[str]) -> CachedCells:
         """As `CacheStore.read_cells`; many ids are read in several streams at once."""
         wanted, known = self._attributes.select(attributes), self._attributes
-        ids = np.unique(np.asarray(l2_ids, dtype=np.uint64))
+        ids = distinct_ids(np.asarray(l2_ids, dtype=np.uint64))
         # every row of ours has a size, so that asking for it too tells a row without the wanted cells from none
         read = known.select([SIZE.name, *attributes])
         found = self._read_nodes(table_id, ids, _newest(read, known))

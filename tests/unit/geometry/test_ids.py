@@ -10,6 +10,7 @@ from shared.geometry.ids import (
     IdLayout,
     chunk_coordinates,
     compose_ids,
+    distinct_ids,
     is_l2,
     l2_id_range,
     l2_id_ranges,
@@ -30,6 +31,14 @@ def test_a_real_id_falls_into_the_parts_that_the_bits_say() -> None:
     assert layers(ids, LAYOUT).tolist() == [2]
     assert chunk_coordinates(ids, LAYOUT).tolist() == [[3, 3, 7]]
     assert segments(ids, 2, LAYOUT).tolist() == [144326500936581121 & (2**26 - 1)]
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), max_size=6), st.booleans())
+def test_distinct_ids_ascend_whatever_the_order_they_come_in(ids: list[int], in_order: bool) -> None:
+    came = np.array(sorted(set(ids)) if in_order else ids, dtype=np.uint64)
+    distinct = distinct_ids(came)
+    assert distinct.dtype == np.uint64
+    assert distinct.tolist() == sorted(set(ids))
 
 
 @st.composite

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -44,9 +43,9 @@ from shared.telemetry.log import StepTimer
 from shared.types import Triple, UInt64Array
 from shared.volume.cloudvolume import CloudVolumeReader
 from tests.bench.bench_graph_table import served
+from tests.bench.options import data_option
 from tests.support.features.rows import random_features
 
-ROOT = Path(__file__).resolve().parents[2]
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 GRAPH_ID, TABLE_ID = "bench", "l2cache_bench_v1"
 GOAL_OF_AN_INGEST = 0.05
@@ -177,8 +176,7 @@ def holes_in_a_million(data: Path) -> tuple[Timed, int]:
 def main() -> None:
     """Prints a line for each table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default))
+    data_option(parser)
     parser.add_argument("--rounds", type=int, default=3)
     record_option(parser)
     options = parser.parse_args()

@@ -31,11 +31,11 @@ from shared.geometry.grid import GraphGeometry
 from shared.geometry.ids import IdLayout, chunk_coordinates, node_key
 from shared.google.bigtable.address import TableAddress
 from shared.types import UInt64Array
+from tests.bench.options import data_option
 from tests.support.data.real_stack import GRAPH, N_CHUNKS, TABLE, graph_dump, served_graph
 from tests.support.data.recorded_rows import recorded_rows
 from tests.support.stack.client import look_up, start_ingest, status, wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 IDS_PER_EDIT = 7
 POLL_S = 0.005
 GOAL_S_PER_CHUNK = 0.06
@@ -139,8 +139,7 @@ def bench_edits(stack: LocalStack, chosen: list[list[int]], measured: Table) -> 
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     parser.add_argument("--edits", type=int, default=60)
     record_option(parser)
     options = parser.parse_args()

@@ -35,9 +35,9 @@ from shared.store.scan import IdRange
 from shared.store.sqlite import SQLiteStore
 from shared.table.parquet import decode_parquet, encode_parquet
 from shared.table.row_columns import row_columns, rows_of_columns
+from tests.bench.options import data_option
 from tests.support.data.cache_dumps import restore
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLE, COPY = "bench", "bench_copy"
 CHUNKS_AT_ONCE = 16
 GOAL_ROWS_PER_S = 200_000
@@ -90,8 +90,7 @@ def fastest(work: Callable[[], object], rounds: int, clock: Callable[[], float])
 def main() -> None:
     """Prints a line for each store."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default))
+    data_option(parser)
     parser.add_argument("--copies", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     record_option(parser)

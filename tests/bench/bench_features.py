@@ -23,7 +23,8 @@ import numpy as np
 
 from infra.measurements.goals import at_most
 from infra.measurements.record import measuring, record_option
-from tests.bench.chunks import Case, tissue_cases, worst_cases
+from tests.bench.chunks import NODE_BITS, Case, cut_into_supervoxels, tissue_cases, worst_cases
+from tests.bench.options import data_option
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKED_NODES = 8
@@ -44,10 +45,13 @@ def fastest(tasks: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
     return {name: min(turn[name] for turn in times) for name in tasks}
 
 
-def peak_mb() -> float:
-    """Most memory that this process has held so far; `getrusage` would count what the one it came from has held."""
+def memory_mb(line: str) -> float:
+    """What this process holds by a line of its status: `VmRSS` now, `VmHWM` at most so far.
+
+    `getrusage` would count what the process that it came from has held.
+    """
     status = Path("/proc/self/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1.024e-3
+    return int(re.findall(rf"{line}:\s+(\d+) kB", status)[0]) * 1.024e-3
 
 
 def measure_chunk(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def measure_chunk(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any
 
     labels = np.load(path)
     chunk_features(labels, resolution_nm)
-    peak = peak_mb()
+    peak = memory_mb("VmHWM")
     import edt
 
     rounds = 3 if labels.size > 2**20 else 20
@@ -88,12 +92,9 @@ def measure_more(path: Path, resolution_nm: tuple[float, ...]) -> dict[str, Any]
     labels = np.load(path)
     features = chunk_features(labels, resolution_nm)
     by_size = features.node_ids[np.argsort(features.size_nm3)]
-    x, y, z = np.indices(labels.shape, sparse=True)
-    cells = (x // 40 + 100 * (y // 40) + 10_000 * (z // 40)).astype(np.uint64)
-    supervoxels = np.where(labels == 0, np.uint64(0), labels.astype(np.uint64) << np.uint64(32) | cells)
-    supervoxels = np.asfortranarray(supervoxels)
+    supervoxels = cut_into_supervoxels(labels)
     ids = np.unique(supervoxels)[1:]
-    nodes = ids >> np.uint64(32)
+    nodes = ids >> NODE_BITS
     wheel = {"wheel": lambda: edt.edt(labels, anisotropy=resolution_nm, black_border=False, parallel=1)}
     some = {
         "median node": by_size[[len(by_size) // 2]],
@@ -183,8 +184,7 @@ def main() -> int:
         print(json.dumps(measure(Path(sys.argv[2]), tuple(float(size) for size in sys.argv[3:6]))))
         return 0
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     record_option(parser)
     options = parser.parse_args()
     return report(options.data, options.record)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,28 +21,23 @@ import numpy.typing as npt
 
 from infra.measurements.goals import at_most
 from infra.measurements.record import measuring, record_option
-from tests.bench.bench_features import fastest, peak_mb
-from tests.bench.chunks import TISSUE_NM, tissue
+from tests.bench.bench_features import fastest, memory_mb
+from tests.bench.chunks import NODE_BITS, TISSUE_NM, cut_into_supervoxels, tissue
+from tests.bench.options import data_option
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE_VOXELS = 64
-SUPERVOXEL_VOXELS = 40
-"""Nodes are cut into supervoxels by a grid of so many voxels: about as many as the tissue has."""
 GOAL_SHARE = 0.30
 GOAL_PEAK_MB = 450.0
 TABLE = "files_to_rows"
-NODE_BITS = np.uint64(32)  # a supervoxel's node stands above them
 
 
 def write_files(labels: npt.NDArray[np.uint32], folder: Path) -> None:
     """Writes the supervoxels of some nodes, and the nodes beside them."""
     from cloudvolume import CloudVolume
 
-    x, y, z = (indices // SUPERVOXEL_VOXELS for indices in np.indices(labels.shape, sparse=True))
-    cells = (1 + x + 100 * y + 10_000 * z).astype(np.uint64)
-    supervoxels = np.where(labels == 0, np.uint64(0), labels.astype(np.uint64) << NODE_BITS | cells)
     CloudVolume.from_numpy(
-        np.asfortranarray(supervoxels),
+        cut_into_supervoxels(labels),
         vol_path=f"file://{folder}/volume",
         resolution=TISSUE_NM,
         chunk_size=(FILE_VOXELS,) * 3,
@@ -100,17 +93,12 @@ class Way:
         self.write(self.compute(self.read()))
 
 
-def held_mb() -> float:
-    """Memory that this process holds now."""
-    return int(re.findall(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1.024e-3
-
-
 def measure(folder: Path, rounds: int) -> dict[str, Any]:
     """Seconds of each step, and the most memory above that of the interpreter, with all that the way imports."""
-    interpreter_mb = held_mb()
+    interpreter_mb = memory_mb("VmRSS")
     way = Way(folder)
     way.go()
-    peak_above_mb = peak_mb() - interpreter_mb
+    peak_above_mb = memory_mb("VmHWM") - interpreter_mb
     import edt
 
     from shared.features.api import chunk_features
@@ -137,8 +125,7 @@ def main() -> int:
         print(json.dumps(measure(Path(sys.argv[2]), int(sys.argv[3]))))
         return 0
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     parser.add_argument("--rounds", type=int, default=5)
     record_option(parser)
     options = parser.parse_args()

@@ -33,6 +33,7 @@ from shared.graph.bigtable import GraphTable
 from shared.graph.server import GraphServer
 from shared.graph.transport import GraphTransport
 from shared.types import Triple, UInt64Array
+from tests.bench.options import data_option
 
 ROOT = Path(__file__).resolve().parents[2]
 DUMP, INFO = "tables/graph_after_merge.ndjson.gz", "graphene_info.json"
@@ -133,8 +134,7 @@ def report(ways: list[Way], table: Table) -> None:
 def main() -> None:
     """Runs the benchmark and prints its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     parser.add_argument("--rounds", type=int, default=3)
     record_option(parser)
     options = parser.parse_args()

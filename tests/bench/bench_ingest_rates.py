@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import itertools
-import os
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -27,8 +26,8 @@ from shared.store.open import open_store
 from shared.store.protocol import TableMeta
 from shared.types import Triple, UInt64Array
 from shared.volume.cloudvolume import CloudVolumeReader
+from tests.bench.options import data_option
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZES: tuple[Triple, ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256), (256, 256, 512))
 RESOLUTION_NM = (16, 16, 40)
 MINNIE65_CHUNKS, MINNIE65_CHUNK = 752 * 512 * 26, (256, 256, 512)
@@ -78,8 +77,7 @@ def main() -> None:
     import crackle
 
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default))
+    data_option(parser)
     parser.add_argument("--rounds", type=int, default=2)
     record_option(parser)
     options = parser.parse_args()

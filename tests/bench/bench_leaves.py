@@ -40,6 +40,7 @@ from shared.telemetry.log import StepTimer
 from shared.types import Triple, UInt64Array
 from shared.volume.cloudvolume import CloudVolumeReader
 from tests.bench.chunks import tissue
+from tests.bench.options import data_option
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPH_ID, TABLE_ID = "bench", "l2cache_bench_v1"
@@ -194,8 +195,7 @@ def report(data: Path, rounds: int, record: bool) -> None:
 def main() -> None:
     """Runs the benchmark, or is one of its workers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
     record_option(parser)

@@ -39,9 +39,9 @@ from shared.google.bigtable.address import TableAddress
 from shared.lookup.answer import encode_answer
 from shared.store.bigtable import BigtableStore
 from shared.types import UInt64Array
+from tests.bench.options import data_option
 from tests.support.data.real_stack import GRAPH, TABLE, served_graph
 
-ROOT = Path(__file__).resolve().parents[2]
 CACHE_DUMP = "tables/cache_ingested.ndjson.gz"
 ADDRESS = TableAddress(PROJECT, INSTANCE, TABLE)
 SIZES = (1, 100, 1_000, 10_000, 100_000)
@@ -184,8 +184,7 @@ def report_memory(ids: UInt64Array, geometry: GraphGeometry) -> None:
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=int, default=max(SIZES), help="ids of the largest look-up")
     record_option(parser)

@@ -31,7 +31,8 @@ from shared.geometry.ids import L2_LAYER
 from shared.store.open import open_store
 from shared.store.protocol import PENDING, NodeState
 from shared.types import UInt64Array
-from tests.bench.bench_lookup import CACHE_DUMP, ROOT, fill_table, measure
+from tests.bench.bench_lookup import CACHE_DUMP, fill_table, measure
+from tests.bench.options import data_option
 from tests.support.data.real_stack import GRAPH, TABLE, served_graph
 from tests.support.graph.made_worlds import geometry_of, l2_ids_of
 from tests.support.stack.client import start_ingest, status, wait_until
@@ -157,8 +158,7 @@ def wait_for_new(kept: Table, stack: LocalStack, world: Path) -> None:
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     parser.add_argument("--rounds", type=int, default=5)
     record_option(parser)
     options = parser.parse_args()

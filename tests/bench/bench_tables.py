@@ -35,7 +35,8 @@ from shared.features.result import Features
 from shared.store.protocol import TableMeta
 from shared.store.sqlite import SQLiteStore
 from shared.types import UInt64Array
-from tests.bench.bench_lookup import CACHE_DUMP, ROOT, SEGMENTS_APART, fill_table
+from tests.bench.bench_lookup import CACHE_DUMP, SEGMENTS_APART, fill_table
+from tests.bench.options import data_option
 from tests.support.data.real_stack import GRAPH, TABLE, served_graph
 from tests.support.data.recorded_rows import recorded_rows
 
@@ -132,8 +133,7 @@ def measure_on(kept: Table, stack_name: str, options: argparse.Namespace) -> Non
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    default = os.environ.get("L2CACHE_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real data set")
+    data_option(parser)
     parser.add_argument("--ids", type=int, default=100_000)
     parser.add_argument("--emulators", action="store_true", help="on the Bigtable emulator too")
     parser.add_argument("--rounds", type=int, default=2)

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from shared.errors import TransientError
 from shared.features.encoded import COLUMNS, DONE, SHORT_CODES, SOUND, enter_labels, find_encoded_runs
-from shared.features.runs import LabelRuns, grown
-from shared.features.scan import EMPTY
+from shared.features.runs import LabelRuns, empty_table, grown
 from shared.geometry.file_grid import Span
 from shared.types import Triple
 
@@ -97,7 +96,7 @@ class BlockRuns:
             self._run_end, self._run_label = grown(self._run_end), grown(self._run_label)
 
     def _numbered(self) -> npt.NDArray[np.uint32]:
-        table = np.full(2 ** (2 * len(self._ids) - 1).bit_length(), EMPTY, np.uint32)
+        table = empty_table(self._ids)
         enter_labels(table, self._ids, self._known)
         return table
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 
 from shared.features.compiled import kernel, part
-from shared.features.scan import OPEN, number_of, slot_of
+from shared.features.scan import OPEN, enter_known, number_of
 
 SOUND = -1  # no file is damaged
 DONE = -1  # there is no row to continue at
@@ -28,8 +28,7 @@ _UNKNOWN = np.uint32(0xFFFFFFFF)
 @kernel
 def enter_labels(table, ids, known):
     """Enter the first `known` of `ids` into an empty table of numbers."""
-    for number in range(known):
-        table[slot_of(table, ids, ids[number])] = number
+    enter_known(table, ids, known)
 
 
 @part

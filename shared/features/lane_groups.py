@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from shared.features.lanes import LANES, broadcast, whole_lanes
+from shared.features.lanes import LANES, broadcast, lanes_from, whole_lanes
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 _NUMBERS = ir.VectorType(_INT32, LANES)
@@ -17,10 +17,8 @@ _BITS = ir.IntType(LANES)
 
 def _only(builder: Any, values: Any, begin: Any, end: Any) -> Any:
     """The values in the lanes begin <= lane < end, 0 in the others."""
-    numbers = ir.Constant(_NUMBERS, list(range(LANES)))
-    after = builder.icmp_signed(">=", numbers, broadcast(builder, begin))
-    before = builder.icmp_signed("<", numbers, broadcast(builder, end))
-    return builder.select(builder.and_(after, before), values, ir.Constant(_NUMBERS, [0] * LANES))
+    wanted = builder.and_(lanes_from(builder, begin), builder.not_(lanes_from(builder, end)))
+    return builder.select(wanted, values, ir.Constant(_NUMBERS, [0] * LANES))
 
 
 def _reduced(builder: Any, name: str, vector: Any) -> Any:

@@ -61,8 +61,8 @@ def _of_vectors(builder: Any, name: str, args: Any) -> Any:
     return cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.v{LANES}f32")  # type: ignore[no-untyped-call]
 
 
-def _from(builder: Any, lane: Any) -> Any:
-    """Which lanes are the given one or behind it."""
+def lanes_from(builder: Any, lane: Any) -> Any:
+    """Which lanes are the given one or behind it, in the compiler's terms."""
     numbers = ir.Constant(ir.VectorType(_INT32, LANES), list(range(LANES)))
     return builder.icmp_signed(">=", numbers, broadcast(builder, lane))
 
@@ -149,16 +149,6 @@ def times_plus(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
-def either(typingctx: Any, a: Any, b: Any) -> Any:
-    """The bits of a and b together, whole numbers, in each lane."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.or_(*args)
-
-    return whole_lanes(whole_lanes, whole_lanes), generate
-
-
-@intrinsic
 def where_same(typingctx: Any, a: Any, b: Any, value: Any, other: Any) -> Any:
     """Value in the lanes in which a equals b, else the other one."""
 
@@ -183,7 +173,7 @@ def from_lane(typingctx: Any, lane: Any, value: Any, other: Any) -> Any:
     """Value in the given lane and all behind it, else the other one."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(_from(builder, args[0]), args[1], args[2])
+        return builder.select(lanes_from(builder, args[0]), args[1], args[2])
 
     return value(types.int32, value, value), generate
 

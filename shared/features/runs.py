@@ -197,7 +197,7 @@ def _scan(
     tile = np.empty(TILE * rows.width + LANES, rows.flat.dtype)
     runs = 0
     while True:
-        table = np.full(2 ** (2 * len(ids) - 1).bit_length(), EMPTY, np.uint32)
+        table = empty_table(ids)
         begin, known, runs = scan_rows(
             rows.flat, rows.width, rows.layout, tile, begin, end, mode, table, ids, known, runs,
             ranges, run_end, run_label,
@@ -217,6 +217,11 @@ def grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     larger = np.empty(3 * len(array), array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+def empty_table(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    """A table for the numbers of as many labels as `ids` has room for, at most half of it full."""
+    return np.full(2 ** (2 * len(ids) - 1).bit_length(), EMPTY, np.uint32)
 
 
 def run_axes(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -42,6 +42,13 @@ def number_of(table, ids, label, known, mode):
 
 
 @part
+def enter_known(table, ids, known):
+    """Enter the first `known` of `ids` into an empty table of numbers."""
+    for number in range(known):
+        table[slot_of(table, ids, ids[number])] = number
+
+
+@part
 def _gather(flat, at, stride_x, stride, rows, width, tile):
     """Copy `rows` rows that lie `stride` apart into `tile`, each contiguous."""
     if stride_x == 1:
@@ -83,8 +90,7 @@ def scan_rows(flat, width, layout, tile, begin, end, mode, table, ids, known, ru
     Returns:
       the row at which to continue, `known`, `runs`.
     """
-    for number in range(known):
-        table[slot_of(table, ids, ids[number])] = number
+    enter_known(table, ids, known)
     count = layout[3]
     first_row = begin
     row_in_tile = 0

@@ -76,6 +76,14 @@ def _write_row(runs, run, start, x, width, squares, labels, to_labels, sites, to
 
 
 @part
+def _widened(low, high, rows):
+    """Range of the rows from `low` to `high` and one more on either side, where there is one: (rows, rows) of none."""
+    if high < 0:
+        return rows, rows
+    return max(low - 1, 0), min(high + 2, rows)
+
+
+@part
 def write_plane(runs, cursors, z, shape, x, squares, labels, sites):
     """Write the plane z of the slab that begins at x, along y.
 
@@ -109,9 +117,7 @@ def write_plane(runs, cursors, z, shape, x, squares, labels, sites):
         if _write_row(runs, run, start, x, width, squares, labels, y * LANES, sites, to_sites):
             low = min(low, y)
             high = y
-    if high < 0:
-        return height, height
-    return max(low - 1, 0), min(high + 2, height)
+    return _widened(low, high, height)
 
 
 @part
@@ -144,6 +150,4 @@ def read_plane(slab, slab_labels, first, rows, labels, sites):
         if any_set(own):
             low = min(low, row)
             high = row
-    if high < 0:
-        return rows, rows
-    return max(low - 1, 0), min(high + 2, rows)
+    return _widened(low, high, rows)

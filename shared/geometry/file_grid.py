@@ -5,9 +5,11 @@ Source: https://github.com/google/neuroglancer/blob/master/src/datasource/precom
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
-from shared.geometry.grid import Box
+from shared.geometry.grid import Box, as_triple
 from shared.types import Triple
 
 
@@ -66,9 +68,20 @@ class FileGrid:
             at = low + span.stop
         return spans
 
-    def name(self, box: Box, spans: tuple[Span, Span, Span]) -> str | None:
-        """The file that spans of a box along x, y and z lie in, `0-64_64-128_0-16`; None if there is none."""
+    def file(self, box: Box, spans: tuple[Span, Span, Span]) -> Box | None:
+        """What the file holds that spans of a box along x, y and z lie in; None if there is none."""
         if not all(span.extent for span in spans):
             return None
-        starts = [low + span.start - span.offset for low, span in zip(box.start, spans, strict=True)]
-        return "_".join(f"{start}-{start + span.extent}" for start, span in zip(starts, spans, strict=True))
+        start = as_triple(low + span.start - span.offset for low, span in zip(box.start, spans, strict=True))
+        return Box(start, as_triple(low + span.extent for low, span in zip(start, spans, strict=True)))
+
+    def files(self, box: Box) -> Iterator[Box]:
+        """What the files hold that share a voxel with a box."""
+        for spans in product(self.spans(box, 0), self.spans(box, 1), self.spans(box, 2)):
+            if (file := self.file(box, spans)) is not None:
+                yield file
+
+
+def file_name(held: Box) -> str:
+    """The name of the file that holds a box, `0-64_64-128_0-16`."""
+    return "_".join(f"{start}-{stop}" for start, stop in zip(held.start, held.stop, strict=True))

@@ -169,7 +169,10 @@ def l2_id_range(coordinate: Triple, layout: IdLayout) -> tuple[int, int]:
     number = L2_LAYER
     for part in coordinate:
         if not 0 <= part < 1 << bits:
-            raise _outside(coordinate, bits)
+            where = ", ".join(map(str, coordinate))
+            raise OutsideVolumeError(
+                f"chunk ({where}) lies outside any volume: its ids have {bits} bits for a coordinate"
+            )
         number = number << bits | int(part)
     first = number << segment_bits
     return first, first | (1 << segment_bits) - 1
@@ -196,20 +199,10 @@ def slices_of_chunks(l2_ids: UInt64Array, chunks: Sequence[Triple], layout: IdLa
     Raises:
       OutsideVolumeError: as `l2_id_range`.
     """
-    firsts, lasts = _l2_id_ranges(chunks, layout)
+    ranges = [l2_id_range(chunk, layout) for chunk in chunks]
+    firsts, lasts = np.array(ranges, dtype=np.uint64).reshape(-1, 2).T
     starts, stops = np.searchsorted(l2_ids, firsts, "left"), np.searchsorted(l2_ids, lasts, "right")
     return [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
-
-
-def _l2_id_ranges(chunks: Sequence[Triple], layout: IdLayout) -> tuple[UInt64Array, UInt64Array]:
-    """First and last ids that L2 nodes of chunks can have: uint64[n] each."""
-    coordinates = np.array(chunks, dtype=np.int64).reshape(-1, 3)
-    bits = layout.axis_bits(L2_LAYER)
-    outside = ((coordinates < 0) | (coordinates >= 1 << bits)).any(axis=1)
-    if outside.any():
-        raise _outside(coordinates[outside][0].tolist(), bits)
-    firsts = compose_ids(L2_LAYER, coordinates, np.zeros(len(coordinates), dtype=np.uint64), layout)
-    return firsts, firsts | np.uint64((1 << layout.segment_bits(L2_LAYER)) - 1)
 
 
 def distinct_ids(node_ids: UInt64Array) -> UInt64Array:
@@ -217,11 +210,6 @@ def distinct_ids(node_ids: UInt64Array) -> UInt64Array:
     if (node_ids[1:] > node_ids[:-1]).all():
         return node_ids
     return np.unique(node_ids)
-
-
-def _outside(coordinate: Sequence[int], bits: int) -> OutsideVolumeError:
-    where = ", ".join(map(str, coordinate))
-    return OutsideVolumeError(f"chunk ({where}) lies outside any volume: its ids have {bits} bits for a coordinate")
 
 
 def node_key(node_id: int) -> bytes:

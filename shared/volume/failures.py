@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
+from shared.geometry.file_grid import FileGrid, file_name
 from shared.geometry.grid import Box, GraphGeometry, as_triple
 from shared.types import Triple
 
@@ -26,9 +25,10 @@ def cause_of(volume: Any, geometry: GraphGeometry, coordinate: Triple, error: Ex
     kind, key = type(error).__name__, volume.meta.key(geometry.mip)
     file = _named_file(error, key)
     if file is None and not volume.meta.scale(geometry.mip).get("sharding"):
-        boxes = list(_file_boxes(volume, geometry, geometry.chunk_box(coordinate)))
+        grid = FileGrid(geometry.volume_box, as_triple(volume.meta.chunk_size(geometry.mip)))
+        boxes = list(grid.files(geometry.chunk_box(coordinate)))
         unreadable = boxes[0] if len(boxes) == 1 else _unreadable(volume, geometry.mip, boxes)
-        file = f"{key}/{_file_name(unreadable)}" if unreadable else None
+        file = f"{key}/{file_name(unreadable)}" if unreadable else None
     return f"{file}, {kind}" if file else kind
 
 
@@ -55,18 +55,3 @@ def _unreadable(volume: Any, mip: int, boxes: list[Box]) -> Box | None:
         except Exception:  # noqa: BLE001  # the error that is reported was raised before
             return box
     return None
-
-
-def _file_boxes(volume: Any, geometry: GraphGeometry, box: Box) -> Iterator[Box]:
-    """The files that share a voxel with a box, by what they hold."""
-    size, whole = as_triple(volume.meta.chunk_size(geometry.mip)), geometry.volume_box
-    inside = box.intersection(whole)
-    axes = zip(inside.start, inside.stop, whole.start, size, strict=True)
-    starts = [range(low - (low - offset) % step, high, step) for low, high, offset, step in axes]
-    for start in product(*starts):
-        stop = (low + step for low, step in zip(start, size, strict=True))
-        yield Box(as_triple(start), as_triple(stop)).intersection(whole)
-
-
-def _file_name(box: Box) -> str:
-    return "_".join(f"{start}-{stop}" for start, stop in zip(box.start, box.stop, strict=True))

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.errors import CorruptFileError, VolumeUnavailableError
-from shared.geometry.file_grid import FileGrid
+from shared.geometry.file_grid import FileGrid, file_name
 from shared.geometry.grid import Box, as_triple
 from shared.types import Triple
 
 if TYPE_CHECKING:
     from shared.features.runs import LabelRuns
 
-LONGEST_RUN_VOXELS = 2**16 - 1
 LARGEST_BLOCK_VOXELS = 2**20
 DOWNLOADS = 20
 """So many files of a chunk are fetched at a time, as CloudVolume does; local ones are read one after the other."""
@@ -73,15 +72,17 @@ class SegmentationFiles:
           CorruptFileError: if a file is damaged.
           VolumeUnavailableError: if a file cannot be read just now.
         """
+        from shared.features.api import LONGEST_AXIS_VOXELS
         from shared.features.runs import run_axes
 
-        if run_axes(box.shape) != (0, 1, 2) or box.shape[0] > LONGEST_RUN_VOXELS:
+        if run_axes(box.shape) != (0, 1, 2) or box.shape[0] > LONGEST_AXIS_VOXELS:
             return None
         from shared.features.blocks import BlockRuns, DamagedFileError
 
         x_spans, y_spans, z_spans = (self.grid.spans(box, axis) for axis in range(3))
         rows = list(product(z_spans, y_spans))
-        names = [[self.grid.name(box, (x, y, z)) for x in x_spans] for z, y in rows]
+        held = [[self.grid.file(box, (x, y, z)) for x in x_spans] for z, y in rows]
+        names = [[file_name(file) if file else None for file in row] for row in held]
         found = BlockRuns(box.shape, self.block, self.label_bytes)
         with self._fetched([name for row in names for name in row]) as contents:
             for (z, y), row in zip(rows, names, strict=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from shared.ingest.control import answers
 from shared.ingest.control.audits import AUDIT_FIELDS, AuditRequest, plan_audit, start_audit
-from shared.ingest.control.coverage import COVERAGE_FIELDS, coverage
-from shared.ingest.control.fields import Values
-from shared.ingest.control.operation import CONCURRENCY, Answer, AnswerKind, Operation
+from shared.ingest.control.coverage import coverage
+from shared.ingest.control.fields import Field, Kind, Values
+from shared.ingest.control.operation import AFTER, CONCURRENCY, Answer, AnswerKind, Operation
 from shared.ingest.control.request import DATASET, REQUEST_FIELDS
 from shared.ingest.control.service import IngestService
 
@@ -44,7 +44,11 @@ AUDIT_OPERATIONS = (
     Operation(
         "coverage",
         "What the last audit has found, by blocks of chunks.",
-        (DATASET, *COVERAGE_FIELDS),
+        (
+            DATASET,
+            Field("limit", Kind.WHOLE, "Most blocks in an answer; all if left out.", least=1, most=10_000),
+            AFTER,
+        ),
         _coverage,
         reads_only=True,
         answer=AnswerKind.COVERAGE,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from shared.errors import BadRequestError, UnknownRunError
 from shared.geometry.grid import Box
 from shared.ingest.blocks import parse_block
-from shared.ingest.control.fields import Field, Kind
 from shared.ingest.kind import RunKind
 from shared.ingest.ledger import Ledger
 from shared.ingest.progress import RunStatus, block_progress
@@ -17,11 +16,6 @@ from shared.ingest.progress import RunStatus, block_progress
 if TYPE_CHECKING:
     from shared.ingest.control.service import IngestService
     from shared.ingest.run import Run
-
-COVERAGE_FIELDS = (
-    Field("limit", Kind.WHOLE, "Most blocks in an answer; all if left out.", least=1, most=10_000),
-    Field("after", Kind.TEXT, "The following page: `next` of the page before."),
-)
 
 _LONGEST_POSITION = 200
 """Characters: the name of a run and that of a block."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Answer: TypeAlias = dict[str, Any]
 
 CONCURRENCY = Field("concurrency", Kind.WHOLE, "Leaf tasks at a time.", default=1000, least=1, most=1_000_000)
+AFTER = Field("after", Kind.TEXT, "The following page: `next` of the page before.")
 RUN = Field("run", Kind.TEXT, "The run's id; the newest ingest if left out.")
 
 

@@ -8,7 +8,7 @@ from shared.errors import BadRequestError
 from shared.ingest.control import answers
 from shared.ingest.control.exports import put_manifest
 from shared.ingest.control.fields import Field, Kind, Values
-from shared.ingest.control.operation import CONCURRENCY, RUN, Answer, AnswerKind, Operation
+from shared.ingest.control.operation import AFTER, CONCURRENCY, RUN, Answer, AnswerKind, Operation
 from shared.ingest.control.request import CREATE, DATASET, REQUEST_FIELDS, StartRequest
 from shared.ingest.control.service import IngestService
 from shared.ingest.kind import RunKind
@@ -104,7 +104,7 @@ RUN_OPERATIONS = (
             DATASET,
             RUN,
             Field("limit", Kind.WHOLE, "Most chunks in an answer.", default=1000, least=1, most=10_000),
-            Field("after", Kind.TEXT, "The following page: `next` of the page before."),
+            AFTER,
         ),
         _failed,
         reads_only=True,

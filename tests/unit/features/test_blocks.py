@@ -53,14 +53,13 @@ class Stored:
         found = BlockRuns(self.box.shape, self.block, self.voxels.itemsize)
         for z in z_spans:
             for y in y_spans:
-                names = [grid.name(self.box, (x, y, z)) for x in x_spans]
-                found.add([change(self.content(name)) if name else b"" for name in names], x_spans, y, z)
+                files = [grid.file(self.box, (x, y, z)) for x in x_spans]
+                found.add([change(self.content(file)) if file else b"" for file in files], x_spans, y, z)
         return found.runs()
 
-    def content(self, name: str) -> bytes:
-        """The file of a name."""
-        ends = [tuple(map(int, axis.split("-"))) for axis in name.split("_")]
-        part = self.voxels[tuple(slice(start, stop) for start, stop in ends)].copy(order="F")
+    def content(self, held: Box) -> bytes:
+        """The file that holds a box."""
+        part = self.voxels[tuple(map(slice, held.start, held.stop))].copy(order="F")
         return bytes(compressed_segmentation.compress(part, block_size=self.block, order="F"))
 
     def cut(self) -> npt.NDArray[Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.geometry.file_grid import FileGrid
+from shared.geometry.file_grid import FileGrid, file_name
 from shared.geometry.grid import Box
 from shared.types import Triple
 
@@ -50,8 +48,7 @@ def test_the_files_of_a_box_are_those_that_cloudvolume_reads(
 
     volume, asked = box(volume_start, volume_size), box(start, size)
     grid = FileGrid(volume, file_size)
-    spans = product(*(grid.spans(asked, axis) for axis in range(3)))
-    names = {name for x, y, z in spans if (name := grid.name(asked, (x, y, z)))}
+    names = {file_name(file) for file in grid.files(asked)}
     bounds = Bbox(volume.start, volume.stop)
     whole = Bbox(asked.start, asked.stop).expand_to_chunk_size(file_size, offset=volume.start)
     theirs = set()

@@ -216,10 +216,13 @@ class LookupService:
         with steps.step("geometry"):
             geometry = self.graphs.get(dataset).geometry()
             ids = distinct_ids(l2_ids)
-            possible = ids[geometry.can_exist(ids)]
+            can_exist = geometry.can_exist(ids)
+            possible = ids if can_exist.all() else ids[can_exist]
         with steps.step("read"):
             cells = self._read(dataset, possible, attributes)
-        missing = np.setdiff1d(possible, cells.l2_ids, assume_unique=True)
+        # rows are of ids that were asked for: as many rows as ids means that none is missing
+        are_all = len(cells.l2_ids) == len(possible)
+        missing = _NO_IDS if are_all else np.setdiff1d(possible, cells.l2_ids, assume_unique=True)
         with steps.step("states"):
             stored = self._states(dataset, missing, strict=strict)
         publication = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.deadline import carried, longest_wait_s, uncounted
 from shared.errors import StorageUnavailableError
+from shared.google.bigtable.row_layout import KnownLayouts
 from shared.google.bigtable.rows import read_rows
 from shared.once import Once
 
@@ -35,6 +37,7 @@ class RowReader:
     def __init__(self, client: Callable[[], RowClient], timeout_s: float, attempt_timeout_s: float) -> None:
         self._client = client
         self._timeouts_s = timeout_s, attempt_timeout_s
+        self._known = KnownLayouts()
         self._threads = Once(lambda: ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="bigtable-read"))
 
     def rows(
@@ -42,7 +45,7 @@ class RowReader:
         table_name: str,
         rows: RowSet,
         row_filter: RowFilter,
-        read: Callable[[Iterable[bytes]], Iterable[T]],
+        read: Callable[..., Iterable[T]],
     ) -> list[T]:
         """Rows with cells that pass the filter.
 
@@ -58,14 +61,14 @@ class RowReader:
         """
         client = self._made_client()
         request = _request(table_name, type(rows).pb(rows), row_filter)
-        return read_rows(client, request, read, *self._timeouts_s)
+        return read_rows(client, request, partial(read, known=self._known), *self._timeouts_s)
 
     def by_key(
         self,
         table_name: str,
         keys: Sequence[bytes],
         row_filter: RowFilter,
-        read: Callable[[Iterable[bytes]], Iterable[T]],
+        read: Callable[..., Iterable[T]],
     ) -> list[T]:
         """As `rows`, those of some keys; none at all for no keys."""
         from google.cloud.bigtable_v2.types import RowSet
@@ -78,7 +81,7 @@ class RowReader:
 
         def read_part(part: Sequence[bytes]) -> list[T]:
             request = _request(table_name, row_set(row_keys=part), row_filter)
-            return read_rows(client, request, read, *self._timeouts_s)
+            return read_rows(client, request, partial(read, known=self._known), *self._timeouts_s)
 
         if len(parts) == 1:
             return read_part(keys)

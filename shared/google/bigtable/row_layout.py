@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from struct import Struct
+from threading import Lock
 from typing import NamedTuple
 
 _CHUNK_TAG = 10  # of a chunk in a response: field 1, with a length
@@ -42,6 +44,16 @@ class RowLayout:
     fixed: tuple[bytes, ...]
     columns: tuple[tuple[str, bytes], ...]
 
+    @cached_property
+    def qualifiers(self) -> tuple[bytes, ...]:
+        """The qualifier of each cell."""
+        return tuple(qualifier for _, qualifier in self.columns)
+
+    @cached_property
+    def qualifiers_with_families(self) -> tuple[bytes, ...]:
+        """`family:qualifier` of each cell."""
+        return tuple(f"{family}:".encode() + qualifier for family, qualifier in self.columns)
+
 
 class CutRow(NamedTuple):
     """A row.
@@ -61,18 +73,43 @@ class CutRow(NamedTuple):
     layout: RowLayout
 
 
-class RowLayouts:
-    """The layouts of the rows of one stream that came last. Where rows are of many layouts, they are given up."""
+class KnownLayouts:
+    """The layouts that came last in the streams of one reader. May be used by many threads.
+
+    Finding a layout takes longer than reading a hundred rows by it, and most streams are shorter than that.
+    """
 
     def __init__(self) -> None:
-        self._known: list[RowLayout] = []
+        self._lock = Lock()
+        self._newest_first: tuple[RowLayout, ...] = ()
+
+    @property
+    def newest_first(self) -> tuple[RowLayout, ...]:
+        """The layouts, at most eight."""
+        return self._newest_first
+
+    def add(self, layout: RowLayout) -> None:
+        """Keeps a layout, and forgets the oldest for it."""
+        with self._lock:
+            self._newest_first = (layout, *self._newest_first[: _LAYOUTS - 1])
+
+
+class RowLayouts:
+    """Cuts the rows of one stream. Where they are of too many layouts, new ones are no longer looked for.
+
+    Args:
+      known: the layouts known already; those of this stream are added.
+    """
+
+    def __init__(self, known: KnownLayouts) -> None:
+        self._known = known
         self._tries_left = _TRIES
 
     def row_at(self, message: bytes, start: int) -> CutRow | None:
         """The row that begins at a place in a `ReadRowsResponse`; None if there is none that is whole and plain."""
         if start >= len(message):
             return None
-        for layout in self._known:
+        for layout in self._known.newest_first:
             if row := _cut(message, start, layout):
                 return row
         if not self._tries_left:
@@ -82,7 +119,7 @@ class RowLayouts:
             layout = _layout_at(message, start)
         except (_OtherError, IndexError):
             return None
-        self._known = [layout, *self._known[: _LAYOUTS - 1]]
+        self._known.add(layout)
         return _cut(message, start, layout)
 
 

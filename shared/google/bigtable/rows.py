@@ -7,12 +7,11 @@ like those before them are cut out of the bytes (`row_layout`); the others, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from shared.deadline import time_left_s
 from shared.errors import StorageUnavailableError
-from shared.google.bigtable.row_layout import RowLayout, RowLayouts
+from shared.google.bigtable.row_layout import KnownLayouts, RowLayouts
 from shared.google.retry import transient_retry
 
 if TYPE_CHECKING:
@@ -24,7 +23,9 @@ RowCells: TypeAlias = "list[tuple[bytes, int, bytes]]"
 """Qualifier, microseconds since 1970 and value of a row's cells; of several versions the newest comes first."""
 
 
-def rows_of(messages: Iterable[bytes], with_families: bool = False) -> Iterator[tuple[bytes, RowCells]]:
+def rows_of(
+    messages: Iterable[bytes], with_families: bool = False, known: KnownLayouts | None = None
+) -> Iterator[tuple[bytes, RowCells]]:
     """The rows in a stream, by row key.
 
     A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
@@ -34,14 +35,14 @@ def rows_of(messages: Iterable[bytes], with_families: bool = False) -> Iterator[
       messages: the bytes of `ReadRowsResponse`, as `RowClient` gives them. The filter of their request must let one
         column family pass only, unless families are asked for.
       with_families: whether a qualifier is to have its family before it: `family:qualifier`.
+      known: the layouts of rows of earlier streams; none by default.
 
     Raises:
       StorageUnavailableError: if the stream ends within a row.
     """
     from google.cloud.bigtable_v2.types import ReadRowsResponse
 
-    decode, layouts = ReadRowsResponse.pb().FromString, RowLayouts()
-    names = lru_cache(lambda layout: _qualifiers(layout, with_families))
+    decode, layouts = ReadRowsResponse.pb().FromString, RowLayouts(known or KnownLayouts())
     key, family, qualifier, timestamp_us = b"", b"", b"", 0
     cells: RowCells = []
     beginning: list[bytes] = []
@@ -49,7 +50,7 @@ def rows_of(messages: Iterable[bytes], with_families: bool = False) -> Iterator[
         position = 0
         while not key and (row := layouts.row_at(message, position)):
             position = row.stop
-            qualifiers = names(row.layout)
+            qualifiers = row.layout.qualifiers_with_families if with_families else row.layout.qualifiers
             qualifier, family = qualifiers[-1], f"{row.layout.columns[-1][0]}:".encode() if with_families else b""
             yield row.key, list(zip(qualifiers, row.times_us, row.values, strict=True))
         if position == len(message):
@@ -78,13 +79,11 @@ def rows_of(messages: Iterable[bytes], with_families: bool = False) -> Iterator[
         raise StorageUnavailableError("storage broke off within a row")
 
 
-def _qualifiers(layout: RowLayout, with_families: bool) -> list[bytes]:
-    return [f"{family}:".encode() + name if with_families else name for family, name in layout.columns]
-
-
-def merge_rows(messages: Iterable[bytes]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+def merge_rows(
+    messages: Iterable[bytes], known: KnownLayouts | None = None
+) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
-    for key, cells in rows_of(messages):
+    for key, cells in rows_of(messages, known=known):
         yield key, {qualifier: value for qualifier, _, value in reversed(cells)}
 
 

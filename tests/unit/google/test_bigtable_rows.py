@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import StorageUnavailableError
+from shared.google.bigtable.row_layout import KnownLayouts
 from shared.google.bigtable.rows import merge_rows, rows_of
 
 Chunk = ReadRowsResponse.CellChunk
@@ -108,6 +109,27 @@ def test_rows_that_resemble_each_other_come_out_as_they_are(
     prefix = b"0:" if with_families else b""
     expected = [(key, [(prefix + name, *cell) for name, *cell in cells]) for key, cells in rows]
     assert list(rows_of(messages, with_families)) == expected
+
+
+@given(alike_rows(), st.lists(alike_rows() | streams(), max_size=3))
+def test_streams_read_before_change_nothing(
+    stream: tuple[list[tuple[bytes, list[tuple[bytes, int, bytes]]]], list[bytes]],
+    earlier: list[tuple[list[object], list[bytes]]],
+) -> None:
+    rows, messages = stream
+    known = KnownLayouts()
+    for _, earlier_messages in earlier:
+        list(rows_of(earlier_messages, known=known))
+    assert list(rows_of(messages, known=known)) == rows
+
+
+def test_the_layout_of_an_earlier_streams_rows_is_kept() -> None:
+    known = KnownLayouts()
+    row = [Chunk(row_key=b"7", family_name="0", qualifier=b"pca", value=b"abc", commit_row=True)]
+    list(rows_of([message(row)], known=known))
+    (kept,) = known.newest_first
+    list(merge_rows([message(row)], known=known))
+    assert known.newest_first == (kept,)
 
 
 def test_a_stream_that_breaks_off_within_a_row_is_an_error() -> None:

@@ -155,7 +155,7 @@ LAYOUTS: Mapping[str, Layout] = {
         megavoxels="{megavoxels:.2f}",
         time="{seconds:.3f} s",
         of_it_reading="{read_s:.3f} s",
-        rows="{rows:,}",
+        rows="{rows:,.1f}",
     ),
     "leaves": _layout(
         "make bench ARGS=leaves",

@@ -198,7 +198,8 @@ def main() -> None:
         with measuring("lookup", record=options.record) as table:
             report(stack, ids, [size for size in SIZES if size <= options.most], options.rounds, table)
         report_many(stack, ids, options.rounds)
-        report_memory(ids, GraphGeometry.from_info(json.loads((options.data / "graphene_info.json").read_text())))
+        if len(ids) >= MEMORY_IDS:
+            report_memory(ids, GraphGeometry.from_info(json.loads((options.data / "graphene_info.json").read_text())))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from math import prod
 
 from shared.types import Triple
 
-CORE_S_PER_CHUNK = 0.005
-CORE_S_PER_MEGAVOXEL = 0.024
-"""`python -m tests.bench.bench_ingest_rates`, 2026-11-22, one core, volume on a local disk: 0.80 s for a chunk of
-256 x 256 x 512 voxels of mouse cortex, 0.28 s of it reading (0.05 s for an empty one); 0.054 s for one of 128^3."""
+CORE_S_PER_CHUNK = 0.001
+CORE_S_PER_MEGAVOXEL = 0.006
+"""`python -m tests.bench.bench_ingest_rates`, 2026-11-27, one core of a new server, volume on a local disk: 0.21 s for
+a chunk of 256 x 256 x 512 voxels of mouse cortex, 0.04 s of it reading (0.007 s for an empty one); 0.014 s for one of
+128^3. An older server takes up to 2.4 times as long."""
 
 ROWS_OF_A_MEGAVOXEL = 92.0
 ROWS_POWER = 0.61
@@ -49,7 +50,7 @@ IMPORT_CORE_S_PER_ROW = 0.00007
 """Estimates for Bigtable. From SQLite 0.000005 to 0.0000065 s were measured of a row, 2026-11-26, one core."""
 
 STORAGE_CHUNK_VOXELS = 64**3
-ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-22; a test run of this dataset makes them its own"
+ORIGIN = "measured on mouse cortex of 16 x 16 x 40 nm, 2026-11-27; a test run of this dataset makes them its own"
 
 
 @dataclass(frozen=True)

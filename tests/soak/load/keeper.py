@@ -14,8 +14,8 @@ from typing import Any
 from tests.soak.checks import row_complaints
 from tests.soak.exported import rows_of_file
 from tests.soak.load.ingest_function import IngestFunction
-from tests.soak.load.operator import CANCELLED_SHARE, FIRST_MOMENT, LOOK_S
-from tests.soak.site import Site
+from tests.soak.load.operator import CANCELLED_SHARE, LOOK_S
+from tests.soak.site import FIRST_MOMENT, Site
 
 MANIFEST = "manifest.json"
 REPAIR_SHARE = 0.3

@@ -5,15 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.soak.checks import row_complaints
 from tests.soak.load.ingest_function import IngestFunction
 from tests.soak.site import Site
-
-FIRST_MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
-"""Before all edits of the run, so that each ingest has the rows of the world as it was made."""
 
 LOOK_S = 0.5
 BEGUN_WITHIN_S = 60.0
@@ -32,7 +28,7 @@ class Operator(threading.Thread):
         super().__init__(name="operator", daemon=True)
         self._site, self._chance, self._stopping = site, random.Random(seed), stopping
         self._function = IngestFunction(site, refusals=(409,))
-        self._moment = FIRST_MOMENT
+        self._moment = next(site.moments)
         self._run_id: str | None = None
         self._cancelled = False
         self._forgotten = True
@@ -134,7 +130,7 @@ class Operator(threading.Thread):
             return  # rows may have been taken away since it was started
         self._check(status)
         self.runs_finished += 1
-        self._moment += timedelta(seconds=1)
+        self._moment = next(self._site.moments)
         self._forgotten = False
 
     def _check(self, status: dict[str, Any]) -> None:

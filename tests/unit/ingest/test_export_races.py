@@ -15,12 +15,13 @@ import pytest
 
 from shared.files.open import Folders
 from shared.files.protocol import Folder
+from shared.ingest.export import MANIFEST
 from shared.sqlite.delivery import Lease
 from tests.support.features.rows import random_features
 from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID
 from tests.support.ingest_site import MOMENT, Site
 from tests.unit.ingest.test_closing import KilledError, leaf_tasks
-from tests.unit.ingest.test_export import address, ended, exported, files, manifest, operate, other_site
+from tests.unit.ingest.test_export import FOLDER, address, ended, exported, files, manifest, operate, other_site
 
 A = (0, 0, 0)
 BEFORE, AFTER, AFTER_AND_KILLED = "before it puts its file", "after that", "after that, and it is killed"
@@ -28,9 +29,10 @@ BEFORE, AFTER, AFTER_AND_KILLED = "before it puts its file", "after that", "afte
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A folder that does something else before or after a file of rows is put."""
+    """A folder that does something else before or after a file of that ending is put."""
 
     folder: Folder
+    suffix: str
     before: Callable[[], None]
     after: Callable[[], None]
 
@@ -47,7 +49,7 @@ class Interrupted:
         return self.folder.names()
 
     def _around(self, name: str, put: Callable[[], object]) -> object:
-        if not name.endswith(".parquet"):
+        if not name.endswith(self.suffix):
             return put()
         self.before()
         done = put()
@@ -57,11 +59,12 @@ class Interrupted:
 
 @dataclass(frozen=True)
 class InterruptedFolders(Folders):
+    suffix: str = ".parquet"
     before: Callable[[], None] = field(default=lambda: None)
     after: Callable[[], None] = field(default=lambda: None)
 
     def open(self, address: str) -> Folder:
-        return Interrupted(super().open(address), self.before, self.after)
+        return Interrupted(super().open(address), self.suffix, self.before, self.after)
 
 
 @pytest.fixture
@@ -89,18 +92,20 @@ def task_of_the_edited_chunk(site: Site) -> Lease:
 
 
 @contextmanager
-def interrupting(site: Site, when: str, other: Callable[[], None]) -> Iterator[None]:
-    """Deliveries during which another thing happens at that moment of theirs."""
-    leaf = site.leaf
+def interrupting(site: Site, when: str, other: Callable[[], None], suffix: str = ".parquet") -> Iterator[None]:
+    """Deliveries during which another thing happens, once, at that moment of theirs."""
+    leaf, others = site.leaf, [other]
 
     def interrupt() -> None:
         site.leaf = leaf
-        other()
+        if not others:
+            return
+        others.pop()()
         if when == AFTER_AND_KILLED:
             raise KilledError
 
     moment = {"before" if when == BEFORE else "after": interrupt}
-    folders = InterruptedFolders(site.ingest.folders.allowed, **moment)
+    folders = InterruptedFolders(site.ingest.folders.allowed, suffix, **moment)
     site.leaf = replace(leaf, computer=replace(site.cache.service, folders=folders))
     yield
     site.leaf = leaf
@@ -164,6 +169,28 @@ def test_a_delivery_that_comes_to_itself_after_the_end_changes_nothing(
         site.deliver(task)
     check(site, run_id, tmp_path / "there")
     assert files(site) == seen
+
+
+def test_a_manifest_that_is_late_does_not_stand_in_the_place_of_a_newer_one(site: Site, tmp_path: Path) -> None:
+    run_id = operate(site, "export", destination=address(site))["run_id"]
+    *others, last = leaf_tasks(site)
+    foreign = site.folder / FOLDER / f"{json.loads(others[0].body)['block']}.parquet"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"no Parquet")
+    for lease in others:
+        site.deliver(lease)
+
+    def retry() -> None:
+        assert operate(site, "status", run=run_id)["failed_chunks"] > 0
+        foreign.unlink()
+        operate(site, "retry", run=run_id)
+        site.drain()
+        assert manifest(site)["failed"] == []
+
+    with interrupting(site, BEFORE, retry, MANIFEST):
+        site.deliver(last)
+    assert manifest(site)["failed"] == []
+    check(site, run_id, tmp_path / "there")
 
 
 def test_a_file_of_something_else_fails_its_block_until_it_is_gone(site: Site) -> None:

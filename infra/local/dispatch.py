@@ -23,7 +23,7 @@ from infra.local.lanes import RENEW_S, DeliveriesFile, Lane
 from infra.local.posting import Receivers
 from shared.errors import StorageUnavailableError
 from shared.sqlite.deliveries import Deliveries
-from shared.sqlite.delivery import Kind
+from shared.sqlite.delivery import Kind, RetryPolicy
 from shared.telemetry.log import configure, get_logger
 
 MESSAGE_SLOTS = 2
@@ -86,7 +86,21 @@ def dispatch(
 @click.option("--workers", type=click.IntRange(min=1), required=True, help="Chunk tasks at a time.")
 @click.option("--edit-workers", type=click.IntRange(min=1), required=True, help="Urgent messages at a time.")
 @click.option("--deadline-s", type=float, default=30.0, show_default=True, help="Longest wait for a locked file.")
-def main(path: Path, compute: str, edits: str, ingest: str, workers: int, edit_workers: int, deadline_s: float) -> None:
+@click.option(
+    "--longest-pause-s",
+    type=float,
+    help="Longest wait before what failed is delivered again, also if a function asks for a longer one.",
+)
+def main(
+    path: Path,
+    compute: str,
+    edits: str,
+    ingest: str,
+    workers: int,
+    edit_workers: int,
+    deadline_s: float,
+    longest_pause_s: float | None,
+) -> None:
     """Delivers until SIGTERM."""
     configure("INFO")
     end_with_any_thread()
@@ -99,7 +113,11 @@ def main(path: Path, compute: str, edits: str, ingest: str, workers: int, edit_w
         "ingest": INGEST_SLOTS,
         "compute": workers,
     }
-    file = DeliveriesFile(Deliveries(path, deadline_s=deadline_s), stopping)
+    policy = RetryPolicy()
+    if longest_pause_s is not None:
+        policy = RetryPolicy(longest_pause_s=longest_pause_s, longest_asked_pause_s=longest_pause_s)
+    deliveries = Deliveries(path, policy, deadline_s=deadline_s)
+    file = DeliveriesFile(deliveries, stopping)
     dispatch(file, slots, Receivers(compute, edits, ingest), stopping)
 
 

@@ -95,13 +95,16 @@ def create_topics(endpoint: str, push_urls: Mapping[Topic, str], dead_letters: T
             )
 
 
-def create_queue(endpoint: str, queue: TaskQueueName, dispatches: int) -> None:
+def create_queue(
+    endpoint: str, queue: TaskQueueName, dispatches: int, longest_pause: timedelta = LONGEST_PAUSE
+) -> None:
     """Makes a queue.
 
     Args:
       endpoint: of the Cloud Tasks emulator.
       queue: its name.
       dispatches: tasks under way at a time.
+      longest_pause: no task that failed waits longer for its next try.
 
     Raises:
       google.api_core.exceptions.GoogleAPICallError: if the emulator refuses it.
@@ -118,7 +121,7 @@ def create_queue(endpoint: str, queue: TaskQueueName, dispatches: int) -> None:
                 "queue": {
                     "name": queue.path,
                     "rate_limits": {"max_concurrent_dispatches": dispatches},
-                    "retry_config": {"min_backoff": LEAST_PAUSE, "max_backoff": LONGEST_PAUSE},
+                    "retry_config": {"min_backoff": LEAST_PAUSE, "max_backoff": longest_pause},
                 },
             }
         )

@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from infra.local.backing import Places, Services
-from infra.local.emulator_admin import ATTEMPTS_BEFORE_DEAD, TaskQueueName, Topic, create_queue, create_topics
+from infra.local.emulator_admin import (
+    ATTEMPTS_BEFORE_DEAD,
+    LONGEST_PAUSE,
+    TaskQueueName,
+    Topic,
+    create_queue,
+    create_topics,
+)
 from infra.local.emulators import Emulator, bigtable_emulator, pubsub_emulator, tasks_emulator
 
 PROJECT, INSTANCE, LOCATION = "local", "local", "local"
@@ -29,9 +37,11 @@ class EmulatorBacking:
     Attributes:
       graph_table: name of a table in the Bigtable emulator that the dataset of a stand-in graph server names as its
         graph table. It has to be filled by other means; nothing reads it before the first chunk.
+      longest_pause: no task that failed waits longer for its next try.
     """
 
     graph_table: str | None = None
+    longest_pause: timedelta = LONGEST_PAUSE
 
     def __call__(self, places: Places) -> AbstractContextManager[Services]:
         """Starts the emulators; see `Backing`.
@@ -56,7 +66,8 @@ class EmulatorBacking:
                 REPLAY: places.compute_url,
             }
             create_topics(pubsub.endpoint, push_urls, DEAD_LETTERS)
-            create_queue(tasks.endpoint, TaskQueueName(PROJECT, LOCATION, QUEUE), places.workers)
+            queue = TaskQueueName(PROJECT, LOCATION, QUEUE)
+            create_queue(tasks.endpoint, queue, places.workers, self.longest_pause)
             yield self._services(places, bigtable, pubsub, tasks)
 
     def _services(self, places: Places, *emulators: Emulator) -> Services:

@@ -20,6 +20,10 @@ class MemoryFolder:
         """As `Folder.write`."""
         self._files[name] = content
 
+    def create(self, name: str, content: bytes) -> bool:
+        """As `Folder.create`."""
+        return self._files.setdefault(name, content) is content
+
     def read(self, name: str) -> bytes | None:
         """As `Folder.read`."""
         return self._files.get(name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shared.documents.timestamp import format_utc
+from shared.errors import BrokenExportError
 from shared.geometry.ids import l2_id_ranges
 from shared.store.rows import StoredRows
 from shared.table.column import Column
-from shared.table.parquet import decode_parquet, encode_parquet
-from shared.table.row_columns import row_columns, rows_of_columns
+from shared.table.parquet import decode_parquet, encode_parquet, have_same_schema
+from shared.table.row_columns import CELLS_AS_STORED, row_columns, rows_of_columns
 from shared.telemetry.log import StepTimer
 from shared.types import Triple
 
@@ -32,7 +35,7 @@ class Exported:
       content: its bytes.
       rows: how many there are in it.
       chunks: of how many chunks.
-      missing: nodes of the graph at the moment that was asked for which have no row.
+      nodes: which the graph has of these chunks at the moment that was asked for; None if all rows were.
       as_stored: rows that have their cells beside the columns, since they do not follow from these.
       others: cells of these rows that are left out, by `family:qualifier`: they are of no attribute.
     """
@@ -40,9 +43,14 @@ class Exported:
     content: bytes = field(repr=False)
     rows: int
     chunks: int
-    missing: int
+    nodes: int | None
     as_stored: int
     others: dict[str, int]
+
+    @property
+    def missing(self) -> int:
+        """Nodes of the graph at the moment that have no row."""
+        return 0 if self.nodes is None else self.nodes - self.rows
 
     @property
     def digest(self) -> str:
@@ -83,18 +91,42 @@ class Exporter:
           L2CacheError: what keeps rows from being read.
         """
         waiting, parts, done = iter(chunks), [], 0
-        missing = as_stored = rows = 0
+        as_stored = rows = nodes = 0
         others: Counter[str] = Counter()
         while batch := list(islice(waiting, batch_chunks)):
-            found, absent = self._rows(graph_id, batch, moment, steps)
+            found, n_nodes = self._rows(graph_id, batch, moment, steps)
             with steps.step("encode"):
                 parts.append(self._columns(graph_id, found, attributes))
-            done, rows, missing = done + len(batch), rows + len(found), missing + absent
+            done, rows, nodes = done + len(batch), rows + len(found), nodes + n_nodes
             others.update(found.others)
-            as_stored += sum(len(column.values) for column in parts[-1] if column.name == "cells_as_stored")
+            as_stored += sum(len(column.values) for column in parts[-1] if column.name == CELLS_AS_STORED)
         with steps.step("encode"):
-            content = encode_parquet(parts) if parts else b""
-        return Exported(content, rows, done, missing, as_stored, dict(sorted(others.items())))
+            content = encode_parquet(parts, self._origin(graph_id, moment)) if parts else b""
+        wanted = None if moment is None else nodes
+        return Exported(content, rows, done, wanted, as_stored, dict(sorted(others.items())))
+
+    def standing(self, own: Exported, content: bytes) -> Exported:
+        """What there is to tell of a file in whose place another one stood already, perhaps of rows of another time.
+
+        Args:
+          own: the file that was to be written.
+          content: of the one that stands.
+
+        Returns:
+          The one that stands. Which cells were left out of it does not follow from it: these are those of `own`.
+
+        Raises:
+          BrokenExportError: if it is not of the same table, moment and attributes.
+        """
+        if content == own.content:
+            return own
+        if not have_same_schema(own.content, content):
+            raise BrokenExportError("the file is one of another table, moment or attributes")
+        rows = as_stored = 0
+        for columns in decode_parquet(content):
+            rows += len(columns["l2_id"][0])
+            as_stored += len(columns[CELLS_AS_STORED][0]) if CELLS_AS_STORED in columns else 0
+        return replace(own, content=content, rows=rows, as_stored=as_stored)
 
     def read(self, graph_id: str, content: bytes, steps: StepTimer) -> Iterator[StoredRows]:
         """The rows in a file, in parts.
@@ -130,7 +162,7 @@ class Exporter:
     def _rows(
         self, graph_id: str, chunks: Sequence[Triple], moment: datetime | None, steps: StepTimer
     ) -> tuple[StoredRows, int]:
-        """The rows of chunks, and how many are missing."""
+        """The rows of chunks, and how many nodes the graph has there at the moment; 0 if none is asked for."""
         dataset = self.service.datasets.get(graph_id)
         graph = self.service.graphs.get(dataset)
         layout = graph.geometry().layout
@@ -142,8 +174,12 @@ class Exporter:
             rows = self.service.store.scan_rows(dataset.l2cache_id, l2_id_ranges(chunks, layout))
         if nodes is None:
             return rows, 0
-        rows = rows.take(np.isin(rows.l2_ids, nodes))
-        return rows, len(nodes) - len(rows)
+        return rows.take(np.isin(rows.l2_ids, nodes)), len(nodes)
+
+    def _origin(self, graph_id: str, moment: datetime | None) -> str:
+        """What a file's metadata tell as JSON, so that one of another table or moment is not taken for it."""
+        table_id, timestamp = self.service.datasets.get(graph_id).l2cache_id, moment and format_utc(moment)
+        return json.dumps({"dataset": graph_id, "table": table_id, "timestamp": timestamp})
 
     def _columns(self, graph_id: str, rows: StoredRows, attributes: Sequence[str] | None) -> list[Column]:
         wanted = self.service.attributes.select(attributes)

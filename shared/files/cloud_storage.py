@@ -23,13 +23,13 @@ _EMULATOR = "STORAGE_EMULATOR_HOST"
 
 _TIMEOUT_S = 60.0
 _PATIENCE_S = 180.0
-_MISSING, _TOO_MANY, _TIMED_OUT = 404, 429, 408
+_MISSING, _TOO_MANY, _TIMED_OUT, _IS_THERE = 404, 429, 408, 412
 
 
 class CloudStorageFolder:
     """The `Folder` below a prefix of a bucket. Nothing is asked for before the first use.
 
-    An object is put whole by one request. Doing that again puts the same object.
+    An object is put whole by one request. Doing that again puts the same object, or leaves the one that is there.
 
     Args:
       bucket: the bucket.
@@ -43,12 +43,20 @@ class CloudStorageFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """As `Folder.write`."""
+        self._put(name, content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """As `Folder.create`; False also if a first try has put it whose answer did not come."""
+        return self._put(name, content, ifGenerationMatch="0").status_code != _IS_THERE
+
+    def _put(self, name: str, content: bytes, **conditions: str) -> Response:
         path = f"/upload/storage/v1/b/{self._bucket}/o"
-        query = {"uploadType": "media", "name": self._prefix + name}
+        query = {"uploadType": "media", "name": self._prefix + name, **conditions}
         headers = {"Content-Type": "application/octet-stream"}
         response = self._ask("POST", path, query, data=content, headers=headers)
         if response.status_code == _MISSING:
             raise FolderError("there is no such bucket, or it may not be seen")
+        return response
 
     def read(self, name: str) -> bytes | None:
         """As `Folder.read`."""
@@ -71,7 +79,7 @@ class CloudStorageFolder:
             query = {**query, "pageToken": page["nextPageToken"]}
 
     def _ask(self, method: str, path: str, query: dict[str, str], **arguments: Any) -> Response:
-        """The answer to a request, which succeeded or found nothing.
+        """The answer to a request, which succeeded, found nothing, or found what it was not to find.
 
         Raises:
           StorageUnavailableError: if it does not succeed for some minutes.
@@ -91,7 +99,7 @@ class CloudStorageFolder:
             status = response.status_code
             if status >= 500 or status in (_TOO_MANY, _TIMED_OUT):
                 raise ServiceUnavailable(f"Cloud Storage answers {status}")
-            if not response.ok and status != _MISSING:
+            if not response.ok and status not in (_MISSING, _IS_THERE):
                 raise ClientError(f"Cloud Storage refuses the bucket with {status}")
             return response
 

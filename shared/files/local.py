@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from shared.errors import FolderError, StorageUnavailableError
 
 _UNFINISHED = ".unfinished-"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 _REFUSED = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 
 
@@ -26,18 +28,23 @@ class LocalFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """As `Folder.write`: under another name first, then renamed. When it returns, the file is on the disk."""
-        unfinished = self._path / f"{_UNFINISHED}{secrets.token_hex(8)}"
-        with _errors():
-            self._path.mkdir(parents=True, exist_ok=True)
-            try:
-                with unfinished.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                unfinished.replace(self._path / name)
-            finally:
-                unfinished.unlink(missing_ok=True)
+        with _errors(), self._unfinished(content) as unfinished:
+            unfinished.replace(self._path / name)
             self._flush()
+
+    def create(self, name: str, content: bytes) -> bool:
+        """As `Folder.create`: by a second name for a finished file, which unlike renaming replaces nothing."""
+        with _errors(), self._unfinished(content) as unfinished:
+            try:
+                (self._path / name).hardlink_to(unfinished)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    raise FolderError("the folder cannot be used: its file system has no hard links") from error
+                raise
+            self._flush()
+            return True
 
     def read(self, name: str) -> bytes | None:
         """As `Folder.read`."""
@@ -54,6 +61,20 @@ class LocalFolder:
                 return []
             found = (path.name for path in self._path.iterdir() if path.is_file())
             return sorted(name for name in found if not name.startswith(_UNFINISHED))
+
+    @contextmanager
+    def _unfinished(self, content: bytes) -> Iterator[Path]:
+        """A file with that content, on the disk under a name of its own; gone afterwards, unless it was renamed."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        unfinished = self._path / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            yield unfinished
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         """Puts the names on the disk, too."""

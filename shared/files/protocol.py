@@ -14,6 +14,9 @@ class Folder(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Puts a file, in place of one of that name: readers see it whole or not at all."""
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Puts a file unless there is one of that name; whether it did. Of several at once one does."""
+
     def read(self, name: str) -> bytes | None:
         """What is in a file; None if there is none."""
 

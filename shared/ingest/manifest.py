@@ -68,10 +68,13 @@ class ManifestWriter:
         """
         destination = ExportOptions.of(run).destination
         folder = self.folders.open(destination)
-        content = json.dumps(self._document(run), indent=1).encode()
-        if folder.read(MANIFEST) != content:
+        # Again after writing: whoever is late, while failed blocks were done again, sees the newer marks then.
+        while folder.read(MANIFEST) != (content := self._content(run)):
             folder.write(MANIFEST, content)
         return f"{destination}/{MANIFEST}"
+
+    def _content(self, run: Run) -> bytes:
+        return json.dumps(self._document(run), indent=1).encode()
 
     def _document(self, run: Run) -> dict[str, Any]:
         dataset, options = self.datasets.get(run.graph_id), ExportOptions.of(run)

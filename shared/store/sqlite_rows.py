@@ -35,6 +35,13 @@ def unsigned(number: int) -> int:
     return number % (1 << 64)
 
 
+def unsigned_ids(texts: Iterable[str | None]) -> UInt64Array:
+    """The ids, uint64[n], in texts of SQLite's signed integers with commas between them; None is a text of none."""
+    text = ",".join(filter(None, texts))
+    numbers = np.fromstring(text, dtype=np.int64, sep=",") if text else np.zeros(0, np.int64)
+    return numbers.view(np.uint64)
+
+
 def json_ids(l2_ids: UInt64Array) -> str:
     """The distinct ids, ascending, as JSON of SQLite's signed integers."""
     wanted = np.unique(np.asarray(l2_ids, dtype=np.uint64)).view(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +23,18 @@ ROWS_PER_GROUP = 32_768
 
 ROWS_PER_BATCH = 65_536
 COMPRESSION = "zstd(1)"
+_PANIC = "PanicException"
+"""What a panic of a library in Rust is raised as: of a class that cannot be imported, and no Exception."""
 
 
-def encode_parquet(parts: Iterable[Sequence[Column]]) -> bytes:
+def encode_parquet(parts: Iterable[Sequence[Column]], origin: str = "") -> bytes:
     """A Parquet file of parts of a table, the same bytes for the same parts.
 
     Encodings are plain ones, which every reader knows.
 
     Args:
       parts: at least one; the same columns in each, of the same length within a part.
+      origin: what the file's metadata tell of where its rows are from.
     """
     from arro3.core import RecordBatchReader
     from arro3.io import write_parquet
@@ -43,8 +47,23 @@ def encode_parquet(parts: Iterable[Sequence[Column]]) -> bytes:
         compression=COMPRESSION,
         dictionary_enabled=False,
         max_row_group_size=ROWS_PER_GROUP,
+        # One entry only: of several the library does not keep the order.
+        key_value_metadata={"origin": origin},
     )
     return file.getvalue()
+
+
+def have_same_schema(one: bytes, other: bytes) -> bool:
+    """Whether two Parquet files have the same columns and the same origin.
+
+    Raises:
+      BrokenExportError: if one of them is no Parquet file.
+    """
+    from arro3.io import read_parquet
+
+    with _errors():
+        ours, theirs = (read_parquet(io.BytesIO(content)).schema for content in (one, other))
+        return bool(ours == theirs)
 
 
 def decode_parquet(content: bytes) -> Iterator[dict[str, tuple[npt.NDArray[Any], BoolArray]]]:
@@ -56,13 +75,21 @@ def decode_parquet(content: bytes) -> Iterator[dict[str, tuple[npt.NDArray[Any],
     from arro3.core import RecordBatch
     from arro3.io import read_parquet
 
-    try:
+    with _errors():
         for batch in read_parquet(io.BytesIO(content), batch_size=ROWS_PER_BATCH):
             part = RecordBatch.from_arrow(batch)
             yield {name: _values(part.column(name)) for name in part.column_names}
-    except Exception as error:
-        # The library raises a bare Exception for whatever is wrong with a file.
-        raise BrokenExportError("a file is no Parquet file") from error
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """The library raises a bare Exception for whatever is wrong with a file, and panics where its end is broken."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == _PANIC:
+            raise BrokenExportError("a file is no Parquet file") from error
+        raise
 
 
 def _values(array: Array) -> tuple[npt.NDArray[Any], BoolArray]:

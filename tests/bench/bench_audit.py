@@ -1,8 +1,9 @@
 """What an audit costs and finds: `python -m tests.bench.bench_audit [--data DIR] [--rounds N]`.
 
-First the real data set: its 128 chunks of 1.05 megavoxels are ingested and audited in turns, one core, rows in SQLite,
-the graph asked of the stand-in server in a process of its own. What counts is the processor's time of this process: the
-waiting for a server costs an instance nothing that another chunk could not use.
+Two graphs are ingested and audited in turns, one core, rows in SQLite, the graph asked of a server in a process of its
+own: that of the real data set, in 128 chunks of 1.05 megavoxels, and one over a block of real tissue of 33.6
+megavoxels, which is a chunk of the petascale graphs. What counts is the processor's time of this process: the waiting
+for a server costs an instance nothing that another chunk could not use.
 
 Then a table of 10^6 rows with 1,000 holes made at random: each must be found, and nothing else. Its graph is in memory.
 """
@@ -24,6 +25,9 @@ import numpy as np
 
 from infra.measurements.goals import at_most
 from infra.measurements.record import measuring, record_option
+from infra.standin.build import build
+from infra.standin.graph.server import WORLD_WATERSHED, GraphFiles
+from infra.standin.segmentation import Segmentation
 from shared.compute.service import ComputeService
 from shared.config.datasets import Dataset, Datasets
 from shared.geometry.grid import Box, GraphGeometry
@@ -42,12 +46,16 @@ from shared.store.protocol import CacheStore, TableMeta
 from shared.telemetry.log import StepTimer
 from shared.types import Triple, UInt64Array
 from shared.volume.cloudvolume import CloudVolumeReader
-from tests.bench.bench_graph_table import served
+from tests.bench.bench_ingest_rates import write as write_volume
+from tests.bench.chunks import tissue
+from tests.bench.graph_server import serving
 from tests.bench.options import data_option
 from tests.support.features.rows import random_features
 
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 GRAPH_ID, TABLE_ID = "bench", "l2cache_bench_v1"
+INFO = "graphene_info.json"
+LARGE_CHUNK: Triple = (256, 256, 512)
 GOAL_OF_AN_INGEST = 0.05
 N_HOLES = 1_000
 MADE_GRID, MADE_NODES = (20, 20, 20), 125
@@ -55,9 +63,47 @@ MADE_GRID, MADE_NODES = (20, 20, 20), 125
 
 
 @dataclass(frozen=True)
-class Timed:
-    """Seconds of one pass over all chunks, and what it counted."""
+class GraphAtHand:
+    """A graph to be served, and its volume.
 
+    Attributes:
+      name: of its table.
+      dump: the table.
+      info: its `info`.
+      watershed: folder of the volume.
+    """
+
+    name: str
+    dump: Path
+    info: Path
+    watershed: Path
+
+    @classmethod
+    def of_the_data_set(cls, data: Path) -> GraphAtHand:
+        """The graph of the real data set."""
+        return cls("rig_graph", data / "tables/graph_after_merge.ndjson.gz", data / INFO, data / "watershed")
+
+    @classmethod
+    def of_one_large_chunk(cls, data: Path, folder: Path) -> GraphAtHand:
+        """A graph over a block of tissue, each of whose segments is a node."""
+        labels = np.asfortranarray(tissue(data)[tuple(map(slice, LARGE_CHUNK))]).astype(np.uint64)
+        volume, world = folder / "volume", folder / "world"
+        write_volume(labels, volume)
+        build(
+            Segmentation(f"precomputed://{volume.as_uri()}", 0, Box((0, 0, 0), LARGE_CHUNK)),
+            world,
+            "tissue",
+            LARGE_CHUNK,
+        )
+        files = GraphFiles.of_world(world)
+        return cls("tissue", files.dump, files.info, world / WORLD_WATERSHED)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of one pass over so many chunks, and what it counted."""
+
+    chunks: int
     wall_s: float
     cpu_s: float
     counts: dict[str, int]
@@ -137,17 +183,17 @@ def timed(service: ComputeService, kind: RunKind, block: Box) -> Timed:
             raise result.error
         for name, count in result.counts.items():
             counts[name] = counts.get(name, 0) + count
-    return Timed(time.perf_counter() - wall_s, time.process_time() - cpu_s, counts)
+    return Timed(block.volume, time.perf_counter() - wall_s, time.process_time() - cpu_s, counts)
 
 
-def beside_an_ingest(data: Path, rounds: int) -> tuple[Timed, Timed]:
-    """The fastest ingest and the fastest audit of the real data set."""
-    with served(data) as url, tempfile.TemporaryDirectory() as name:
-        cv_path = f"graphene://{url}/segmentation/table/rig_graph"
+def beside_an_ingest(at_hand: GraphAtHand, rounds: int) -> tuple[Timed, Timed]:
+    """The fastest ingest and the fastest audit of all chunks of a graph."""
+    with serving(at_hand.dump, at_hand.info) as url, tempfile.TemporaryDirectory() as name:
+        cv_path = f"graphene://{url}/segmentation/table/{at_hand.name}"
         with table(Path(name), cv_path) as store:
             datasets = Datasets({GRAPH_ID: Dataset(GRAPH_ID, cv_path, TABLE_ID)})
             graph = OneServer(cv_path)
-            service = ComputeService(datasets, store, graph, OneVolume(data / "watershed"))
+            service = ComputeService(datasets, store, graph, OneVolume(at_hand.watershed))
             block = Box((0, 0, 0), graph.get(datasets.get(GRAPH_ID)).geometry().grid_shape)
             passes = [  # the first ingest compiles
                 (timed(service, RunKind.INGEST, block), timed(service, RunKind.AUDIT, block)) for _ in range(rounds + 1)
@@ -158,7 +204,7 @@ def beside_an_ingest(data: Path, rounds: int) -> tuple[Timed, Timed]:
 
 def holes_in_a_million(data: Path) -> tuple[Timed, int]:
     """An audit of the made table, and its rows."""
-    geometry = GraphGeometry.from_info(json.loads((data / "graphene_info.json").read_text()))
+    geometry = GraphGeometry.from_info(json.loads((data / INFO).read_text()))
     graph, chance = MadeGraph(geometry), np.random.default_rng(16)
     there = np.ones(len(graph.l2_ids), dtype=bool)
     there[chance.choice(len(there), N_HOLES, replace=False)] = False
@@ -180,12 +226,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     record_option(parser)
     options = parser.parse_args()
-    ingest, audit = beside_an_ingest(options.data, options.rounds)
-    with measuring("audit", record=options.record) as table_:
-        part, goal = audit.cpu_s / ingest.cpu_s, GOAL_OF_AN_INGEST
-        rows = audit.counts["rows"]
-        table_.add(audit="real data", chunks=128, rows=rows, holes=0, cpu_s=audit.cpu_s, part=part, goal=goal)
-        at_most("processor time of an audit, of an ingest's", part, goal)
+    with measuring("audit", record=options.record) as table_, tempfile.TemporaryDirectory() as folder:
+        graphs = {
+            "small chunks": GraphAtHand.of_the_data_set(options.data),
+            "a large chunk": GraphAtHand.of_one_large_chunk(options.data, Path(folder)),
+        }
+        for what, at_hand in graphs.items():
+            ingest, audit = beside_an_ingest(at_hand, options.rounds)
+            part, goal, rows = audit.cpu_s / ingest.cpu_s, GOAL_OF_AN_INGEST, audit.counts["rows"]
+            table_.add(audit=what, chunks=audit.chunks, rows=rows, holes=0, cpu_s=audit.cpu_s, part=part, goal=goal)
+            at_most(f"processor time of an audit, of an ingest's: {what}", part, goal)
         made, rows = holes_in_a_million(options.data)
         n_chunks = prod(MADE_GRID)
         table_.add(audit="made", chunks=n_chunks, rows=rows, holes=N_HOLES, cpu_s=made.cpu_s, part=None, goal=None)

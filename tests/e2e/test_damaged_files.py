@@ -11,13 +11,15 @@ import os
 import resource
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
 
-from infra.local.backing import embedded
+from infra.local.backing import Places, Services, embedded
 from infra.local.emulator_backing import DEAD_LETTERS, REPLAY, EmulatorBacking
 from infra.local.stack import LocalStack, ServedGraph
 from infra.standin.world.build import build
@@ -42,6 +44,7 @@ CORRUPT: Triple = (0, 0, 0)
 BURSTING: Triple = (1, 1, 0)
 OUTSIDE: Triple = (2, 1, 1)
 FAR_CORNER = [offset + 64 for offset in PARAMETERS.voxel_offset]
+PAUSE = timedelta(seconds=0.1)
 MEMORY_BYTES = 3 * 2**30
 REASONS = {
     CORRUPT: "the volume's file 16_16_40/1000-1032_2030-2062_305-337 is damaged (DamagedFileError)",
@@ -56,7 +59,16 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=[embedded, EmulatorBacking()], ids=["embedded", "emulators"])
+@contextlib.contextmanager
+def embedded_without_pauses(places: Places) -> Iterator[Services]:
+    """As `embedded`; what failed is delivered again at once, as it would be after minutes."""
+    with embedded(places) as services:
+        (dispatch,) = services.children
+        pauses = ("--longest-pause-s", str(PAUSE.total_seconds()))
+        yield replace(services, children=(replace(dispatch, arguments=(*dispatch.arguments, *pauses)),))
+
+
+@pytest.fixture(params=[embedded_without_pauses, EmulatorBacking(longest_pause=PAUSE)], ids=["embedded", "emulators"])
 def stack(
     request: pytest.FixtureRequest, intact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalStack]:

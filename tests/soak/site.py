@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,10 @@ from tests.soak.world import SoakWorld
 
 if TYPE_CHECKING:
     from tests.soak.faults.clock import Clock
+
+
+FIRST_MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
+"""Before all edits of the run, so that each ingest has the rows of the world as it was made."""
 
 
 @dataclass
@@ -38,6 +44,7 @@ class Site:
       lasting_damage: files of the volume that are mended only when an ingest has ended.
       complaints: what is wrong.
       counts: how often what was done.
+      moments: of ingests, each of another: one that was finished in an earlier round would not begin again.
     """
 
     on: str
@@ -53,6 +60,9 @@ class Site:
     lasting_damage: set[Path] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    moments: Iterator[datetime] = field(
+        default_factory=lambda: (FIRST_MOMENT + timedelta(seconds=number) for number in count())
+    )
 
     def __post_init__(self) -> None:
         self._start_s = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import flask
@@ -25,6 +26,8 @@ def bucket_app() -> flask.Flask:
             return flask.Response(status=404)
         if failures:
             return flask.Response(status=failures.pop())
+        if flask.request.args.get("ifGenerationMatch") == "0" and flask.request.args["name"] in objects:
+            return flask.Response(status=412)
         objects[flask.request.args["name"]] = flask.request.get_data()
         return flask.jsonify({})
 
@@ -68,10 +71,23 @@ def test_files_are_put_replaced_read_and_listed(folder: Folder) -> None:
     assert [folder.read(name) for name in ("a", "b", "c d", "e")] == [b"", b"2", bytes(range(256)), None]
 
 
+def test_of_many_that_create_a_file_one_does_and_it_stays(folder: Folder) -> None:
+    contents = [bytes([number]) * 1000 for number in range(8)]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        created = list(pool.map(lambda content: folder.create("a", content), contents))
+    assert created.count(True) == 1
+    assert folder.read("a") == contents[created.index(True)]
+    assert folder.names() == ["a"]
+    folder.write("a", b"replaced")
+    assert (folder.create("a", b"late"), folder.read("a")) == (False, b"replaced")
+
+
 @pytest.mark.usefixtures("bucket")
 def test_a_bucket_that_is_not_there_or_not_allowed_is_no_matter_of_time() -> None:
     other = CloudStorageFolder("other", "")
     with pytest.raises(FolderError, match="no such bucket"):
         other.write("a", b"1")
+    with pytest.raises(FolderError, match="no such bucket"):
+        other.create("a", b"1")
     with pytest.raises(FolderError, match="403"):
         other.names()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
-from shared.errors import BrokenExportError, L2CacheError
+from shared.errors import BrokenExportError, L2CacheError, StorageUnavailableError
 from shared.ingest.blocks import block_name
 from shared.ingest.blocks import chunks as chunks_of
 from shared.ingest.export import (
@@ -52,6 +52,9 @@ class RowExporter(Protocol):
     ) -> Exported:
         """The rows of chunks as a file."""
 
+    def standing(self, own: Exported, content: bytes) -> Exported:
+        """What there is to tell of a file in whose place another one stood already."""
+
     def read(self, graph_id: str, content: bytes, steps: StepTimer) -> Iterator[StoredRows]:
         """The rows in a file, in parts."""
 
@@ -74,7 +77,10 @@ class HasExporter(Protocol):
 def export_block(
     computer: HasExporter, task: BlockTask, chunks: Iterable[Triple], steps: StepTimer
 ) -> list[ChunkResult]:
-    """Writes the file of a block.
+    """Writes the file of a block, unless it stands already: then tells of the one that stands.
+
+    A task may be delivered twice at once, and rows come while it is done, so that each delivery makes another file. The
+    first one put stays for ever, whichever delivery ends last or dies, so that all that is told of it is true.
 
     Args:
       computer: reads rows.
@@ -95,11 +101,28 @@ def export_block(
     if made.chunks < task.block.volume:
         return []
     with steps.step("put"):
-        folder.write(name, made.content)
+        if not folder.create(name, made.content):
+            made = _standing(computer.exporter, folder, name, made)
     file = ExportedFile(name, made.rows, len(made.content), made.digest)
     counts = {FILES: 1, MISSING: made.missing, AS_STORED: made.as_stored, BYTES: file.bytes}
     counts |= {OTHERS + name: count for name, count in made.others.items()}
     return _results(task, made.rows, {name: count for name, count in counts.items() if count}, (file.note(),))
+
+
+def _standing(exporter: RowExporter, folder: Folder, name: str, own: Exported) -> Exported:
+    """The file that stands in the place of one that was to be written.
+
+    Raises:
+      BrokenExportError: if it is of something else.
+      StorageUnavailableError: if somebody took it away just now.
+    """
+    content = folder.read(name)
+    if content is None:
+        raise StorageUnavailableError(f"the file {name} was there and is gone")
+    try:
+        return exporter.standing(own, content)
+    except BrokenExportError as error:
+        raise BrokenExportError(f"the file {name} in the folder is of something else than this export") from error
 
 
 def import_block(

@@ -108,6 +108,10 @@ class ListedFolder:
         """As `Folder.write`."""
         self._files[name] = bytes(content)
 
+    def create(self, name: str, content: bytes) -> bool:
+        """As `Folder.create`."""
+        return self._files.setdefault(name, content) is content
+
     def read(self, name: str) -> bytes | None:
         """As `Folder.read`."""
         return self._files.get(name)

@@ -11,12 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from infra.standin.world.parameters import TABLE
 from tests.soak.checks import row_complaints
 from tests.soak.exported import rows_of_file
-from tests.soak.load.http import Answer, ask
-from tests.soak.load.operator import CANCELLED_SHARE, FIRST_MOMENT, LOOK_S
-from tests.soak.site import Site
+from tests.soak.load.ingest_function import IngestFunction
+from tests.soak.load.operator import CANCELLED_SHARE, LOOK_S
+from tests.soak.site import FIRST_MOMENT, Site
 
 MANIFEST = "manifest.json"
 REPAIR_SHARE = 0.3
@@ -37,6 +36,7 @@ class Keeper(threading.Thread):
     def __init__(self, site: Site, seed: str, stopping: threading.Event) -> None:
         super().__init__(name="keeper", daemon=True)
         self._site, self._chance, self._stopping = site, random.Random(seed), stopping
+        self._function = IngestFunction(site, refusals=(404, 409))
         self._name = f"{time.time_ns():x}"
         self._tries = 0
         self._run_id: str | None = None
@@ -68,7 +68,7 @@ class Keeper(threading.Thread):
 
     def describe(self) -> str:
         """How far the present run is, for people."""
-        runs = self._get("runs").document or {}  # a request for the status would write a manifest
+        runs = self._function.get("runs").document or {}  # a request for the status would write a manifest
         status = next((run for run in runs.get("runs", ()) if run["run_id"] == self._run_id), None)
         return f"{ ({name: status[name] for name in _SHOWN} if status else self._run_id) }"
 
@@ -79,18 +79,18 @@ class Keeper(threading.Thread):
             return
         if is_quiet and self._folder is not None and not (self._folder / MANIFEST).exists():
             return  # the last leaf has to write it, without a request for the status
-        answer = self._get("status", run=self._run_id)
+        answer = self._function.get("status", run=self._run_id)
         if answer.status == 404:  # a start without an answer came to nothing
             self._run_id = None
         if not answer.ok:
             return
         status = answer.document
         if status["state"] == "cancelled":
-            self._post("start", resume=True, run=self._run_id)
+            self._function.post("start", resume=True, run=self._run_id)
         elif status["finished"]:
             self._finished(status, is_quiet)
         elif may_cancel and self._chance.random() < CANCELLED_SHARE:
-            self._post("cancel", run=self._run_id)
+            self._function.post("cancel", run=self._run_id)
 
     def _start(self, kind: str) -> None:
         self._tries += 1
@@ -100,7 +100,7 @@ class Keeper(threading.Thread):
             # A start without an answer may have made a run all the same, whose folder is taken then.
             self._folder = self._site.state / "exports" / f"{self._name}-{self._tries}"
             fields = {"destination": self._folder.as_uri()}
-        answer = self._post(kind, timestamp=_MOMENT, **fields)
+        answer = self._function.post(kind, timestamp=_MOMENT, **fields)
         if answer.ok:
             self._run_id = answer.document["run_id"]
         elif answer.status == 409:
@@ -109,17 +109,13 @@ class Keeper(threading.Thread):
     def _adopt(self, kind: str) -> None:
         """Takes over the run that is going on: the answer to its start did not come."""
         self._folder = None
-        answer = self._get("runs")
+        answer = self._function.get("runs")
         runs = answer.document["runs"] if answer.ok else []
         going = [run for run in runs if run.get("kind") == kind and run["state"] == "running"]
         self._run_id = going[0]["run_id"] if going else None
 
     def _finished(self, status: dict[str, Any], is_quiet: bool) -> None:
-        if status["completed_chunks"] + status["failed_chunks"] != status["total_chunks"]:
-            self._site.complain(f"a status that does not add up: {status}")
-        if status["failed_chunks"]:
-            self._site.mend_lasting_damage()
-            self._post("retry", run=self._run_id)
+        if self._function.retries(status):
             return
         if status["kind"] == "audit":
             self._check_audit(status, is_quiet)
@@ -155,17 +151,7 @@ class Keeper(threading.Thread):
             for complaint in row_complaints(rows, self._site.world.right_rows, required=()):
                 self._site.complain(f"in an export: {complaint}")
         others = [name for name, content in contents.items() if sha256(content).hexdigest() != files[name]["sha256"]]
-        if others and is_quiet:
+        if others:
             self._site.complain(f"files of an export are not those of its manifest: {others}")
-        # Of a task that is delivered twice at once, rows may change between the two.
-        self._site.count("files of exports that a second delivery replaced", len(others))
         shutil.rmtree(folder, ignore_errors=True)
         return True
-
-    def _post(self, operation: str, **fields: Any) -> Answer:
-        url = f"{self._site.stack.ingest_url}/{operation}"
-        return ask(self._site, "POST", url, also=(404, 409), json={"dataset": TABLE, **fields})
-
-    def _get(self, operation: str, **fields: Any) -> Answer:
-        url = f"{self._site.stack.ingest_url}/{operation}"
-        return ask(self._site, "GET", url, also=(404,), params={"dataset": TABLE, **fields})

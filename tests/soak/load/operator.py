@@ -5,16 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.standin.world.parameters import TABLE
 from tests.soak.checks import row_complaints
-from tests.soak.load.http import Answer, ask
+from tests.soak.load.ingest_function import IngestFunction
 from tests.soak.site import Site
-
-FIRST_MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
-"""Before all edits of the run, so that each ingest has the rows of the world as it was made."""
 
 LOOK_S = 0.5
 BEGUN_WITHIN_S = 60.0
@@ -32,7 +27,8 @@ class Operator(threading.Thread):
     def __init__(self, site: Site, seed: str, stopping: threading.Event) -> None:
         super().__init__(name="operator", daemon=True)
         self._site, self._chance, self._stopping = site, random.Random(seed), stopping
-        self._moment = FIRST_MOMENT
+        self._function = IngestFunction(site, refusals=(409,))
+        self._moment = next(site.moments)
         self._run_id: str | None = None
         self._cancelled = False
         self._forgotten = True
@@ -64,7 +60,7 @@ class Operator(threading.Thread):
 
     def describe(self) -> str:
         """How far the present run is, for people."""
-        status = self._get("status", run=self._run_id).document if self._run_id else None
+        status = self._function.get("status", run=self._run_id).document if self._run_id else None
         return f"{self._run_id}: { ({name: status[name] for name in _SHOWN} if status else None) }"
 
     def _step(self, *, may_cancel: bool) -> None:
@@ -83,14 +79,14 @@ class Operator(threading.Thread):
         elif status["finished"]:
             self._finished(status)
         elif may_cancel and self._chance.random() < CANCELLED_SHARE:
-            self._cancelled = self._post("cancel", run=self._run_id).ok
+            self._cancelled = self._function.post("cancel", run=self._run_id).ok
             self._site.say(f"the ingest is {'cancelled' if self._cancelled else 'perhaps cancelled'}")
 
     def _start(self) -> None:
         if not self._forgotten and not self._forget_rows():
             return
         self._forgotten = True
-        answer = self._post("start", timestamp=self._timestamp)
+        answer = self._function.post("start", timestamp=self._timestamp)
         if answer.ok:
             self._run_id, self._is_own = answer.document["run_id"], True
             self._site.say(f"an ingest is started: {self._run_id}")
@@ -103,7 +99,7 @@ class Operator(threading.Thread):
 
     def _adopt(self) -> None:
         """Takes over the run that is going on: the answer to its start did not come, or somebody else started it."""
-        answer = self._get("runs")
+        answer = self._function.get("runs")
         runs = [run for run in answer.document["runs"] if "kind" not in run] if answer.ok else []
         running = [run for run in runs if run["state"] == "running"]
         cancelled = [run for run in runs if run["state"] == "cancelled" and self._is_mine(run)]
@@ -115,31 +111,26 @@ class Operator(threading.Thread):
         return bool(run["timestamp"] == self._timestamp)
 
     def _resume(self) -> None:
-        answer = self._post("start", resume=True, run=self._run_id)
+        answer = self._function.post("start", resume=True, run=self._run_id)
         self._cancelled = not answer.ok
         if answer.status == 409:  # another one goes on, or this one after all
             self._adopt()
 
     def _status(self) -> dict[str, Any] | None:
-        answer = self._get("status", run=self._run_id)
+        answer = self._function.get("status", run=self._run_id)
         if answer.status == 404:  # a start without an answer came to nothing
             self._run_id = None
         return answer.document if answer.ok else None
 
     def _finished(self, status: dict[str, Any]) -> None:
-        if status["completed_chunks"] + status["failed_chunks"] != status["total_chunks"]:
-            self._site.complain(f"a status that does not add up: {status}")
-        if status["failed_chunks"]:
-            self._site.say(f"{status['failed_chunks']} failed chunks are tried again: {self._reasons()}")
-            self._site.mend_lasting_damage()
-            self._post("retry", run=self._run_id)
+        if self._function.retries(status):
             return
         self._run_id = None
         if not self._is_own:
             return  # rows may have been taken away since it was started
         self._check(status)
         self.runs_finished += 1
-        self._moment += timedelta(seconds=1)
+        self._moment = next(self._site.moments)
         self._forgotten = False
 
     def _check(self, status: dict[str, Any]) -> None:
@@ -170,16 +161,3 @@ class Operator(threading.Thread):
             self._site.say(f"rows cannot be taken away just now: {type(error).__name__}")
             return False
         return True
-
-    def _reasons(self) -> str:
-        answer = self._get("failed", run=self._run_id, limit="1000")
-        reasons = {one["reason"] for one in answer.document["failed"]} if answer.ok else set()
-        return "; ".join(sorted(reasons))[:500]
-
-    def _post(self, operation: str, **fields: Any) -> Answer:
-        url = f"{self._site.stack.ingest_url}/{operation}"
-        return ask(self._site, "POST", url, also=(409,), json={"dataset": TABLE, **fields})
-
-    def _get(self, operation: str, **fields: Any) -> Answer:
-        url = f"{self._site.stack.ingest_url}/{operation}"
-        return ask(self._site, "GET", url, also=(404,), params={"dataset": TABLE, **fields})

@@ -34,15 +34,22 @@ class Faulty:
     suffix: str
 
     def write(self, name: str, content: bytes) -> None:
-        if name.endswith(self.suffix) and self.faults:
-            raise self.faults.pop(0)
+        self._perhaps_fail(name)
         self.folder.write(name, content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        self._perhaps_fail(name)
+        return self.folder.create(name, content)
 
     def read(self, name: str) -> bytes | None:
         return self.folder.read(name)
 
     def names(self) -> list[str]:
         return self.folder.names()
+
+    def _perhaps_fail(self, name: str) -> None:
+        if name.endswith(self.suffix) and self.faults:
+            raise self.faults.pop(0)
 
 
 @dataclass(frozen=True)

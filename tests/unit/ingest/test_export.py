@@ -106,6 +106,8 @@ def test_an_export_has_a_file_for_each_block_and_a_manifest_of_them(site: Site) 
     for file in told["files"]:
         content = found[file["name"]]
         assert (file["bytes"], file["sha256"]) == (len(content), sha256(content).hexdigest())
+        (in_file,) = duckdb.sql(f"SELECT list(l2_id) FROM '{site.folder}/{FOLDER}/{file['name']}'").fetchall()  # noqa: S608
+        assert in_file == (sorted(in_file[0] or []) or None,)
     assert told["rows"] == sum(file["rows"] for file in told["files"]) == status["rows"] == len(site.cache.rows())
     assert (told["dataset"], told["table"], told["timestamp"], told["failed"]) == (GRAPH_ID, TABLE_ID, None, [])
     columns = duckdb.sql(f"DESCRIBE SELECT * FROM '{site.folder}/{FOLDER}/*.parquet'").fetchall()  # noqa: S608
@@ -188,15 +190,15 @@ def test_a_killed_export_goes_on_and_leaves_no_file_by_half(site: Site, monkeypa
 
     renames = 0
 
-    def dying(path: Path, target: Path) -> Path:
+    def dying(path: Path, target: Path) -> None:
         nonlocal renames
         renames += 1
         if renames in (1, 4):
             raise Killed
-        return rename(path, target)
+        rename(path, target)
 
-    rename: Callable[[Path, Path], Path] = Path.replace
-    monkeypatch.setattr(Path, "replace", dying)
+    rename: Callable[[Path, Path], None] = Path.hardlink_to
+    monkeypatch.setattr(Path, "hardlink_to", dying)
     killed = 0
     run_id = operate(site, "export", destination=address(site))["run_id"]
     while True:

@@ -13,6 +13,7 @@ from shared.features.result import Features
 from shared.features.runs import LabelRuns
 from shared.features.stored import stored_features, sums_measures
 from shared.features.sums import COLUMNS, add_runs, find_farthest
+from shared.features.threads import Ranges
 from shared.features.transform import Chunk, slab_measurer
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ def runs_features(
 def _sums(chunk: Chunk) -> npt.NDArray[np.int64]:
     """int64[k, COLUMNS] without the distance columns."""
 
-    def partial(z_from: int, z_to: int) -> npt.NDArray[np.int64]:
+    def partial(parts_of_z: Ranges) -> npt.NDArray[np.int64]:
         sums = np.zeros((len(chunk.labels.ids), COLUMNS), np.int64)
-        add_runs(chunk.runs, chunk.shape, z_from, z_to, sums)
+        for z_from, z_to in parts_of_z:
+            add_runs(chunk.runs, chunk.shape, z_from, z_to, sums)
         return sums
 
     total, *others = chunk.by_z(partial)
@@ -59,9 +61,10 @@ def _place(chunk: Chunk, sums: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.fl
     """Resolution float64[3], centroids float64[k, 3] in voxels, largest distance to them float64[k] in nm."""
     centroids = sums[:, column.SUM_X : column.SUM_Z + 1] / np.maximum(sums[:, column.COUNT], 1)[:, None]
 
-    def partial(z_from: int, z_to: int) -> npt.NDArray[np.float64]:
+    def partial(parts_of_z: Ranges) -> npt.NDArray[np.float64]:
         farthest = np.zeros(len(chunk.labels.ids))
-        find_farthest(chunk.runs, chunk.shape, z_from, z_to, chunk.resolution_nm, centroids, farthest)
+        for z_from, z_to in parts_of_z:
+            find_farthest(chunk.runs, chunk.shape, z_from, z_to, chunk.resolution_nm, centroids, farthest)
         return farthest
 
     return chunk.resolution_nm, centroids, np.sqrt(np.max(chunk.by_z(partial), axis=0))
@@ -74,11 +77,11 @@ def _measured(chunk: Chunk, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     alone = (sums[:, column.SUM_X] << 32) | (sums[:, column.SUM_Y] << 16) | sums[:, column.SUM_Z]
     measure = slab_measurer(chunk)
 
-    def partial(from_slab: int, to_slab: int) -> tuple[Any, ...]:
+    def partial(slabs: Ranges) -> tuple[Any, ...]:
         measured = sums if chunk.threads == 1 else np.zeros_like(sums)
         weights = np.where(single, np.inf, -1.0)  # nothing is larger: a single voxel needs no search
         keys = np.where(single, alone, NO_KEY)
-        measure(from_slab, to_slab, place, measured, (weights, keys))
+        measure(slabs, place, measured, (weights, keys))
         return measured, weights, keys
 
     parts = chunk.by_slab(partial)

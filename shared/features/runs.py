@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +11,7 @@ import numpy.typing as npt
 from shared.errors import TooLargeError
 from shared.features.lanes import LANES
 from shared.features.scan import CLOSED, EMPTY, NUMBERED, OPEN, TILE, fill_labels, renumber, scan_rows
+from shared.features.threads import in_ranges
 
 T = TypeVar("T")
 
@@ -104,16 +102,6 @@ class _Rows:
     width: int
     layout: npt.NDArray[np.int64]
     count: int
-
-
-def in_ranges(task: Callable[[int, int], T], count: int, threads: int) -> list[T]:
-    """Results of task(begin, end) for up to `threads` equal ranges of `count`, computed at the same time."""
-    bounds = [count * i // threads for i in range(threads + 1)]
-    ranges = [(begin, end) for begin, end in itertools.pairwise(bounds) if end > begin]
-    if len(ranges) <= 1:
-        return [task(begin, end) for begin, end in ranges]
-    with ThreadPoolExecutor(len(ranges)) as pool:
-        return list(pool.map(lambda limits: task(*limits), ranges))
 
 
 class TooManyLabelsError(TooLargeError):

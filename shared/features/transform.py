@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,11 @@ import numpy.typing as npt
 from shared.features.distance import LONGEST_COLUMN, LONGEST_SEARCH
 from shared.features.lanes import LANES
 from shared.features.passes import measure_slabs, store_slabs
-from shared.features.runs import LabelRuns, in_ranges
+from shared.features.runs import LabelRuns
 from shared.features.slab import BLOCK_STRIDE, slab_stride
+from shared.features.threads import Ranges, in_turns
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +45,22 @@ class Chunk:
         """Ranges, run_end, run_label."""
         return self.labels.ranges, self.labels.run_end, self.labels.run_label
 
-    def by_z(self, task: Callable[[int, int], Any]) -> list[Any]:
-        """Results of task(z_from, z_to) for a range of z per thread."""
-        return in_ranges(task, int(self.shape[2]), self.threads)
+    def by_z(self, task: Callable[[Ranges], T]) -> list[T]:
+        """Results of `task` for ranges of z, in each thread."""
+        return in_turns(task, int(self.shape[2]), self.threads)
 
-    def by_slab(self, task: Callable[[int, int], Any]) -> list[Any]:
-        """Results of task(from_slab, to_slab) for a range of slabs of LANES voxels along x per thread."""
-        return in_ranges(task, -(-int(self.shape[0]) // LANES), self.threads)
+    def by_slab(self, task: Callable[[Ranges], T]) -> list[T]:
+        """Results of `task` for ranges of slabs of LANES voxels along x, in each thread."""
+        return in_turns(task, -(-int(self.shape[0]) // LANES), self.threads)
 
 
 def slab_measurer(chunk: Chunk) -> Callable[..., None]:
-    """What measures the distances in the slabs from_slab <= s < to_slab: called with those, place, sums, best."""
+    """What measures the distances in ascending ranges of slabs: called with those, place, sums, best."""
 
-    def measure(from_slab: int, to_slab: int, *into: Any) -> None:
-        measure_slabs(chunk.runs, chunk.shape, from_slab, to_slab, _weights(chunk), _scratch(chunk), *into)
+    def measure(slabs: Ranges, *into: Any) -> None:
+        weights, scratch = _weights(chunk), _scratch(chunk)
+        for from_slab, to_slab in slabs:
+            measure_slabs(chunk.runs, chunk.shape, from_slab, to_slab, weights, scratch, *into)
 
     return measure
 
@@ -67,11 +72,13 @@ def whole_distances(chunk: Chunk) -> tuple[npt.NDArray[np.int32], npt.NDArray[np
     """
     width, _, depth = chunk.shape
     whole = np.empty(int(np.prod(chunk.shape)), np.int32)
-    chunk.by_slab(
-        lambda from_slab, to_slab: store_slabs(
-            chunk.runs, chunk.shape, from_slab, to_slab, _weights(chunk), _scratch(chunk), whole
-        )
-    )
+
+    def store(slabs: Ranges) -> None:
+        weights, scratch = _weights(chunk), _scratch(chunk)
+        for from_slab, to_slab in slabs:
+            store_slabs(chunk.runs, chunk.shape, from_slab, to_slab, weights, scratch, whole)
+
+    chunk.by_slab(store)
     return whole, np.array([depth * width, width])
 
 

@@ -41,9 +41,9 @@ ROWS_READ_PER_BIGTABLE_NODE_AND_S = 100_000
 
 AUDIT_CORE_S_PER_CHUNK = 0.0005
 AUDIT_CORE_S_PER_ROW = 0.000005
-"""`python -m tests.bench.bench_audit`, 2026-11-27: 0.06 s of a core for 128 chunks of a real graph with 12,174 rows, its
-server asked for each chunk. A row is an estimate for Bigtable: 0.0000006 s were measured from SQLite, 0.000012 from the
-emulator, which sends a message for each."""
+"""`python -m tests.bench.bench_audit`, 2026-11-27: 0.06 s of a core for 128 chunks of a real graph with 12,174 rows,
+its server asked for each chunk. A row is an estimate for Bigtable: 0.0000006 s were measured from SQLite, 0.000012 from
+the emulator, which sends a message for each."""
 
 EXPORT_CORE_S_PER_ROW = 0.00002
 EXPORT_BYTES_PER_ROW = 40

@@ -18,7 +18,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.processes import READY_TIMEOUT_S, Child, ChildFailedError, ChildSpec, free_port
+from infra.local.free_port import free_port
+from infra.local.processes import READY_TIMEOUT_S, Child, ChildFailedError, ChildSpec
 from shared.errors import PermanentError
 
 HOST = "127.0.0.1"

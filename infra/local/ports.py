@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.processes import free_port
+from infra.local.free_port import free_port
 
 PREFERRED_PORTS: Mapping[str, int] = {"lookup": 8080, "compute": 8081, "ingest": 8082, "graph": 8083, "edits": 8084}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -148,16 +147,3 @@ def _tell(text: str) -> None:
     # where standard error is a file on a full disk there is nobody to tell, and more to do
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr)
-
-
-def free_port(preferred: int = 0) -> int:
-    """A free port on loopback: the preferred one if it is free."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port on 127.0.0.1")

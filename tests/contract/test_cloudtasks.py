@@ -14,7 +14,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from werkzeug import Request, Response
 
 from infra.local.emulators import Emulator
-from infra.local.processes import free_port
+from infra.local.free_port import free_port
 from shared.errors import ConfigurationError, StorageUnavailableError
 from shared.tasks.cloudtasks import CloudTasksAddress, CloudTasksQueue, cloud_name
 from shared.tasks.open import open_queue

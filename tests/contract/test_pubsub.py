@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-from infra.local import emulators
 from infra.local.emulators import Emulator
+from infra.local.free_port import free_port
 from shared.bus.open import open_bus
 from shared.bus.protocol import Publisher
 from shared.bus.pubsub import PubSubPublisher
@@ -74,7 +74,7 @@ def test_a_topic_that_is_not_there_is_unavailable(pubsub_environment: Emulator) 
 
 
 def test_a_bus_that_does_not_answer_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{emulators.free_port()}")
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
     publisher = PubSubPublisher(PROJECT, "topic", timeout_s=0.5)
     with pytest.raises(StorageUnavailableError):
         publisher.publish(MISS, b"12345678")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from infra.local.processes import free_port
+from infra.local.free_port import free_port
 from infra.standin.bigtable_dump import create_table, write_cells
 from infra.standin.graph.table import FAMILIES, Cell, encode_ids, row_key
 from shared.errors import ConfigurationError, GraphResponseError, GraphUnavailableError

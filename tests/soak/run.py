@@ -16,7 +16,7 @@ from unittest.mock import patch
 import yaml
 
 from infra.local.emulator_backing import EDITS, MISSES, REPLAY, WAITED
-from infra.local.processes import free_port
+from infra.local.free_port import free_port
 from infra.standin.world.parameters import TABLE
 from shared.types import Triple
 from tests.soak.faults.base import Fault

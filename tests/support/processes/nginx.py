@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra.local.processes import free_port
+from infra.local.free_port import free_port
 
 ROUTE = Path(__file__).resolve().parents[3] / "infra" / "ingress" / "nginx.conf"
 _START_S = 30.0

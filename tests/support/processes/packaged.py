@@ -20,7 +20,7 @@ from pathlib import Path
 
 import requests
 
-from infra.local.processes import free_port
+from infra.local.free_port import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 _ENVIRONMENTS = ROOT / ".cache" / "packages"

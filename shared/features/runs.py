@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,6 @@ from shared.errors import TooLargeError
 from shared.features.lanes import LANES
 from shared.features.scan import CLOSED, EMPTY, NUMBERED, OPEN, TILE, fill_labels, renumber, scan_rows
 from shared.features.threads import in_ranges
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)

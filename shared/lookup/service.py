@@ -216,8 +216,7 @@ class LookupService:
         with steps.step("geometry"):
             geometry = self.graphs.get(dataset).geometry()
             ids = distinct_ids(l2_ids)
-            can_exist = geometry.can_exist(ids)
-            possible = ids if can_exist.all() else ids[can_exist]
+            possible = ids[geometry.can_exist(ids)]
         with steps.step("read"):
             cells = self._read(dataset, possible, attributes)
         # rows are of ids that were asked for: as many rows as ids means that none is missing

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from shared.features import sums as column
 from shared.features.measure import NO_KEY
+from shared.features.passes import measure_slabs
 from shared.features.result import Features
 from shared.features.runs import LabelRuns
 from shared.features.stored import stored_features, sums_measures
 from shared.features.sums import COLUMNS, add_runs, find_farthest
 from shared.features.threads import Ranges
-from shared.features.transform import Chunk, slab_measurer
+from shared.features.transform import Chunk, in_slabs
 
 if TYPE_CHECKING:
     from shared.attributes import AttributeTable
@@ -75,13 +76,12 @@ def _measured(chunk: Chunk, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     place = _place(chunk, sums)
     single = sums[:, column.COUNT] == 1
     alone = (sums[:, column.SUM_X] << 32) | (sums[:, column.SUM_Y] << 16) | sums[:, column.SUM_Z]
-    measure = slab_measurer(chunk)
 
     def partial(slabs: Ranges) -> tuple[Any, ...]:
         measured = sums if chunk.threads == 1 else np.zeros_like(sums)
         weights = np.where(single, np.inf, -1.0)  # nothing is larger: a single voxel needs no search
         keys = np.where(single, alone, NO_KEY)
-        measure(slabs, place, measured, (weights, keys))
+        in_slabs(measure_slabs, chunk, slabs, place, measured, (weights, keys))
         return measured, weights, keys
 
     parts = chunk.by_slab(partial)

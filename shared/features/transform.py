@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from shared.features.distance import LONGEST_COLUMN, LONGEST_SEARCH
 from shared.features.lanes import LANES
-from shared.features.passes import measure_slabs, store_slabs
+from shared.features.passes import store_slabs
 from shared.features.runs import LabelRuns
 from shared.features.slab import BLOCK_STRIDE, slab_stride
 from shared.features.threads import Ranges, in_turns
@@ -54,15 +54,18 @@ class Chunk:
         return in_turns(task, -(-int(self.shape[0]) // LANES), self.threads)
 
 
-def slab_measurer(chunk: Chunk) -> Callable[..., None]:
-    """What measures the distances in ascending ranges of slabs: called with those, place, sums, best."""
+def in_slabs(kernel: Callable[..., None], chunk: Chunk, slabs: Ranges, *into: Any) -> None:
+    """Has a kernel that is made like `measure_slabs` go through ascending ranges of slabs, in one scratch.
 
-    def measure(slabs: Ranges, *into: Any) -> None:
-        weights, scratch = _weights(chunk), _scratch(chunk)
-        for from_slab, to_slab in slabs:
-            measure_slabs(chunk.runs, chunk.shape, from_slab, to_slab, weights, scratch, *into)
-
-    return measure
+    Args:
+      kernel: `measure_slabs` or `store_slabs`.
+      chunk: the runs.
+      slabs: the ranges.
+      into: the kernel's last arguments.
+    """
+    weights, scratch = _weights(chunk), _scratch(chunk)
+    for from_slab, to_slab in slabs:
+        kernel(chunk.runs, chunk.shape, from_slab, to_slab, weights, scratch, *into)
 
 
 def whole_distances(chunk: Chunk) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -72,13 +75,7 @@ def whole_distances(chunk: Chunk) -> tuple[npt.NDArray[np.int32], npt.NDArray[np
     """
     width, _, depth = chunk.shape
     whole = np.empty(int(np.prod(chunk.shape)), np.int32)
-
-    def store(slabs: Ranges) -> None:
-        weights, scratch = _weights(chunk), _scratch(chunk)
-        for from_slab, to_slab in slabs:
-            store_slabs(chunk.runs, chunk.shape, from_slab, to_slab, weights, scratch, whole)
-
-    chunk.by_slab(store)
+    chunk.by_slab(lambda slabs: in_slabs(store_slabs, chunk, slabs, whole))
     return whole, np.array([depth * width, width])
 
 

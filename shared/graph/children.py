@@ -74,10 +74,13 @@ class SupervoxelOwners:
           l2_ids: uint64[k], any order; a node stands there once for each supervoxel that it claims.
           supervoxels: uint64[k], what they claim.
         """
-        order = np.lexsort((l2_ids, supervoxels))
-        claimed, owners = supervoxels[order], l2_ids[order]
+        order = np.argsort(supervoxels)
+        claimed = supervoxels[order]
         is_last = np.ones(claimed.size, dtype=np.bool_)
         is_last[:-1] = claimed[1:] != claimed[:-1]
+        if is_last.all():  # most chunks have no edit: nobody claims what another node does
+            return cls(claimed, l2_ids[order])
+        owners = l2_ids[np.lexsort((l2_ids, supervoxels))]
         return cls(claimed[is_last], owners[is_last])
 
     @property

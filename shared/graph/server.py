@@ -91,11 +91,7 @@ class GraphServer:
         """
 
         def ids_at(chunk: Triple) -> UInt64Array:
-            nodes, supervoxels = self._made_in_chunk(chunk, timestamp)
-            ordered = np.sort(supervoxels)
-            if (ordered[1:] != ordered[:-1]).all():
-                return np.unique(nodes)  # most chunks have no edit: nobody claims what another node does
-            return SupervoxelOwners.of_pairs(nodes, supervoxels).nodes
+            return SupervoxelOwners.of_pairs(*self._made_in_chunk(chunk, timestamp)).nodes
 
         return list(self._executor.map(ids_at, chunks))
 

@@ -139,11 +139,11 @@ class GraphTransport:
         try:
             return once()
         except WorthRetryingError as error:
-            first = iter([error])
+            failures = [error]
 
         def again() -> T:
-            for error in first:
-                raise error
+            if failures:
+                raise failures.pop()
             return once()
 
         # Made only now, with the first failure as its own first: it takes a third of a small request's time.

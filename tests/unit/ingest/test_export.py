@@ -85,15 +85,19 @@ def other_site(site: Site, folder: Path) -> Site:
     return other
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
+def ingested(folder: Path) -> Site:
     """A table that an ingest has filled, with files of a few chunks each."""
-    (tmp_path / "here").mkdir()
-    site = Site(tmp_path / "here")
+    folder.mkdir()
+    site = Site(folder)
     site.ingest = replace(site.ingest, rows_per_file=4)
     site.start()
     site.drain()
     return site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return ingested(tmp_path / "here")
 
 
 def test_an_export_has_a_file_for_each_block_and_a_manifest_of_them(site: Site) -> None:

@@ -21,7 +21,17 @@ from tests.support.features.rows import random_features
 from tests.support.graph.small import GEOMETRY, GRAPH_ID, TABLE_ID
 from tests.support.ingest_site import MOMENT, Site
 from tests.unit.ingest.test_closing import KilledError, leaf_tasks
-from tests.unit.ingest.test_export import FOLDER, address, ended, exported, files, manifest, operate, other_site
+from tests.unit.ingest.test_export import (
+    FOLDER,
+    address,
+    ended,
+    exported,
+    files,
+    ingested,
+    manifest,
+    operate,
+    other_site,
+)
 
 A = (0, 0, 0)
 BEFORE, AFTER, AFTER_AND_KILLED = "before it puts its file", "after that", "after that, and it is killed"
@@ -70,11 +80,7 @@ class InterruptedFolders(Folders):
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """A table that an ingest has filled; then an edit made a node that has no row yet."""
-    (tmp_path / "here").mkdir()
-    site = Site(tmp_path / "here")
-    site.ingest = replace(site.ingest, rows_per_file=4)
-    site.start()
-    site.drain()
+    site = ingested(tmp_path / "here")
     site.clock.sleep(1.0)
     site.cache.graph.add(A, 7, range(1, 12))
     return site

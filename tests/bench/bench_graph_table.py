@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +30,9 @@ from shared.graph.bigtable import GraphTable
 from shared.graph.server import GraphServer
 from shared.graph.transport import GraphTransport
 from shared.types import Triple, UInt64Array
+from tests.bench.graph_server import announced
 from tests.bench.options import data_option
 
-ROOT = Path(__file__).resolve().parents[2]
 DUMP, INFO = "tables/graph_after_merge.ndjson.gz", "graphene_info.json"
 ADDRESS = TableAddress("bench", "bench", "graph")
 Mapping = Callable[[UInt64Array], UInt64Array]
@@ -52,26 +49,6 @@ class Way:
     def per_chunk_ms(self) -> np.ndarray:
         """The fastest of the rounds: float[chunk]."""
         return np.asarray(self.milliseconds.min(axis=0))
-
-
-@contextmanager
-def served(data: Path) -> Iterator[str]:
-    """Address of the stand-in graph server, in a process of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "infra.standin.graph.server",
-        "--dump",
-        str(data / DUMP),
-        "--info",
-        str(data / INFO),
-    ]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def point_reads(clients: DataClients) -> Mapping:
@@ -138,14 +115,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     record_option(parser)
     options = parser.parse_args()
-    with bigtable_emulator() as emulator, served(options.data) as server_address:
+    dump = options.data / DUMP
+    standin = ("infra.standin.graph.server", "--dump", str(dump), "--info", str(options.data / INFO))
+    with bigtable_emulator() as emulator, announced(*standin) as server_address:
         os.environ.update(emulator.environment)
-        restore_dump(options.data / DUMP, ADDRESS)
+        restore_dump(dump, ADDRESS)
         address = GraphAddress(server_address, "segmentation", "rig_graph")
         server = GraphServer(address, GraphTransport(None, timeout_s=60, attempts=1))
         clients = DataClients()
         table = GraphTable(ADDRESS, server.geometry, clients)
-        by_chunk = supervoxels_by_chunk(server, options.data / DUMP)
+        by_chunk = supervoxels_by_chunk(server, dump)
         chunks = list(by_chunk.values())
         ways: dict[str, Mapping] = {
             "scan of the chunk's L2 rows": lambda ids: table.l2_of_supervoxels(ids, None).l2_ids,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,20 @@ def _announce(arbiter: Any) -> None:
     print(f"http://{host}:{port}", flush=True)
 
 
-@contextmanager
-def serving(dump: Path, info: Path) -> Iterator[str]:
+def serving(dump: Path, info: Path) -> AbstractContextManager[str]:
     """Address of a graph server in a process of its own.
 
     Args:
       dump: the graph's table.
       info: its `info`.
     """
-    command = [sys.executable, "-m", "tests.bench.graph_server", str(dump), str(info)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    return announced("tests.bench.graph_server", str(dump), str(info))
+
+
+@contextmanager
+def announced(*module: str) -> Iterator[str]:
+    """The address that a module, given with its arguments, prints when it serves; it does for as long as this lasts."""
+    with subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip()

@@ -510,6 +510,24 @@ class CacheStoreContract:
         assert failures == []
         assert len(store.read_marks(table, "")) == 16
 
+    def test_many_who_read_a_few_rows_at_once_get_each_their_own(self, store: CacheStore, table: str) -> None:
+        features = random_features(np.arange(0, 40, 2, dtype=np.uint64) + np.uint64(FIRST_L2_ID))
+        store.write_features(table, features)
+        store.write_states(table, {FIRST_L2_ID + 1: NodeState(UNKNOWN, recent_s())})
+        written = dict(feature_cells(features))
+
+        def read(seed: int) -> None:
+            random = Random(seed)
+            for _ in range(20):
+                asked = random.sample(range(FIRST_L2_ID, FIRST_L2_ID + 40), random.randint(1, 10))
+                names = random.sample(ALL, random.choice([1, 3, len(ALL)]))
+                expected = {i: {name: written[i][name] for name in names} for i in asked if i in written}
+                assert rows_of(store, table, np.array(asked, dtype=np.uint64), names) == expected
+                assert [*store.read_states(table, ids_of(*asked))] == [FIRST_L2_ID + 1] * (FIRST_L2_ID + 1 in asked)
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(read, range(16)))
+
     def test_processes_write_at_once_and_lose_nothing(self, store: CacheStore, address: str, table: str) -> None:
         with ExitStack() as stack:
             writers = [stack.enter_context(writer(address, table, 20 * n, 20 * n + 20)) for n in range(4)]

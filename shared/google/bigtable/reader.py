@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.deadline import carried, longest_wait_s, uncounted
 from shared.errors import StorageUnavailableError
+from shared.google.bigtable.joint import JointReads
 from shared.google.bigtable.row_layout import KnownLayouts
 from shared.google.bigtable.rows import read_rows
 from shared.once import Once
@@ -23,6 +24,7 @@ T = TypeVar("T")
 # more and smaller streams cost more in Python than they save in Bigtable
 _READS_AT_ONCE = 4
 _KEYS_PER_READ = 2500
+_KEYS_OF_JOINT_READS = 100
 
 
 class RowReader:
@@ -38,6 +40,7 @@ class RowReader:
         self._client = client
         self._timeouts_s = timeout_s, attempt_timeout_s
         self._known = KnownLayouts()
+        self._joint = JointReads()
         self._threads = Once(lambda: ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="bigtable-read"))
 
     def rows(
@@ -68,9 +71,12 @@ class RowReader:
         table_name: str,
         keys: Sequence[bytes],
         row_filter: RowFilter,
-        read: Callable[..., Iterable[T]],
-    ) -> list[T]:
-        """As `rows`, those of some keys; none at all for no keys."""
+        read: Callable[..., Iterable[tuple[bytes, T]]],
+    ) -> list[tuple[bytes, T]]:
+        """As `rows`, those of some keys, which are distinct; none at all for no keys.
+
+        Callers who ask for few rows at a time get them in joint streams, and may be given the same objects.
+        """
         from google.cloud.bigtable_v2.types import RowSet
 
         if not keys:
@@ -79,10 +85,13 @@ class RowReader:
         client = self._made_client()
         parts = [keys[start : start + _KEYS_PER_READ] for start in range(0, len(keys), _KEYS_PER_READ)]
 
-        def read_part(part: Sequence[bytes]) -> list[T]:
+        def read_part(part: Sequence[bytes]) -> list[tuple[bytes, T]]:
             request = _request(table_name, row_set(row_keys=part), row_filter)
             return read_rows(client, request, partial(read, known=self._known), *self._timeouts_s)
 
+        if len(keys) <= _KEYS_OF_JOINT_READS:
+            kind = table_name, type(row_filter).pb(row_filter).SerializeToString(deterministic=True), read
+            return self._joint.read(kind, keys, read_part)
         if len(parts) == 1:
             return read_part(keys)
         try:

@@ -101,9 +101,10 @@ def _members(attribute: Attribute, cells: CachedCells, geometry: GraphGeometry, 
     there, values = decode_column(attribute, cells.columns[attribute.name])
     if not len(values):
         return [b""] * len(there)
-    answered = attribute.answer(values, cells.l2_ids[there], geometry)
-    written = _write_members(attribute, answered, as_text=as_text)
-    return written if there.all() else _spread(written, np.flatnonzero(there), len(there))
+    are_all = len(values) == len(there)
+    l2_ids = cells.l2_ids if are_all else cells.l2_ids[there]
+    written = _write_members(attribute, attribute.answer(values, l2_ids, geometry), as_text=as_text)
+    return written if are_all else _spread(written, np.flatnonzero(there), len(there))
 
 
 def _write_members(attribute: Attribute, values: npt.NDArray[Any], *, as_text: bool) -> list[bytes]:

@@ -256,7 +256,7 @@ variable "lookup" {
 }
 
 variable "compute" {
-  description = "The compute function. Memory covers a chunk of 256 x 256 x 512 voxels (`shared.features.chunk_memory_bytes`) and those read ahead, for one request at a time; each further CPU is a further thread."
+  description = "The compute function. Memory covers a chunk of 256 x 256 x 512 voxels (`shared.features.chunk_memory_bytes`) and those read ahead, for one request at a time; each further CPU is a further thread, which in an ingest computes a chunk of its own and takes the memory of one."
   type = object({
     memory        = optional(string, "4Gi")
     cpu           = optional(number, 1)

@@ -44,7 +44,7 @@ class ChunkComputer:
       store: the cache tables.
       graphs: the chunked graphs.
       volumes: the volumes of supervoxels.
-      threads: threads of the feature engine.
+      threads: threads that compute features.
       attributes: what is computed.
     """
 
@@ -101,7 +101,9 @@ class ChunkComputer:
         layout = source.geometry.layout
         return [map_chunk(graph_id, chunk, part, layout) for chunk, part in zip(loaded, parts, strict=True)]
 
-    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+    def compute_features(
+        self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer, threads: int | None = None
+    ) -> Features:
         """Features of the nodes that hold a chunk's supervoxels (the step `features`).
 
         Args:
@@ -109,9 +111,10 @@ class ChunkComputer:
           loaded: the chunk.
           nodes: the node of each of its supervoxels, or 0.
           steps: the time is added there.
+          threads: how many there are for this chunk; all by default.
         """
         source = self.source(graph_id)
-        return self.features_of(source, loaded, [Membership(loaded.supervoxels, nodes)], steps)
+        return self.features_of(source, loaded, [Membership(loaded.supervoxels, nodes)], steps, threads)
 
     def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
         """Writes rows at once (the step `write`). When it returns, they are durable.
@@ -126,17 +129,20 @@ class ChunkComputer:
                 self.store.write_features(self.datasets.get(graph_id).l2cache_id, features)
 
     def features_of(
-        self, source: Source, loaded: LoadedChunk, memberships: Sequence[Membership], steps: StepTimer
+        self,
+        source: Source,
+        loaded: LoadedChunk,
+        memberships: Sequence[Membership],
+        steps: StepTimer,
+        threads: int | None = None,
     ) -> Features:
         """Features of the nodes of all memberships (the step `features`); those without voxels are left out."""
         if loaded.is_empty:
             return Features.empty()
-        resolution_nm = source.geometry.resolution_nm
+        resolution_nm, threads = source.geometry.resolution_nm, threads or self.threads
         with steps.step("features"):
             parts = [
-                supervoxel_features(
-                    loaded.runs, part.supervoxels, part.nodes, resolution_nm, self.threads, self.attributes
-                )
+                supervoxel_features(loaded.runs, part.supervoxels, part.nodes, resolution_nm, threads, self.attributes)
                 for part in memberships
             ]
             return Features.concatenate(parts)

@@ -236,7 +236,10 @@ class Settings:
     rows_per_file: Annotated[
         int, Setting("L2CACHE_ROWS_PER_FILE", "most rows in a file of an export, about", least=1)
     ] = 500_000
-    threads: Annotated[int, Setting("L2CACHE_THREADS", "threads of the feature engine", least=1)] = 1
+    threads: Annotated[
+        int,
+        Setting("L2CACHE_THREADS", "threads that compute: a chunk each where there are many, else all of one", least=1),
+    ] = 1
     log_level: Annotated[
         str,
         Setting(

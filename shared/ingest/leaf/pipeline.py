@@ -3,6 +3,9 @@
 Chunks go through in batches: one question to the graph and one write serve all chunks of a batch, which is what counts
 where chunks are small. While a batch is computed, the one before it is being written, the next is being mapped and
 those behind that are being read: a worker's core waits neither for the volume nor for the graph nor for the table.
+
+A worker with several threads computes as many chunks at a time, each with one: the threads of one chunk have to wait
+for the slowest of them twice, and for what one of them does alone.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ READERS = 2
 BATCHES_AHEAD = 3
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class ChunkComputer(Protocol):
@@ -41,6 +45,10 @@ class ChunkComputer(Protocol):
     def attributes(self) -> AttributeTable:
         """What is computed."""
 
+    @property
+    def threads(self) -> int:
+        """Threads that compute."""
+
     def load_chunk(self, graph_id: str, coordinate: Triple, steps: StepTimer) -> LoadedChunk:
         """Reads the chunk's supervoxels."""
 
@@ -49,8 +57,10 @@ class ChunkComputer(Protocol):
     ) -> list[MappedChunk | L2CacheError]:
         """The nodes of the chunks' supervoxels at a moment of the graph; of a chunk where it goes wrong, the error."""
 
-    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
-        """Features of the chunk's nodes."""
+    def compute_features(
+        self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer, threads: int | None = None
+    ) -> Features:
+        """Features of the chunk's nodes, with so many threads."""
 
     def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
         """Writes the rows of several chunks."""
@@ -80,7 +90,7 @@ class ChunkResult:
 def compute_chunks(
     computer: ChunkComputer, run: Run, chunks: Iterable[Triple], steps: StepTimer, batch_chunks: int = 1
 ) -> Iterator[ChunkResult]:
-    """Computes chunks in batches one after the other, their reading, mapping and writing beside it.
+    """Computes chunks in batches, their reading, mapping and writing beside it.
 
     A chunk that fails with one of our errors gives a result that says so, and the others go on; any other exception
     ends the whole.
@@ -89,34 +99,56 @@ def compute_chunks(
       computer: does the steps.
       run: what is ingested, and at which moment.
       chunks: chunk coordinates.
-      steps: collects the milliseconds of all steps; all but computing count beside it.
+      steps: collects the milliseconds of all steps, of which several go on at a time.
       batch_chunks: chunks in a batch.
 
     Yields:
       A result per chunk, in the order of `chunks`, when its rows are written.
     """
-    work = _Work(computer, run, steps)
+    work, shares = _Work(computer, run, steps), _Shares(computer.threads)
     with (
         ThreadPoolExecutor(READERS, "read") as readers,
         ThreadPoolExecutor(1, "map") as mapper,
+        ThreadPoolExecutor(computer.threads, "compute") as computers,
         ThreadPoolExecutor(1, "write") as writer,
     ):
 
         def begin(batch: list[Triple]) -> Future[list[_Mapped | ChunkResult]]:
+            shares.chunks_left += len(batch)
             return mapper.submit(work.map, [readers.submit(work.load, chunk) for chunk in batch])
 
+        def compute(mapping: Future[list[_Mapped | ChunkResult]]) -> list[_Computing]:
+            return [computers.submit(work.compute, chunk, shares.take()) for chunk in mapping.result()]
+
+        def write(computing: list[_Computing]) -> Future[list[ChunkResult]]:
+            return writer.submit(work.write, computing)
+
         try:
-            writing: Future[list[ChunkResult]] | None = None
-            for mapped in ahead(batches_of(chunks, batch_chunks), begin):
-                computed = [work.compute(chunk) for chunk in mapped.result()]
-                if writing is not None:
-                    yield from writing.result()
-                writing = writer.submit(work.write, computed)
-            if writing is not None:
+            mapping = ahead(batches_of(chunks, batch_chunks), begin)
+            for writing in ahead(ahead(mapping, compute, computer.threads - 1), write, 1):
                 yield from writing.result()
         finally:
-            for pool in (readers, mapper):
+            for pool in (readers, mapper, computers):
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class _Shares:
+    """How many threads compute a chunk: one while there are enough chunks for all threads, at last all of them.
+
+    Attributes:
+      threads: how many there are.
+      chunks_left: chunks that are begun, and not computed yet.
+    """
+
+    threads: int
+    chunks_left: int = 0
+
+    def take(self) -> int:
+        """The threads of the next chunk."""
+        threads = -(-self.threads // min(self.threads, self.chunks_left))
+        self.chunks_left -= 1
+        return threads
 
 
 @dataclass(frozen=True)
@@ -139,6 +171,7 @@ class _Computed:
 
 
 _Loading: TypeAlias = "Future[LoadedChunk | ChunkResult]"
+_Computing: TypeAlias = "Future[_Computed | ChunkResult]"
 
 
 @dataclass(frozen=True)
@@ -175,19 +208,22 @@ class _Work:
             for chunk, own in zip(loaded, mapped, strict=True)
         ]
 
-    def compute(self, chunk: _Mapped | ChunkResult) -> _Computed | ChunkResult:
+    def compute(self, chunk: _Mapped | ChunkResult, threads: int) -> _Computed | ChunkResult:
         """Computes a chunk."""
         if isinstance(chunk, ChunkResult):
             return chunk
         coordinate = chunk.loaded.coordinate
         try:
-            features = self.computer.compute_features(self.run.graph_id, chunk.loaded, chunk.mapped.nodes, self.steps)
+            features = self.computer.compute_features(
+                self.run.graph_id, chunk.loaded, chunk.mapped.nodes, self.steps, threads
+            )
         except L2CacheError as error:
             return ChunkResult(coordinate, error=error)
         return _Computed(coordinate, features, chunk.mapped.n_foreign)
 
-    def write(self, batch: Sequence[_Computed | ChunkResult]) -> list[ChunkResult]:
-        """Writes the rows of a batch."""
+    def write(self, computing: Sequence[_Computing]) -> list[ChunkResult]:
+        """Waits until the chunks of a batch are computed, and writes their rows."""
+        batch = [future.result() for future in computing]
         computed = [chunk for chunk in batch if isinstance(chunk, _Computed)]
         failure: L2CacheError | None = None
         try:
@@ -203,11 +239,11 @@ def batches_of(chunks: Iterable[Triple], most: int) -> Iterator[list[Triple]]:
     return iter(lambda: list(islice(chunks, most)), [])
 
 
-def ahead(batches: Iterable[list[Triple]], begin: Callable[[list[Triple]], T]) -> Iterator[T]:
-    """What `begin` gives for each batch, begun when there are `BATCHES_AHEAD` before it."""
+def ahead(items: Iterable[U], begin: Callable[[U], T], most: int = BATCHES_AHEAD) -> Iterator[T]:
+    """What `begin` gives for each item, begun when there are `most` before it."""
     begun: deque[T] = deque()
-    for batch in batches:
-        begun.append(begin(batch))
-        if len(begun) > BATCHES_AHEAD:
+    for item in items:
+        begun.append(begin(item))
+        if len(begun) > most:
             yield begun.popleft()
     yield from begun

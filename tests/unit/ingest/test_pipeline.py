@@ -34,12 +34,16 @@ class Watched:
     """A compute service that says when its steps begin; `before` may wait or raise.
 
     Attributes:
+      threads: that it has to compute.
       calls: step and chunks of each call, in the order in which they began.
+      shares: how many threads chunks were computed with.
     """
 
     inner: Any
     before: dict[str, Callable[[list[Triple]], None]] = field(default_factory=dict)
+    threads: int = 1
     calls: list[tuple[str, list[Triple]]] = field(default_factory=list)
+    shares: dict[Triple, int | None] = field(default_factory=dict)
 
     def _begin(self, step: str, coordinates: list[Triple]) -> None:
         self.calls.append((step, coordinates))
@@ -58,9 +62,12 @@ class Watched:
         self._begin("map", [chunk.coordinate for chunk in loaded])
         return self.inner.map_chunks(graph_id, loaded, timestamp, steps)
 
-    def compute_features(self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer) -> Features:
+    def compute_features(
+        self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer, threads: int | None = None
+    ) -> Features:
+        self.shares[loaded.coordinate] = threads
         self._begin("features", [loaded.coordinate])
-        return self.inner.compute_features(graph_id, loaded, nodes, steps)
+        return self.inner.compute_features(graph_id, loaded, nodes, steps, threads)
 
     def write_rows(self, graph_id: str, parts: Sequence[Features], steps: StepTimer) -> None:
         ids = np.concatenate([part.node_ids for part in parts]) if parts else np.empty(0, np.uint64)
@@ -82,8 +89,10 @@ def computed(computer: Watched, batch_chunks: int) -> list[ChunkResult]:
     return list(compute_chunks(computer, RUN, ALL, StepTimer(), batch_chunks))
 
 
-@pytest.mark.parametrize("batch_chunks", [1, 2, 5, len(ALL), 1000])
-def test_rows_and_results_do_not_depend_on_the_batches(cache: SmallCache, tmp_path: Path, batch_chunks: int) -> None:
+@pytest.mark.parametrize(("batch_chunks", "threads"), [(1, 1), (1, 3), (2, 1), (5, 2), (len(ALL), 1), (1000, 8)])
+def test_rows_and_results_depend_neither_on_the_batches_nor_on_threads(
+    cache: SmallCache, tmp_path: Path, batch_chunks: int, threads: int
+) -> None:
     (tmp_path / "alone").mkdir()
     alone = SmallCache(tmp_path / "alone")
     alone.graph.members = cache.graph.members
@@ -93,7 +102,7 @@ def test_rows_and_results_do_not_depend_on_the_batches(cache: SmallCache, tmp_pa
         assert isinstance(mapped, MappedChunk)
         features = alone.service.compute_features(GRAPH_ID, loaded, mapped.nodes, StepTimer())
         alone.service.write_rows(GRAPH_ID, [features], StepTimer())
-    results = computed(Watched(cache.service), batch_chunks)
+    results = computed(Watched(cache.service, threads=threads), batch_chunks)
     assert [result.chunk for result in results] == ALL
     assert sum(result.rows for result in results) == len(alone.rows()) > len(ALL)
     assert cache.rows() == alone.rows()
@@ -127,15 +136,34 @@ def test_the_steps_of_several_batches_go_on_side_by_side(cache: SmallCache) -> N
     assert all(result.error is None for result in computed(computer, 1))
 
 
-def test_reading_keeps_a_bounded_distance(cache: SmallCache) -> None:
-    computer = Watched(cache.service)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_reading_keeps_a_bounded_distance(cache: SmallCache, threads: int) -> None:
+    computer = Watched(cache.service, threads=threads)
     results = compute_chunks(computer, RUN, ALL, StepTimer(), 1)
     next(results)
-    # One computed and written, one computed, those ahead of it.
-    assert len(computer.of("read")) <= 2 + BATCHES_AHEAD + 1
+    # One is computed and written; behind it are those that are computed, one that waits for it, and those read ahead.
+    most = threads + 1 + BATCHES_AHEAD + 1
+    assert len(computer.of("read")) <= most
     results.close()
-    assert len(computer.of("read")) <= 2 + BATCHES_AHEAD + 1 + READERS
+    assert len(computer.of("read")) <= most + READERS
     assert len(computer.of("read")) < len(ALL)
+
+
+def test_as_many_chunks_are_computed_at_once_as_there_are_threads(cache: SmallCache) -> None:
+    three = threading.Barrier(3)
+    filled = [chunk for chunk in ALL if len(np.unique(cache.volume.read_chunk(chunk))) > 1][:9]
+    computer = Watched(cache.service, {"features": lambda _: three.wait(WAIT_S) and None}, threads=3)
+    results = compute_chunks(computer, RUN, filled, StepTimer(), 1)
+    assert [result.error for result in results] == [None] * 9
+    # each has a thread, while there are as many; the last have what is left over
+    assert [computer.shares[chunk] for chunk in filled] == [1] * 7 + [2, 3]
+
+
+@pytest.mark.parametrize(("threads", "shares"), [(1, [1, 1]), (2, [1, 2]), (4, [2, 4]), (5, [3, 5])])
+def test_few_chunks_get_all_threads_there_are(cache: SmallCache, threads: int, shares: list[int]) -> None:
+    computer = Watched(cache.service, threads=threads)
+    assert all(result.error is None for result in compute_chunks(computer, RUN, ALL[:2], StepTimer()))
+    assert [computer.shares[chunk] for chunk in ALL[:2]] == shares
 
 
 def test_a_chunk_that_cannot_be_read_fails_alone(cache: SmallCache) -> None:

@@ -119,6 +119,7 @@ LAYOUTS: Mapping[str, Layout] = {
         times_the_bare_read="{plain_ratio:.2f}",
         gzipped_answer="{gzipped_ms:.1f} ms",
         gzipped_times_the_bare_read="{gzipped_ratio:.2f}",
+        by_http_client_times_the_bare_read="{lean_ratio:.2f}",
     ),
     "tables": _layout(
         "make bench ARGS=tables",

@@ -70,21 +70,17 @@ class Found:
     publication: MissCounts = field(default_factory=MissCounts)
     waited_s: float | None = None
 
-    def count(self, *states: IdState) -> int:
-        """How many ids are in one of some states."""
-        return sum(self._numbers[state] for state in states)
-
     def ids(self, *states: IdState) -> UInt64Array:
         """The ids in one of some states: uint64[m], ascending."""
         return self.l2_ids[np.isin(self.states, states)]
 
     def counts(self) -> dict[str, int]:
         """How many ids are in each of the states, by `STATE_NAMES`."""
-        return dict(zip(STATE_NAMES, self._numbers, strict=True))
+        return dict(zip(STATE_NAMES, self.numbers, strict=True))
 
     @cached_property
-    def _numbers(self) -> list[int]:
-        """How many ids are in each state."""
+    def numbers(self) -> list[int]:
+        """How many ids are in each state, by the states' codes."""
         numbers: list[int] = np.bincount(self.states, minlength=len(STATE_NAMES)).tolist()
         return numbers
 

@@ -63,7 +63,7 @@ class NodeRoutes:
             app.add_url_rule(path, name, in_time(view), methods=["POST"])
 
     def _look_up(self, dataset: str) -> flask.Response:
-        form = answer_form(flask.request.args.to_dict(flat=False), flask.request.accept_mimetypes)
+        form = answer_form(flask.request.args.to_dict(flat=False), flask.request.headers.get("Accept", ""))
         request = self._read(dataset, ATTRIBUTES_OPTIONS)
         if isinstance(request, flask.Response):
             return request
@@ -73,7 +73,7 @@ class NodeRoutes:
             found, response = answer.found, json_response(answer.json)
         else:
             found, response = look_up_table(self._opened(), *asked, form, flask.g.steps, request.admitted.caller)
-        response.vary.add("Accept")
+        response.headers.add("Vary", "Accept")
         return _finished(response, found, request.preference, form)
 
     def _status(self, dataset: str) -> flask.Response:
@@ -122,14 +122,15 @@ class NodeRoutes:
 
 def _fields(found: Found) -> dict[str, int]:
     """What a request's record tells of what was found."""
+    of_state = found.numbers
     return {
         "ids": len(found.l2_ids),
-        "impossible": found.count(IdState.IMPOSSIBLE),
+        "impossible": of_state[IdState.IMPOSSIBLE],
         "hits": len(found.cells.l2_ids),
-        "misses": found.count(*WITHOUT_A_ROW),
-        "pending": found.count(IdState.PENDING),
-        "failed": found.count(IdState.FAILED),
-        "unknown": found.count(IdState.UNKNOWN),
+        "misses": sum(of_state[state] for state in WITHOUT_A_ROW),
+        "pending": of_state[IdState.PENDING],
+        "failed": of_state[IdState.FAILED],
+        "unknown": of_state[IdState.UNKNOWN],
         "published": found.publication.published,
         "unpublished": found.publication.unpublished,
         "withheld": found.publication.withheld,

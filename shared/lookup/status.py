@@ -43,7 +43,7 @@ def status_document(found: Found, *, lists_rows: bool) -> dict[str, Any]:
 def state_headers(found: Found, preference: WaitPreference) -> Iterable[tuple[str, str]]:
     """What an answer's headers tell: how many ids have no row, and whether they were waited for."""
     for name, state in STATE_HEADERS.items():
-        yield name, str(found.count(state))
+        yield name, str(found.numbers[state])
     if found.waited_s is not None:
         yield WAITED_HEADER, f"{found.waited_s:.3f}"
         if preference.applied:

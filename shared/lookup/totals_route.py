@@ -76,7 +76,7 @@ def add_totals_route(
     def total(dataset: str) -> flask.Response:
         from shared.lookup.totals_query import parse_totals_query
 
-        form = answer_form(flask.request.args.to_dict(flat=False), flask.request.accept_mimetypes)
+        form = answer_form(flask.request.args.to_dict(flat=False), flask.request.headers.get("Accept", ""))
         admitted = admission.admit(dataset)
         if isinstance(admitted, flask.Response):
             return admitted
@@ -113,7 +113,7 @@ def _response(totals: Totals, form: Form, *, int64_as_str: bool) -> flask.Respon
         from shared.lookup.table.roots import root_columns
 
         response = table_response(root_columns(totals), form)
-    response.vary.add("Accept")
+    response.headers.add("Vary", "Accept")
     return response
 
 

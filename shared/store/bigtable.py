@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, Attribute, AttributeTable, feature_cells
+from shared.attributes import ATTRIBUTES, SIZE, VOXELLESS_SIZE, AttributeTable, feature_cells
 from shared.geometry.ids import distinct_ids, node_key
 from shared.google.bigtable.address import TableAddress
 from shared.google.bigtable.admin import create_table
@@ -110,7 +110,8 @@ class BigtableStore:
         ids = distinct_ids(np.asarray(l2_ids, dtype=np.uint64))
         # every row of ours has a size, so that asking for it too tells a row without the wanted cells from none
         read = known.select([SIZE.name, *attributes])
-        found = self._read_nodes(table_id, ids, _newest(read, known))
+        newest = _newest(tuple(attribute.name for attribute in read), are_all=len(read) == len(known))
+        found = self._read_nodes(table_id, ids, newest)
         if len(read) < len(known) and len(found) < len(ids):
             missing = ids[~np.isin(ids, np.fromiter(found, np.uint64, len(found)))]
             others = self._read_nodes(table_id, missing, _presence(known))
@@ -248,18 +249,16 @@ def _with_attempt(timeout_s: float) -> tuple[float, float]:
 
 
 @lru_cache
-def _newest(attributes: tuple[Attribute, ...], known: AttributeTable) -> RowFilter:
-    """Lets the newest cell of each of the attributes, which are some of the known ones, pass.
+def _newest(attributes: tuple[str, ...], *, are_all: bool) -> RowFilter:
+    """Lets the newest cell of each of the attributes pass, of which there are no others if they are all.
 
     Ranges of one qualifier instead of a regular expression: the emulator compiles an expression for every cell, and so
     needs seven times as long. Made once: making it takes as long as reading a row.
     """
     from google.cloud.bigtable_v2.types import RowFilter
 
-    if len(attributes) == len(known):
+    if are_all or len(attributes) == 1:
         columns = _columns(attributes[0], attributes[-1])
-    elif len(attributes) == 1:
-        columns = _columns(attributes[0], attributes[0])
     else:
         several = [_columns(attribute, attribute) for attribute in attributes]
         columns = RowFilter(interleave=RowFilter.Interleave(filters=several))
@@ -271,7 +270,7 @@ def _presence(known: AttributeTable) -> RowFilter:
     from google.cloud.bigtable_v2.types import RowFilter
 
     one_cell = [RowFilter(cells_per_row_limit_filter=1), RowFilter(strip_value_transformer=True)]
-    any_column = _columns(known.attributes[0], known.attributes[-1])
+    any_column = _columns(known.names[0], known.names[-1])
     return RowFilter(chain=RowFilter.Chain(filters=[any_column, *one_cell]))
 
 
@@ -279,7 +278,7 @@ def _first_cell(known: AttributeTable) -> RowFilter:
     """Lets the first cell of any attribute pass."""
     from google.cloud.bigtable_v2.types import RowFilter
 
-    any_column = _columns(known.attributes[0], known.attributes[-1])
+    any_column = _columns(known.names[0], known.names[-1])
     return RowFilter(chain=RowFilter.Chain(filters=[any_column, RowFilter(cells_per_row_limit_filter=1)]))
 
 
@@ -298,14 +297,15 @@ def _newest_marks() -> RowFilter:
     return RowFilter(chain=RowFilter.Chain(filters=[marks, RowFilter(cells_per_column_limit_filter=1)]))
 
 
-def _columns(first: Attribute, last: Attribute) -> RowFilter:
+def _columns(first: str, last: str) -> RowFilter:
+    """Lets the cells of the attributes from one name to another pass."""
     from google.cloud.bigtable_v2.types import ColumnRange, RowFilter
 
     return RowFilter(
         column_range_filter=ColumnRange(
             family_name=FAMILY,
-            start_qualifier_closed=first.name.encode(),
-            end_qualifier_closed=last.name.encode(),
+            start_qualifier_closed=first.encode(),
+            end_qualifier_closed=last.encode(),
         )
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 from shared.telemetry.trace import current_trace
 
 _ROOT = "l2cache"
+_JSON = json.JSONEncoder(default=str)
 
 
 class JsonFormatter(logging.Formatter):
@@ -45,7 +46,7 @@ class JsonFormatter(logging.Formatter):
                 line["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _JSON.encode(line)
 
 
 def configure(level: str, project: str = "") -> None:

@@ -42,11 +42,8 @@ def enable_gzip(app: flask.Flask) -> None:
 
 
 def _pack(response: flask.Response) -> flask.Response:
-    # Late, so that it joins what the CORS headers say the answer varies by; `vary` knows the first line only.
-    lines = response.headers.getlist("Vary")
-    if lines:
-        response.headers["Vary"] = ", ".join(lines)
-    response.vary.add("Accept-Encoding")
+    # Late, so that it joins what the CORS headers say the answer varies by.
+    response.headers["Vary"] = ", ".join([*response.headers.getlist("Vary"), "Accept-Encoding"])
     return packed(response)
 
 

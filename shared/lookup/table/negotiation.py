@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 
 from werkzeug.datastructures import Accept, MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from shared.errors import BadRequestError
 from shared.lookup.table.encoding import BufferCompression
@@ -23,12 +25,12 @@ class Form(Enum):
 _FORMS = {form.name.lower(): form for form in Form}
 
 
-def answer_form(parameters: Mapping[str, Sequence[str]], accepted: MIMEAccept) -> Form:
+def answer_form(parameters: Mapping[str, Sequence[str]], accept: str) -> Form:
     """The form that a request asks for.
 
     Args:
       parameters: the query string's values by name; `format` there goes before what is accepted.
-      accepted: the header `Accept`. Of forms that it likes alike the more exactly named one is taken, and else JSON,
+      accept: the header `Accept`. Of forms that it likes alike the more exactly named one is taken, and else JSON,
         which also is the form for clients that accept none of all.
 
     Raises:
@@ -36,12 +38,18 @@ def answer_form(parameters: Mapping[str, Sequence[str]], accepted: MIMEAccept) -
     """
     names = {name.strip().lower() for name in parameters.get("format", ())}
     if not names:
-        return Form(accepted.best_match([form.value for form in Form], Form.JSON.value))
+        return _accepted_form(accept)
     if len(names) > 1 or not names <= _FORMS.keys():
         raise BadRequestError(
             f"format={','.join(sorted(names))[:40]!r} is not understood: it is one of {', '.join(_FORMS)}"
         )
     return _FORMS[names.pop()]
+
+
+@lru_cache
+def _accepted_form(accept: str) -> Form:
+    accepted = parse_accept_header(accept, MIMEAccept)
+    return Form(accepted.best_match([form.value for form in Form], Form.JSON.value))
 
 
 def buffer_compression(accepted: Accept) -> BufferCompression | None:

@@ -250,7 +250,7 @@ def test_a_graph_that_was_away_is_asked_again(service: LookupService, graph: Gra
     with pytest.raises(GraphUnavailableError):
         look_up(service, STORED)
     graph.away = False
-    assert find(service, STORED).count(IdState.EMPTY) == 1
+    assert find(service, STORED).numbers[IdState.EMPTY] == 1
 
 
 def test_misses_that_were_not_to_be_published_are_published_later(service: LookupService, bus: Bus) -> None:

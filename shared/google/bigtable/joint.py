@@ -1,7 +1,7 @@
 """Reading rows for several callers in one stream.
 
-A stream costs client and server as much as twenty rows do. So callers who ask while enough other streams are under way
-join to ask in one. Nobody waits for company: while there is a stream to spare, a caller reads at once and alone.
+A stream costs client and server as much as twenty rows do. So those who ask while a stream is under way join to ask in
+the next one. Nobody waits for company: where there is no stream under way, a caller reads at once and alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,23 @@ from shared.deadline import time_left_s
 T = TypeVar("T")
 Rows: TypeAlias = "list[tuple[bytes, T]]"
 
-_STREAMS, _MOST_KEYS = 2, 500
+_MOST_KEYS = 500
 _WAIT_FOR_STREAM_S, _WAIT_FOR_ROWS_S = 0.02, 1.0
 
 
 @dataclass(eq=False)
 class _Read(Generic[T]):
-    """What several callers ask in one stream: the first to come reads, the others wait for what it finds."""
+    """What several callers ask in one stream: the first to come reads, the others wait for what it finds.
 
+    Attributes:
+      before: the read that was under way when the first one came.
+      callers: how many there are.
+      keys: what they ask for.
+      found: the rows; None until then, and if there was but one caller or the stream failed.
+      is_over: set when nothing more will be found.
+    """
+
+    before: _Read[T] | None
     callers: int = 0
     keys: set[bytes] = field(default_factory=set)
     found: dict[bytes, T] | None = None
@@ -36,24 +45,22 @@ class JointReads:
     A stream that hangs, at one tablet of many, does not hold up for long whoever asks for other rows.
 
     Args:
-      streams: so many reads may be under way before others are joined.
       most_keys: of one stream of several callers.
-      wait_for_stream_s: after so long without a stream to spare a read begins all the same.
+      wait_for_stream_s: after so long with a stream under way the next one begins all the same.
       wait_for_rows_s: after so long in another's stream a caller reads for itself.
     """
 
     def __init__(
         self,
-        streams: int = _STREAMS,
         most_keys: int = _MOST_KEYS,
         wait_for_stream_s: float = _WAIT_FOR_STREAM_S,
         wait_for_rows_s: float = _WAIT_FOR_ROWS_S,
     ) -> None:
         self._lock = threading.Lock()
-        self._free_streams = threading.BoundedSemaphore(streams)
         self._most_keys = most_keys
         self._waits_s = wait_for_stream_s, wait_for_rows_s
         self._gathering: dict[Hashable, _Read[Any]] = {}
+        self._under_way: dict[Hashable, _Read[Any]] = {}
 
     def read(self, kind: Hashable, keys: Sequence[bytes], stream: Callable[[Sequence[bytes]], Rows[T]]) -> Rows[T]:
         """The rows of some keys; others who ask for one of them may be given the same objects.
@@ -68,17 +75,16 @@ class JointReads:
         if not is_first:
             read.is_over.wait(time_left_s(self._waits_s[1]))
             return stream(keys) if read.found is None else _of_keys(read.found, keys)
-        is_free = self._free_streams.acquire(timeout=time_left_s(self._waits_s[0]))
+        if read.before is not None:
+            read.before.is_over.wait(time_left_s(self._waits_s[0]))
+        self._begin(kind, read)
         try:
-            self._close(kind, read)
             if read.callers == 1:
                 return stream(keys)
             read.found = dict(stream(sorted(read.keys)))
             return _of_keys(read.found, keys)
         finally:
-            read.is_over.set()
-            if is_free:
-                self._free_streams.release()
+            self._end(kind, read)
 
     def _join(self, kind: Hashable, keys: Sequence[bytes]) -> tuple[_Read[Any], bool]:
         """The read that will have these keys too, and whether they are its first."""
@@ -86,16 +92,24 @@ class JointReads:
             read = self._gathering.get(kind)
             is_first = read is None or len(read.keys) + len(keys) > self._most_keys
             if read is None or is_first:
-                read = self._gathering[kind] = _Read()
+                read = self._gathering[kind] = _Read(self._under_way.get(kind))
             read.callers += 1
             read.keys.update(keys)
             return read, is_first
 
-    def _close(self, kind: Hashable, read: _Read[Any]) -> None:
-        """Lets nobody join a read any more."""
+    def _begin(self, kind: Hashable, read: _Read[Any]) -> None:
+        """Lets nobody join a read any more, and whoever comes wait for its end."""
         with self._lock:
+            read.before = None  # each knows the one before it: they would stay for ever
+            self._under_way[kind] = read
             if self._gathering.get(kind) is read:
                 del self._gathering[kind]
+
+    def _end(self, kind: Hashable, read: _Read[Any]) -> None:
+        read.is_over.set()
+        with self._lock:
+            if self._under_way.get(kind) is read:
+                del self._under_way[kind]
 
 
 def _of_keys(found: dict[bytes, T], keys: Sequence[bytes]) -> Rows[T]:

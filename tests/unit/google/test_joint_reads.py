@@ -51,7 +51,7 @@ def rows(*keys: bytes) -> Rows:
 
 
 class Callers:
-    """Callers in threads of their own, while the only stream there may be is busy until `end`."""
+    """Callers in threads of their own, while a stream is under way until `end`."""
 
     def __init__(self, pool: ThreadPoolExecutor, reads: JointReads, table: Table) -> None:
         self._pool, self._reads, self._table = pool, reads, table
@@ -67,7 +67,7 @@ class Callers:
 
 @contextmanager
 def busy(reads: JointReads, table: Table) -> Iterator[Callers]:
-    """Callers of reads whose only stream is taken by one who asks for b"busy"."""
+    """Callers while somebody's stream, for b"busy", is under way."""
     with ThreadPoolExecutor(8) as pool:
         callers = Callers(pool, reads, table)
         began = threading.Event()
@@ -87,20 +87,20 @@ def busy(reads: JointReads, table: Table) -> Iterator[Callers]:
         assert first.result(LONG_S) == rows(b"busy")
 
 
-def only_stream(**arguments: float) -> JointReads:
-    return JointReads(**{"streams": 1, "wait_for_stream_s": LONG_S, "wait_for_rows_s": LONG_S, **arguments})  # type: ignore[arg-type]
+def patient(**arguments: float) -> JointReads:
+    return JointReads(**{"wait_for_stream_s": LONG_S, "wait_for_rows_s": LONG_S, **arguments})  # type: ignore[arg-type]
 
 
 def test_who_is_alone_reads_its_keys_at_once_in_its_own_thread() -> None:
     table, threads = Table(), []
     table.hold = lambda _: threads.append(threading.current_thread())
-    assert only_stream().read("kind", [b"b", b"-", b"a"], table.stream) == rows(b"b", b"a")
+    assert patient().read("kind", [b"b", b"-", b"a"], table.stream) == rows(b"b", b"a")
     assert (table.streams, threads) == ([[b"b", b"-", b"a"]], [threading.current_thread()])
 
 
 def test_who_asks_meanwhile_shares_the_next_stream_and_gets_its_own_rows() -> None:
     table = Table()
-    with busy(only_stream(), table) as callers:
+    with busy(patient(), table) as callers:
         answers = [callers.ask(b"c", b"a"), callers.ask(b"-", b"c"), callers.ask(b"b")]
         same = callers.ask(b"c")
     assert [answer.result(LONG_S) for answer in answers] == [rows(b"c", b"a"), rows(b"c"), rows(b"b")]
@@ -108,22 +108,27 @@ def test_who_asks_meanwhile_shares_the_next_stream_and_gets_its_own_rows() -> No
     assert table.streams == [[b"busy"], [b"-", b"a", b"b", b"c"]]
 
 
-def test_callers_of_one_kind_only_share_and_no_more_keys_than_a_stream_may_have() -> None:
+def test_a_shared_stream_has_no_more_keys_than_it_may() -> None:
     table = Table()
-    with busy(only_stream(most_keys=3), table) as callers:
-        answers = [
-            callers.ask(b"a", b"b"),
-            callers.ask(b"c", kind="other"),
-            callers.ask(b"d", b"e"),
-            callers.ask(b"f"),
-        ]
-    assert [answer.result(LONG_S) for answer in answers] == [rows(b"a", b"b"), rows(b"c"), rows(b"d", b"e"), rows(b"f")]
-    assert sorted(table.streams[1:]) == [[b"a", b"b"], [b"c"], [b"d", b"e", b"f"]]
+    with busy(patient(most_keys=3), table) as callers:
+        answers = [callers.ask(b"a", b"b"), callers.ask(b"d", b"e"), callers.ask(b"f")]
+    assert [answer.result(LONG_S) for answer in answers] == [rows(b"a", b"b"), rows(b"d", b"e"), rows(b"f")]
+    assert sorted(table.streams[1:]) == [[b"a", b"b"], [b"d", b"e", b"f"]]
+
+
+def test_whoever_reads_something_else_neither_shares_nor_waits() -> None:
+    table = Table()
+    with busy(patient(), table) as callers:
+        first = callers.ask(b"a")
+        assert callers.ask(b"b", kind="other").result(LONG_S) == rows(b"b")
+        assert not first.done()
+    assert first.result(LONG_S) == rows(b"a")
+    assert table.streams == [[b"busy"], [b"b"], [b"a"]]
 
 
 def test_what_a_stream_fails_with_befalls_one_and_the_others_read_for_themselves() -> None:
     table = Table()
-    with busy(only_stream(), table) as callers:
+    with busy(patient(), table) as callers:
         answers = [callers.ask(b"a"), callers.ask(b"b"), callers.ask(b"c")]
         held = table.hold
 
@@ -141,7 +146,7 @@ def test_what_a_stream_fails_with_befalls_one_and_the_others_read_for_themselves
 
 
 def test_a_stream_that_hangs_keeps_nobody_from_reading() -> None:
-    table, reads = Table(), only_stream(wait_for_stream_s=0.01)
+    table, reads = Table(), patient(wait_for_stream_s=0.01)
     with busy(reads, table) as callers:
         assert callers.ask(b"a").result(LONG_S) == rows(b"a")
         assert callers.ask(b"b").result(LONG_S) == rows(b"b")
@@ -151,7 +156,7 @@ def test_a_stream_that_hangs_keeps_nobody_from_reading() -> None:
 def test_who_joined_a_stream_that_hangs_reads_for_itself_soon_and_within_its_own_time(
     wait_s: float, limit_s: float
 ) -> None:
-    table, reads = Table(), only_stream(wait_for_rows_s=wait_s)
+    table, reads = Table(), patient(wait_for_rows_s=wait_s)
     with busy(reads, table) as callers:
         first = callers.ask(b"a")
         with within(limit_s):
@@ -161,7 +166,7 @@ def test_who_joined_a_stream_that_hangs_reads_for_itself_soon_and_within_its_own
 
 
 def test_a_read_frees_its_stream_whatever_comes_of_it() -> None:
-    table, reads = Table(), only_stream()
+    table, reads = Table(), patient()
     table.hold = lambda _: (_ for _ in ()).throw(OSError("broke off"))
     for _ in range(2):
         with pytest.raises(OSError, match="broke off"):

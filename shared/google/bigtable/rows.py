@@ -6,7 +6,7 @@ like those before them are cut out of the bytes (`row_layout`); the others, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from shared.deadline import time_left_s
@@ -28,9 +28,6 @@ def rows_of(
 ) -> Iterator[tuple[bytes, RowCells]]:
     """The rows in a stream, by row key.
 
-    A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
-    what came of its row before. A chunk names row and column only where they change.
-
     Args:
       messages: the bytes of `ReadRowsResponse`, as `RowClient` gives them. The filter of their request must let one
         column family pass only, unless families are asked for.
@@ -39,6 +36,26 @@ def rows_of(
 
     Raises:
       StorageUnavailableError: if the stream ends within a row.
+    """
+    for key, qualifiers, times_us, values in _columns(messages, with_families=with_families, known=known):
+        yield key, list(zip(qualifiers, times_us, values, strict=True))
+
+
+def merge_rows(
+    messages: Iterable[bytes], known: KnownLayouts | None = None
+) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
+    for key, qualifiers, _, values in _columns(messages, with_families=False, known=known):
+        yield key, dict(zip(reversed(qualifiers), reversed(values), strict=True))
+
+
+def _columns(
+    messages: Iterable[bytes], *, with_families: bool, known: KnownLayouts | None
+) -> Iterator[tuple[bytes, Sequence[bytes], Sequence[int], Sequence[bytes]]]:
+    """Row key, and qualifiers, times and values of a row's cells; see `rows_of`.
+
+    A row comes as chunks: one or several for a cell, the last with `commit_row`; a chunk with `reset_row` takes back
+    what came of its row before. A chunk names row and column only where they change.
     """
     from google.cloud.bigtable_v2.types import ReadRowsResponse
 
@@ -52,7 +69,7 @@ def rows_of(
             position = row.stop
             qualifiers = row.layout.qualifiers_with_families if with_families else row.layout.qualifiers
             qualifier, family = qualifiers[-1], f"{row.layout.columns[-1][0]}:".encode() if with_families else b""
-            yield row.key, list(zip(qualifiers, row.times_us, row.values, strict=True))
+            yield row.key, qualifiers, row.times_us, row.values
         if position == len(message):
             continue
         for chunk in decode(message[position:]).chunks:
@@ -73,18 +90,11 @@ def rows_of(
             cells.append((qualifier, timestamp_us, value))
             beginning = []
             if chunk.commit_row:
-                yield key, cells
+                names, times_us, values = zip(*cells, strict=True)
+                yield key, names, times_us, values
                 key, cells = b"", []
     if key:
         raise StorageUnavailableError("storage broke off within a row")
-
-
-def merge_rows(
-    messages: Iterable[bytes], known: KnownLayouts | None = None
-) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """The rows in a stream: (row key, {qualifier: newest value}); see `rows_of`."""
-    for key, cells in rows_of(messages, known=known):
-        yield key, {qualifier: value for qualifier, _, value in reversed(cells)}
 
 
 def read_rows(

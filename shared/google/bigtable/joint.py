@@ -25,14 +25,12 @@ class _Read(Generic[T]):
     """What several callers ask in one stream: the first to come reads, the others wait for what it finds.
 
     Attributes:
-      before: the read that was under way when the first one came.
       callers: how many there are.
       keys: what they ask for.
       found: the rows; None until then, and if there was but one caller or the stream failed.
       is_over: set when nothing more will be found.
     """
 
-    before: _Read[T] | None
     callers: int = 0
     keys: set[bytes] = field(default_factory=set)
     found: dict[bytes, T] | None = None
@@ -71,12 +69,12 @@ class JointReads:
           stream: reads the rows of keys: (key, row). What it raises befalls its caller only; the others read then for
             themselves.
         """
-        read, is_first = self._join(kind, keys)
+        read, is_first, before = self._join(kind, keys)
         if not is_first:
             read.is_over.wait(time_left_s(self._waits_s[1]))
             return stream(keys) if read.found is None else _of_keys(read.found, keys)
-        if read.before is not None:
-            read.before.is_over.wait(time_left_s(self._waits_s[0]))
+        if before is not None:
+            before.is_over.wait(time_left_s(self._waits_s[0]))
         self._begin(kind, read)
         try:
             if read.callers == 1:
@@ -86,21 +84,20 @@ class JointReads:
         finally:
             self._end(kind, read)
 
-    def _join(self, kind: Hashable, keys: Sequence[bytes]) -> tuple[_Read[Any], bool]:
-        """The read that will have these keys too, and whether they are its first."""
+    def _join(self, kind: Hashable, keys: Sequence[bytes]) -> tuple[_Read[Any], bool, _Read[Any] | None]:
+        """The read that will have these keys too, whether they are its first, and the read that is under way."""
         with self._lock:
             read = self._gathering.get(kind)
             is_first = read is None or len(read.keys) + len(keys) > self._most_keys
             if read is None or is_first:
-                read = self._gathering[kind] = _Read(self._under_way.get(kind))
+                read = self._gathering[kind] = _Read()
             read.callers += 1
             read.keys.update(keys)
-            return read, is_first
+            return read, is_first, self._under_way.get(kind)
 
     def _begin(self, kind: Hashable, read: _Read[Any]) -> None:
         """Lets nobody join a read any more, and whoever comes wait for its end."""
         with self._lock:
-            read.before = None  # each knows the one before it: they would stay for ever
             self._under_way[kind] = read
             if self._gathering.get(kind) is read:
                 del self._gathering[kind]

@@ -83,7 +83,6 @@ class RowReader:
             return []
         row_set = RowSet.pb()
         client = self._made_client()
-        parts = [keys[start : start + _KEYS_PER_READ] for start in range(0, len(keys), _KEYS_PER_READ)]
 
         def read_part(part: Sequence[bytes]) -> list[tuple[bytes, T]]:
             request = _request(table_name, row_set(row_keys=part), row_filter)
@@ -92,8 +91,9 @@ class RowReader:
         if len(keys) <= _KEYS_OF_JOINT_READS:
             kind = table_name, type(row_filter).pb(row_filter).SerializeToString(deterministic=True), read
             return self._joint.read(kind, keys, read_part)
-        if len(parts) == 1:
+        if len(keys) <= _KEYS_PER_READ:
             return read_part(keys)
+        parts = [keys[start : start + _KEYS_PER_READ] for start in range(0, len(keys), _KEYS_PER_READ)]
         try:
             answers = list(self._threads().map(carried(read_part), parts, timeout=longest_wait_s()))
         except TimeoutError:

@@ -58,7 +58,7 @@ class ChunkComputer(Protocol):
         """The nodes of the chunks' supervoxels at a moment of the graph; of a chunk where it goes wrong, the error."""
 
     def compute_features(
-        self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer, threads: int | None = None
+        self, graph_id: str, loaded: LoadedChunk, nodes: UInt64Array, steps: StepTimer, threads: int
     ) -> Features:
         """Features of the chunk's nodes, with so many threads."""
 

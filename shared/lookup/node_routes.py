@@ -73,7 +73,7 @@ class NodeRoutes:
             found, response = answer.found, json_response(answer.json)
         else:
             found, response = look_up_table(self._opened(), *asked, form, flask.g.steps, request.admitted.caller)
-        response.headers.add("Vary", "Accept")
+        response.vary.add("Accept")
         return _finished(response, found, request.preference, form)
 
     def _status(self, dataset: str) -> flask.Response:

@@ -113,7 +113,7 @@ def _response(totals: Totals, form: Form, *, int64_as_str: bool) -> flask.Respon
         from shared.lookup.table.roots import root_columns
 
         response = table_response(root_columns(totals), form)
-    response.headers.add("Vary", "Accept")
+    response.vary.add("Accept")
     return response
 
 

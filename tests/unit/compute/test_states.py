@@ -42,7 +42,8 @@ class Letters:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[SmallCache]:
-    cache = SmallCache(tmp_path)
+    moments = count(time.time())  # two deliveries may take less than the millisecond that is kept
+    cache = SmallCache(tmp_path, now_s=lambda: next(moments))
     yield cache
     cache.store.close()
 
@@ -68,9 +69,7 @@ def names(cache: SmallCache, *l2_ids: int) -> list[str | None]:
     return [found[l2_id].name if l2_id in found else None for l2_id in l2_ids]
 
 
-def test_what_is_begun_is_pending_for_all_and_so_it_is_when_it_comes_again(tmp_path: Path) -> None:
-    moments = count(time.time())  # two deliveries may take less than the millisecond that is kept
-    cache = SmallCache(tmp_path, now_s=lambda: next(moments))
+def test_what_is_begun_is_pending_for_all_and_so_it_is_when_it_comes_again(cache: SmallCache) -> None:
     made, cached = cache.graph.add(A, 1, {1}), cache.graph.add(B, 1, {1})
     assert miss(cache, cached) is Verdict.DONE
     cache.store.write_states(TABLE_ID, {cached: NodeState("seen", 2e9)})
@@ -86,7 +85,6 @@ def test_what_is_begun_is_pending_for_all_and_so_it_is_when_it_comes_again(tmp_p
     assert [state.name for state in seen] == [PENDING, PENDING]
     assert seen[1].since_s > seen[0].since_s
     assert names(cache, made, cached) == [PENDING, "seen"]
-    cache.store.close()
 
 
 def test_at_its_last_delivery_a_messages_ids_are_given_up_with_a_reason_for_clients(cache: SmallCache) -> None:

@@ -48,6 +48,7 @@ from tests.support.data.real_stack import GRAPH, TABLE, served_graph
 
 CACHE_DUMP = "tables/cache_ingested.ndjson.gz"
 ADDRESS = TableAddress(PROJECT, INSTANCE, TABLE)
+PATH = f"/l2cache/api/v1/table/{GRAPH}/attributes"
 SIZES = (1, 100, 1_000, 10_000, 100_000)
 SEGMENTS_APART = 1 << 20
 GOAL_RATIOS = {1: 2.0, 100: 1.4, 10_000: 1.5}
@@ -89,9 +90,6 @@ def bare_stream(endpoint: str) -> Iterator[Callable[[UInt64Array], int]]:
             return sum(type(answer).pb(answer).ByteSize() for answer in client.read_rows(request=request))
 
         yield read
-
-
-PATH = f"/l2cache/api/v1/table/{GRAPH}/attributes"
 
 
 def look_up(session: requests.Session, stack: LocalStack, l2_ids: UInt64Array, encoding: str) -> int:
@@ -151,7 +149,8 @@ def report(stack: LocalStack, ids: UInt64Array, sizes: Sequence[int], rounds: in
         ]
         for size in sizes:
             some = np.sort(np.random.default_rng(size).choice(ids, size, replace=False))
-            bare_ms, plain_ms, gzipped_ms, lean_ms = np.median(measure(ways, some, _rounds(size, rounds)), axis=0)
+            times_ms = measure(ways, some, _rounds(size, rounds))
+            bare_ms, plain_ms, gzipped_ms, lean_ms = np.median(times_ms, axis=0).tolist()
             table.add(
                 ids=size,
                 bare_ms=bare_ms,

@@ -44,7 +44,7 @@ def _as_stored(values: npt.NDArray[Any], _l2_ids: UInt64Array, _geometry: GraphG
 
 def _voxels_in_nm3(values: npt.NDArray[Any], _l2_ids: UInt64Array, geometry: GraphGeometry) -> npt.NDArray[Any]:
     """Numbers of voxels as volumes: whole numbers if that of a voxel is one, else doubles."""
-    volume_nm3 = float(math.prod(geometry.resolution_nm))
+    volume_nm3 = geometry.voxel_nm3
     # Beyond 2^53 only the product of integers is exact.
     factor = np.uint64(volume_nm3) if volume_nm3.is_integer() else np.float64(volume_nm3)
     return np.asarray(values * factor)
@@ -58,7 +58,7 @@ def _voxel_in_world_nm(values: npt.NDArray[Any], l2_ids: UInt64Array, geometry: 
 
 def _nm3_in_voxels(values: npt.NDArray[Any], _l2_ids: UInt64Array, geometry: GraphGeometry) -> npt.NDArray[Any]:
     """The inverse of `_voxels_in_nm3`."""
-    return np.asarray(np.rint(values / float(math.prod(geometry.resolution_nm))))
+    return np.asarray(np.rint(values / geometry.voxel_nm3))
 
 
 def _world_nm_in_voxel(values: npt.NDArray[Any], l2_ids: UInt64Array, geometry: GraphGeometry) -> npt.NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import lcm
+from math import lcm, prod
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,11 @@ class GraphGeometry:
         if min(*sizes, *geometry.resolution_nm) <= 0:
             raise ConfigurationError("chunk sizes, size and resolution in the graph's info must be positive")
         return geometry
+
+    @property
+    def voxel_nm3(self) -> float:
+        """Volume of a voxel."""
+        return prod(self.resolution_nm)
 
     @property
     def grid_shape(self) -> Triple:

@@ -65,7 +65,7 @@ class Totals:
     @property
     def voxel_nm3(self) -> int | float:
         """The volume of a voxel: an integer if it is a whole number."""
-        volume_nm3 = float(np.prod(self.geometry.resolution_nm))
+        volume_nm3 = self.geometry.voxel_nm3
         return int(volume_nm3) if volume_nm3.is_integer() else volume_nm3
 
     @property

@@ -83,8 +83,10 @@ def stack(
             stack = running.enter_context(LocalStack(tmp_path / "state", graph=graph, workers=2, backing=backing))
         for name, value in stack.services.environment.items():
             monkeypatch.setenv(name, value)
-        for pid in function_processes(os.getpid(), "compute"):
-            resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        # Twice: a worker may be forked while its master has no limit yet, that is, before the second look.
+        for _ in range(2):
+            for pid in function_processes(os.getpid(), "compute"):
+                resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         yield stack
 
 
